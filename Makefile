@@ -1,0 +1,37 @@
+# `make` alone lists the tasks.
+PYTHON ?= python3
+export TORCH_INDEX
+
+define setup
+@command -v "$(PYTHON)" >/dev/null || { \
+  echo "Python 3.11 or newer is needed, there is no $(PYTHON); install it or name one: make PYTHON=python3.12 lab" >&2; exit 1; }
+@"$(PYTHON)" tools/venv.py
+endef
+
+.PHONY: tasks lab test venv notebooks lint bench
+
+tasks:
+	@sed -n 's/^\([a-z]*\): *## /make \1\t/p' Makefile
+
+lab: ## set up, copy what is missing into work/ and open JupyterLab there
+	$(setup)
+	@.venv/bin/posebook lab
+
+test: ## every test, in one pytest run
+	$(setup) dev
+	@.venv/bin/python -m pytest
+
+venv: ## only set up, as a student has it; TORCH_INDEX=URL takes torch from there
+	$(setup)
+
+notebooks: ## rebuild the notebooks whose sources changed; ALL=1: all of them
+	$(setup) dev
+	@.venv/bin/python tools/build.py $(if $(ALL),--all)
+
+lint: ## ruff over everything, the notebooks' sources too
+	$(setup) dev
+	@.venv/bin/python -m ruff check
+
+bench: ## posebook against its peers
+	$(setup) dev bench
+	@for file in benchmarks/*.py; do .venv/bin/python "$$file" || exit 1; done

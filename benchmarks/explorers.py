@@ -1,0 +1,30 @@
+"""Kernel cost of a move in each explorer: from a control's new value to the new HTML. Goal: a median of 5 ms.
+
+A browser adds its own 30 ms or so to draw it.
+"""
+
+import time
+
+import torch
+
+from posebook.explore import decoding
+
+MOVES = 300
+
+
+def cost(explorer, name, values):
+    """Milliseconds of each move of one control; the first few warm up."""
+    spent = []
+    for value in values:
+        start = time.perf_counter()
+        explorer.controls[name].value = value
+        spent.append(1e3 * (time.perf_counter() - start))
+    return torch.tensor(spent[10:])
+
+
+if __name__ == "__main__":
+    print("explorer  stride  map       median ms  p95 ms  (goal: median 5 ms)")
+    for stride in decoding.STRIDES:
+        spent = cost(decoding.explore(stride=stride), "tau", torch.linspace(0.02, 2, MOVES).tolist())
+        h, w = (n // stride for n in decoding.HW)
+        print(f"decoding  {stride:6}  {f'{w} x {h}':8}  {spent.median():9.2f}  {spent.quantile(0.95):6.2f}")

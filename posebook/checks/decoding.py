@@ -1,0 +1,285 @@
+"""The problem set *decoding*: references, cases and known mistakes."""
+
+import numpy as np
+import torch
+
+from posebook.checks.problem import Case, Mistake, Problem
+
+# ---------------------------------------------------------------------------------------------------------------------
+# decode_argmax
+
+
+def decode_argmax(heatmap, stride, offset=0.0):
+    """The plain solution."""
+    w = heatmap.shape[-1]
+    index = heatmap.flatten(-2).argmax(-1)
+    cells = torch.stack((index % w, index // w), dim=-1).to(heatmap.dtype)
+    return offset + stride * cells
+
+
+def _unraveled(heatmap, stride, offset=0.0):
+    maps = heatmap.numpy().reshape(-1, heatmap.shape[-2] * heatmap.shape[-1])
+    y, x = np.unravel_index(maps.argmax(1), heatmap.shape[-2:])
+    xy = torch.from_numpy(np.stack((x, y), -1)).to(heatmap.dtype)
+    return (xy * stride + offset).reshape(*heatmap.shape[:-2], 2)
+
+
+def _row_then_column(heatmap, stride, offset=0.0):
+    best, column = heatmap.max(dim=-1)
+    row = best.argmax(-1, keepdim=True)
+    return torch.cat((column.gather(-1, row), row), -1).to(heatmap.dtype) * stride + offset
+
+
+def _by_loops(heatmap, stride, offset=0.0, start=-float("inf")):
+    h, w = heatmap.shape[-2:]
+    out = []
+    for one in heatmap.reshape(-1, h, w):
+        best, xy = start, (0, 0)
+        for y in range(h):
+            for x in range(w):
+                if one[y, x] > best:
+                    best, xy = one[y, x], (x, y)
+        out.append(xy)
+    cells = torch.tensor(out, dtype=heatmap.dtype)
+    return (cells * stride + offset).reshape(*heatmap.shape[:-2], 2)
+
+
+def _divided_by_height(heatmap, stride, offset=0.0):
+    h = heatmap.shape[-2]
+    index = heatmap.flatten(-2).argmax(-1)
+    return offset + stride * torch.stack((index % h, index // h), dim=-1).to(heatmap.dtype)
+
+
+def _marginals(heatmap, stride, offset=0.0):
+    cells = torch.stack((heatmap.sum(-2).argmax(-1), heatmap.sum(-1).argmax(-1)), dim=-1)
+    return offset + stride * cells.to(heatmap.dtype)
+
+
+def _last_of_equals(heatmap, stride, offset=0.0):
+    h, w = heatmap.shape[-2:]
+    index = h * w - 1 - heatmap.flatten(-2).flip(-1).argmax(-1)
+    return offset + stride * torch.stack((index % w, index // w), dim=-1).to(heatmap.dtype)
+
+
+def _whole_batch(heatmap, stride, offset=0.0):
+    w = heatmap.shape[-1]
+    index = heatmap.argmax() % (heatmap.shape[-2] * w)
+    return offset + stride * torch.stack((index % w, index // w), dim=-1).to(heatmap.dtype)
+
+
+def _one_peak(rng):
+    heatmap = torch.rand(7, 11, generator=rng)
+    heatmap[2, 5] = 2.0
+    return heatmap, 4.0
+
+
+def _ridge(rng):
+    heatmap = torch.zeros(9, 12)
+    row, column = torch.randperm(9, generator=rng), torch.randperm(12, generator=rng)
+    heatmap[row[0], :] = 0.6
+    heatmap[:, column[0]] = 0.6
+    heatmap[row[1], column[1]] = 1.0
+    return heatmap, 2.0
+
+
+def _negative(rng):
+    cy, cx = torch.randint(2, 6, (2,), generator=rng)
+    y, x = torch.arange(8.0)[:, None], torch.arange(10.0)
+    return -1 - (y - cy) ** 2 - (x - cx) ** 2, 4.0
+
+
+def _tie(rng):
+    heatmap = torch.rand(6, 8, generator=rng)
+    heatmap[4, 1] = heatmap[1, 6] = heatmap[1, 2] = 3.0
+    return heatmap, 8.0
+
+
+DECODE_ARGMAX = Problem(
+    name="decode_argmax", points=2, minutes=10,
+    reference=decode_argmax,
+    own=("posebook.decode.argmax",),
+    cases=(
+        Case("a peak in row 2, column 5 at stride 4 lies at (20, 8)", _one_peak),
+        Case("leading axes stay: 2 x 3 maps of 7 x 11 cells give (2, 3, 2)",
+             lambda rng: (torch.rand(2, 3, 7, 11, generator=rng), 4.0)),
+        Case("an offset of 1.5 px is added in pixels", lambda rng: (torch.rand(4, 5, 9, generator=rng), 4.0, 1.5)),
+        Case("one high cell wins over a long ridge", _ridge),
+        Case("every value may be negative", _negative),
+        Case("of equal cells the lowest flat index wins", _tie),
+        Case("float64 stays float64",
+             lambda rng: (torch.rand(3, 6, 4, generator=rng, dtype=torch.float64), 2.5, -0.5), atol=1e-9),
+        Case("a map of one column", lambda rng: (torch.rand(2, 9, 1, generator=rng), 3.0)),
+    ),
+    mistakes=(
+        Mistake("x and y are swapped: the last axis of `heatmap` is x, and x comes first in the result.",
+                lambda heatmap, stride, offset=0.0: decode_argmax(heatmap, stride, offset).flip(-1)),
+        Mistake("The offset is multiplied by the stride: it is already in pixels, so add it last, "
+                "`offset + stride * cell`.",
+                lambda heatmap, stride, offset=0.0: stride * (decode_argmax(heatmap, 1.0) + offset)),
+        Mistake("The stride is missing: cells are not pixels yet, `offset + stride * cell`.",
+                lambda heatmap, stride, offset=0.0: decode_argmax(heatmap, 1.0, offset)),
+        Mistake("The offset is missing: `offset + stride * cell`.",
+                lambda heatmap, stride, offset=0.0: decode_argmax(heatmap, stride)),
+        Mistake("The flat index is taken apart with the height: a row is W cells long, so x = index % W, "
+                "y = index // W.", _divided_by_height),
+        Mistake("Rows and columns are summed before the maximum: a long low ridge then beats the highest cell. "
+                "Look for the highest cell itself.", _marginals),
+        Mistake("The search starts from 0, so a map of negative values has no maximum. Start from minus infinity.",
+                lambda heatmap, stride, offset=0.0: _by_loops(heatmap, stride, offset, start=0.0)),
+        Mistake("Of equal cells the last one wins; the statement asks for the lowest flat index. Replace only "
+                "where a value is greater, not where it is equal.", _last_of_equals),
+        Mistake("One maximum is taken over the whole batch. Each map has its own: take it over the last two axes only.",
+                _whole_batch),
+        Mistake("The result is always float32. It should have the dtype of `heatmap`.",
+                lambda heatmap, stride, offset=0.0: decode_argmax(heatmap, stride, offset).float()),
+    ),
+    alternatives=(_unraveled, _row_then_column, _by_loops),
+)
+
+# ---------------------------------------------------------------------------------------------------------------------
+# soft_argmax
+
+
+def soft_argmax(logits, stride, tau=1.0, offset=0.0):
+    """The plain solution."""
+    h, w = logits.shape[-2:]
+    prob = torch.softmax(logits.flatten(-2) / tau, dim=-1).unflatten(-1, (h, w))
+    x = (prob.sum(-2) * torch.arange(w)).sum(-1)
+    y = (prob.sum(-1) * torch.arange(h)).sum(-1)
+    return offset + stride * torch.stack((x, y), dim=-1)
+
+
+def _mean(prob, stride, offset):
+    """Mean of a map of weights that each sum to 1."""
+    h, w = prob.shape[-2:]
+    x = torch.einsum("...hw,w->...", prob, torch.arange(w, dtype=prob.dtype))
+    y = torch.einsum("...hw,h->...", prob, torch.arange(h, dtype=prob.dtype))
+    return offset + stride * torch.stack((x, y), dim=-1)
+
+
+def _shifted_exponentials(logits, stride, tau=1.0, offset=0.0):
+    z = (logits - logits.amax((-2, -1), keepdim=True)) / tau
+    return _mean(z.exp() / z.exp().sum((-2, -1), keepdim=True), stride, offset)
+
+
+def _log_sum_exp(logits, stride, tau=1.0, offset=0.0):
+    z = logits / tau
+    return _mean(torch.exp(z - z.logsumexp((-2, -1), keepdim=True)), stride, offset)
+
+
+def _one_map_at_a_time(logits, stride, tau=1.0, offset=0.0):
+    h, w = logits.shape[-2:]
+    cells = torch.stack(torch.meshgrid(torch.arange(w), torch.arange(h), indexing="xy"), -1).reshape(-1, 2)
+    rows = [torch.softmax(one / tau, 0) @ cells.to(logits.dtype) for one in logits.reshape(-1, h * w)]
+    return torch.stack(rows).reshape(*logits.shape[:-2], 2) * stride + offset
+
+
+def _no_shift(logits, stride, tau=1.0, offset=0.0):
+    weight = torch.exp(logits / tau)
+    return _mean(weight / weight.sum((-2, -1), keepdim=True), stride, offset)
+
+
+def _one_shift_for_all(logits, stride, tau=1.0, offset=0.0):
+    weight = torch.exp((logits - logits.max()) / tau)
+    return _mean(weight / weight.sum((-2, -1), keepdim=True), stride, offset)
+
+
+def _one_axis(logits, stride, tau=1.0, offset=0.0):
+    x = (torch.softmax(logits / tau, -1).mean(-2) * torch.arange(logits.shape[-1])).sum(-1)
+    y = (torch.softmax(logits / tau, -2).mean(-1) * torch.arange(logits.shape[-2])).sum(-1)
+    return offset + stride * torch.stack((x, y), dim=-1)
+
+
+def _whole_batch_softmax(logits, stride, tau=1.0, offset=0.0):
+    return _mean(torch.softmax(logits.flatten() / tau, 0).reshape(logits.shape), stride, offset)
+
+
+def _unit_coordinates(logits, stride, tau=1.0, offset=0.0):
+    span = torch.tensor([max(n - 1, 1) for n in (logits.shape[-1], logits.shape[-2])], dtype=logits.dtype)
+    return offset + stride * (soft_argmax(logits, 1.0, tau) / span)
+
+
+def _hard(logits, stride, tau=1.0, offset=0.0):
+    return decode_argmax(logits, stride, offset)
+
+
+def _random_logits(rng, *shape, dtype=torch.float32):
+    return 2 * torch.randn(*shape, generator=rng, dtype=dtype)
+
+
+def _gaussian_logits(rng):
+    center = torch.tensor([5.0, 4.0]) + 4 * torch.rand(2, generator=rng)
+    y, x = torch.arange(14.0)[:, None], torch.arange(15.0)
+    return -((x - center[0]) ** 2 + (y - center[1]) ** 2) / 2, 4.0
+
+
+def _with_constant(rng):
+    logits = _random_logits(rng, 2, 5, 6, dtype=torch.float64)
+    return (logits, 4.0), (logits + 1e4, 4.0)
+
+
+def _constant_on_one_map(rng):
+    logits = _random_logits(rng, 3, 5, 6, dtype=torch.float64)
+    raised = logits.clone()
+    raised[1] += 1e4
+    return (logits, 4.0), (raised, 4.0)
+
+
+def _cold(rng):
+    logits = torch.randperm(48, generator=rng).reshape(6, 8).float()  # the highest stands out by 1
+    return logits, 4.0, 0.01
+
+
+def _agree(a, b):
+    return bool(torch.allclose(a, b, rtol=0, atol=1e-6))
+
+
+SOFT_ARGMAX = Problem(
+    name="soft_argmax", points=3, minutes=15,
+    reference=soft_argmax,
+    own=("posebook.decode.soft_argmax",),
+    cases=(
+        Case("a flat map gives its center", lambda rng: (torch.zeros(1, 1, 5, 7), 1.0)),
+        Case("a Gaussian gives its center, between the cells", _gaussian_logits),
+        Case("one row of three cells at tau = 2 (H = 1 is allowed)",
+             lambda rng: (torch.tensor([[0.0, 2.0, 4.0]]), 1.0, 2.0)),
+        Case("leading axes stay: 2 x 3 maps of 5 x 9 cells give (2, 3, 2)",
+             lambda rng: (_random_logits(rng, 2, 3, 5, 9), 4.0, 0.7)),
+        Case("an offset of 1.5 px is added in pixels", lambda rng: (_random_logits(rng, 4, 6, 5), 4.0, 1.0, 1.5)),
+        Case("a small tau gives the highest cell", _cold),
+        Case("adding 10000 to every logit changes nothing", _with_constant, atol=1e-6, holds=_agree),
+        Case("adding 10000 to one map of three changes nothing", _constant_on_one_map, atol=1e-6, holds=_agree),
+        Case("gradients reach the logits", lambda rng: (_random_logits(rng, 2, 6, 7), 4.0, 1.5), vjp=("logits", 0)),
+    ),
+    mistakes=(
+        Mistake("x and y are swapped: the last axis of `logits` is x, and x comes first in the result.",
+                lambda logits, stride, tau=1.0, offset=0.0: soft_argmax(logits, stride, tau, offset).flip(-1)),
+        Mistake("`tau` multiplies where it should divide: a high temperature makes the distribution flatter.",
+                lambda logits, stride, tau=1.0, offset=0.0: soft_argmax(logits, stride, 1 / tau, offset)),
+        Mistake("`tau` is missing: divide the logits by it before the softmax.",
+                lambda logits, stride, tau=1.0, offset=0.0: soft_argmax(logits, stride, 1.0, offset)),
+        Mistake("The offset is multiplied by the stride: it is already in pixels, so add it last, "
+                "`offset + stride * cell`.",
+                lambda logits, stride, tau=1.0, offset=0.0: stride * (soft_argmax(logits, 1.0, tau) + offset)),
+        Mistake("The stride is missing: cells are not pixels yet, `offset + stride * cell`.",
+                lambda logits, stride, tau=1.0, offset=0.0: soft_argmax(logits, 1.0, tau, offset)),
+        Mistake("exp(10000) is infinite, and infinity / infinity is NaN. Softmax does not change when each map's "
+                "maximum is subtracted first; `torch.softmax` does that for you.", _no_shift),
+        Mistake("The maximum of the whole batch is subtracted, so the other maps underflow to 0 / 0. "
+                "Subtract each map's own maximum.", _one_shift_for_all),
+        Mistake("The softmax runs over one axis at a time. The probabilities of all H x W cells of a map sum to 1: "
+                "flatten both axes first.", _one_axis),
+        Mistake("The softmax runs over the whole batch. Each map is a distribution of its own: "
+                "take it over the last two axes only.", _whole_batch_softmax),
+        Mistake("Coordinates run from 0 to 1. A cell's coordinate is its index: 0, 1, ..., W - 1.", _unit_coordinates),
+        Mistake("This is argmax: it takes the highest cell, not the mean, and no gradient passes.", _hard),
+        Mistake("The values are right, but the result is cut off from `logits`: no `detach`, `item` or `numpy` "
+                "on the way.",
+                lambda logits, stride, tau=1.0, offset=0.0: soft_argmax(logits.detach(), stride, tau, offset)),
+        Mistake("The result is always float32. It should have the dtype of `logits`.",
+                lambda logits, stride, tau=1.0, offset=0.0: soft_argmax(logits, stride, tau, offset).float()),
+    ),
+    alternatives=(_shifted_exponentials, _log_sum_exp, _one_map_at_a_time),
+)
+
+PROBLEMS = (DECODE_ARGMAX, SOFT_ARGMAX)

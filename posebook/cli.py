@@ -1,0 +1,198 @@
+"""The command line: ``posebook lab`` opens the course, ``posebook doctor`` says whether it can run.
+
+Everything heavy is imported where it is used, so that ``posebook --help`` answers at once.
+"""
+
+import argparse
+import importlib.metadata
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+WORK = Path("work")
+OFFLINE = (
+    "--LabApp.news_url=None",
+    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    "--LabApp.extension_manager=readonly",
+)
+REINSTALL = "make venv, or python -m pip install -c constraints.txt -e ."
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="posebook", description="A course on keypoint detection and pose estimation.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    command = commands.add_parser("lab", help="copy what is missing into work/ and open JupyterLab there")
+    command.add_argument("--port", type=port, default=8888, help="the first port to try (8888)")
+    command.add_argument("--no-browser", action="store_true", help="print the address, open nothing")
+    command.set_defaults(run=lab)
+
+    command = commands.add_parser("doctor", help="say whether the course can run here, and what would help")
+    command.set_defaults(run=doctor)
+
+    options = parser.parse_args(argv)
+    return options.run(options)
+
+
+def port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"want a number from 1 to 65535, got {text}")
+    return int(text)
+
+
+# posebook lab
+
+
+def lab(options: argparse.Namespace) -> int:
+    chapters = course_chapters()
+    if not chapters:
+        print(f"posebook lab: want the course's folder, which has chapters/; got {Path.cwd()}", file=sys.stderr)
+        return 1
+    try:
+        copied = copy_missing()
+    except OSError as error:
+        print(f"posebook lab: want a folder work/ to write to; got: {error}", file=sys.stderr)
+        return 1
+    print(f"{copied} files copied into work/, where your own notebooks are. Ctrl-C ends JupyterLab.", flush=True)
+    arguments = [f"--ServerApp.root_dir={WORK}", f"--LabApp.default_url=/lab/tree/{chapters[0]}", *OFFLINE]
+    arguments += [f"--port={options.port}", "--log-level=ERROR", "-y"]  # -y: Ctrl-C asks nothing
+    if options.no_browser:
+        arguments.append("--no-browser")
+    if getattr(os, "geteuid", lambda: 1)() == 0:
+        arguments.append("--allow-root")  # in a container
+    from jupyterlab.labapp import main as jupyterlab
+
+    jupyterlab(arguments)
+    return 0
+
+
+def course_chapters() -> list[str]:
+    return sorted(path.as_posix() for path in Path("chapters").glob("*.ipynb"))
+
+
+def copy_missing() -> int:
+    """Copy every file of chapters/ and exercises/ that work/ lacks; return how many."""
+    WORK.mkdir(exist_ok=True)
+    sources = [path for folder in ("chapters", "exercises") for path in Path(folder).rglob("*") if path.is_file()]
+    missing = [path for path in sources if ".ipynb_checkpoints" not in path.parts and not os.path.lexists(WORK / path)]
+    with tempfile.TemporaryDirectory(prefix=".copying-", dir=WORK) as drafts:
+        for path in missing:
+            copy_new(path, WORK / path, draft=Path(drafts, "draft"))
+    return len(missing)
+
+
+def copy_new(source: Path, target: Path, *, draft: Path) -> None:
+    """``target`` appears whole or not at all; where something has appeared there meanwhile, that stays."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, draft)
+    try:
+        os.link(draft, target)
+    except FileExistsError:
+        pass
+    except OSError:  # a disk without hard links
+        draft.rename(target)
+    draft.unlink(missing_ok=True)
+
+
+# posebook doctor
+
+
+class Finding(NamedTuple):
+    good: bool
+    text: str
+    remedy: str
+    needed: bool = True
+
+
+def doctor(options: argparse.Namespace) -> int:
+    findings = [*packages(), device(), widgets(), notebooks(), writing()]
+    findings.append(program("chromium", command="chromium", use="the tests that drive JupyterLab's page"))
+    findings.append(program("bubblewrap", command="bwrap", use="grading answers in a sandbox"))
+    for good, text, remedy, needed in findings:
+        print("ok     " + text if good else f"{'FAIL' if needed else 'note':6} {text}: {remedy}")
+    can_run = all(found.good or not found.needed for found in findings)
+    print("The course can run here." if can_run else "The course cannot run here: mend each FAIL and ask again.")
+    return 0 if can_run else 1
+
+
+def packages() -> Iterator[Finding]:
+    """Python and each package that students need, against the minimum that posebook's metadata names."""
+    try:
+        metadata = importlib.metadata.metadata("posebook")
+    except importlib.metadata.PackageNotFoundError:
+        yield Finding(False, "posebook is not installed", REINSTALL)
+        return
+    python = ".".join(map(str, sys.version_info[:3]))
+    yield compare("Python", python, metadata["Requires-Python"], remedy="install it, then make PYTHON=python3.11 lab")
+    for line in metadata.get_all("Requires-Dist", []):
+        name, minimum = re.fullmatch(r"([\w.-]+)(.*)", line.partition(";")[0].strip()).groups()
+        if "extra ==" not in line:
+            yield compare(name, installed(name), minimum, remedy=REINSTALL)
+
+
+def installed(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "missing"
+
+
+def compare(name: str, version: str, minimum: str, *, remedy: str) -> Finding:
+    """``minimum`` is like ">=3.11": posebook states lower bounds only."""
+    numbers, least = ([int(n) for n in re.findall(r"\d+", text)] for text in (version, minimum))
+    good = numbers >= least
+    return Finding(good, f"{name} {version}" + ("" if good else f", want {minimum}"), remedy)
+
+
+def device() -> Finding:
+    try:
+        import torch
+    except Exception as error:  # a broken build fails in many ways
+        return Finding(False, f"torch does not start ({error})", REINSTALL)
+    name = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    if torch.backends.mps.is_available():
+        name = "mps"
+    return Finding(True, f"torch computes on {name}", "")
+
+
+def widgets() -> Finding:
+    try:
+        import ipywidgets  # noqa: F401
+        from jupyter_core.paths import jupyter_path
+    except Exception as error:
+        return Finding(False, f"ipywidgets does not start ({error})", REINSTALL)
+    folders = jupyter_path("labextensions", "@jupyter-widgets", "jupyterlab-manager")
+    found = any(Path(folder).is_dir() for folder in folders)
+    text = "widgets render in JupyterLab" if found else "JupyterLab lacks its widgets' extension"
+    return Finding(found, text, "python -m pip install --force-reinstall jupyterlab_widgets")
+
+
+def notebooks() -> Finding:
+    count = len(course_chapters())
+    text = f"notebooks in {Path('chapters').absolute()}: {count}"
+    return Finding(count > 0, text, "cd to the course's folder")
+
+
+def writing() -> Finding:
+    folder = WORK if WORK.exists() else Path(".")
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        text = f"{folder.absolute()} cannot be written to ({error.strerror})"
+        return Finding(False, text, "change its owner or rights, or move the course")
+    return Finding(True, f"{folder.absolute()} can be written to", "")
+
+
+def program(name: str, *, command: str, use: str) -> Finding:
+    found = shutil.which(command)
+    text = f"{name}, for {use}" if found else f"no {name}, only for {use}"
+    return Finding(bool(found), text, f"apt install {name}", needed=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

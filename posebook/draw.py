@@ -1,0 +1,162 @@
+"""Static figures. Each function returns a figure; :func:`show` puts it on the page with its alt text."""
+
+import io
+from collections.abc import Mapping, Sequence
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from posebook import _args
+from posebook.grid import Grid
+from posebook.skeleton import Skeleton
+
+# Okabe and Ito's colors: told apart by most color-blind readers. Markers differ too, for the rest.
+BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PURPLE = (
+    "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+
+
+def show(fig: Figure, alt: str) -> None:
+    """Display a figure as PNG; ``alt`` says what it shows, to those who cannot see it and to nbval.
+
+    Raises:
+        ValueError: an empty ``alt``.
+    """
+    from IPython.display import display
+
+    if not alt.strip():
+        _args.fail("alt", "a sentence that says what the figure shows", repr(alt))
+    display({"image/png": png(fig), "text/plain": alt}, raw=True, metadata={"image/png": {"alt": alt}})
+
+
+def png(fig: Figure) -> bytes:
+    """A figure as PNG file."""
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def axes(columns: int = 1, *, width: float = 8.0, height: float = 3.2, **options) -> tuple[Figure, list[Axes]]:
+    """An empty figure with a row of axes, in inches; ``options`` go to matplotlib's ``subplots``."""
+    fig = Figure(figsize=(width, height), layout="constrained")
+    row = list(fig.subplots(1, columns, squeeze=False, **options)[0])
+    for ax in row:
+        ax.spines[["top", "right"]].set_visible(False)
+    return fig, row
+
+
+def skeleton(ax: Axes, xy: Tensor, bones: Skeleton, *, color: str = SKY) -> None:
+    """Draw keypoints ``(K, 2)`` in px and the limbs between those that are finite."""
+    _args.points("xy", xy)
+    if xy.shape != (len(bones), 2):
+        _args.fail("xy", f"shape ({len(bones)}, 2), one row a keypoint", tuple(xy.shape))
+    for a, b in bones.limbs:
+        ax.plot(*xy[[a, b]].T.tolist(), "-", color=color, linewidth=1.5)
+    ax.plot(*xy.T.tolist(), "o", color=color, markersize=4, markeredgecolor="white", markeredgewidth=0.6)
+
+
+def heatmap(ax: Axes, cells: Tensor, grid: Grid | None = None, *, signed: bool = False) -> None:
+    """Draw a map ``(H, W)``, each cell as the square that it covers: in cells, or in image px where a grid is given.
+
+    ``signed`` puts 0 at white, positive values in red and negative ones in blue.
+    """
+    _args.maps("cells", cells)
+    h, w = cells.shape
+    corners = (grid or Grid()).to_image(torch.tensor([[-0.5, -0.5], [w - 0.5, h - 0.5]]))
+    (left, top), (right, bottom) = corners.tolist()
+    top_value = cells.abs().max().item() or 1.0
+    ax.imshow(cells.detach().cpu().float().numpy(), extent=(left, right, bottom, top), interpolation="nearest",
+              cmap="RdBu_r" if signed else "cividis", vmin=-top_value if signed else 0,
+              vmax=top_value)
+    ax.set_aspect("equal")
+
+
+def photograph(picture: Tensor, bones: Skeleton, truth: Tensor, found: Tensor, grid: Grid, *, around: int) -> Figure:
+    """A photograph with its marked keypoints; beside it the cells around one of them, where it was marked and found.
+
+    Args:
+        picture: ``(H, W, 3)`` uint8.
+        bones: the keypoints' names and limbs.
+        truth: marked keypoints ``(K, 2)`` in px.
+        found: decoded keypoints ``(K, 2)`` in px.
+        grid: where the cells lie.
+        around: index of the keypoint that the right half enlarges.
+    """
+    fig, (left, right) = axes(2, height=4.6)
+    for ax in (left, right):
+        ax.imshow(picture.numpy())
+        ax.set(xlabel="x (px)", ylabel="y (px)")
+    skeleton(left, truth, bones)
+    center = truth[around]
+    reach = 5 * float(grid.to_image(torch.eye(2))[0, 0] - grid.to_image(torch.zeros(1, 2))[0, 0])
+    first = grid.to_cells(center - reach).floor()
+    edges = grid.to_image(first + torch.arange(14.0)[:, None] - 0.5)
+    for x, y in edges.tolist():
+        right.axvline(x, color="white", linewidth=0.6, alpha=0.7)
+        right.axhline(y, color="white", linewidth=0.6, alpha=0.7)
+    right.plot(*center.tolist(), "x", color=YELLOW, markersize=13, markeredgewidth=3, label="marked")
+    right.plot(*found[around].tolist(), "s", color=SKY, markersize=9, markeredgecolor="white", label="decoded")
+    right.set(xlim=(center[0] - reach, center[0] + reach), ylim=(center[1] + reach, center[1] - reach),
+              title=f"{bones.names[around]} on a grid of cells".replace("_", " "))
+    right.legend(loc="lower right", fontsize=8)
+    return fig
+
+
+def conventions(stride: int, grids: Mapping[str, Grid], *, cells: int = 3) -> Figure:
+    """A row of image pixels, and for each grid the centers of its first cells over them."""
+    fig, (ax,) = axes(height=0.55 + 0.5 * len(grids))
+    pixels = stride * cells
+    for k in range(pixels):
+        ax.add_patch(_square(k, len(grids) + 0.1, YELLOW if k == 0 else "#eeeeee"))
+        ax.text(k, len(grids) + 0.5, str(k), ha="center", va="center", fontsize=8)
+    for row, (name, grid) in enumerate(grids.items()):
+        y = len(grids) - 1 - row + 0.45
+        x = grid.to_image(torch.stack((torch.arange(float(cells)), torch.zeros(cells)), -1))[:, 0].tolist()
+        ax.plot(x, [y] * cells, MARKERS[row], color=(BLUE, RED, GREEN)[row % 3], markersize=9)
+        for k, position in enumerate(x):
+            ax.text(position + 0.25, y, f"cell {k}: {position:g}", va="center", fontsize=8)
+        ax.text(-0.8, y, name, ha="right", va="center", fontsize=9)
+    ax.text(-0.8, len(grids) + 0.5, "image pixel", ha="right", va="center", fontsize=9)
+    ax.set(xlim=(-4.2, pixels + 0.9), ylim=(0, len(grids) + 1.1))
+    ax.axis("off")
+    return fig
+
+
+def curves(ax: Axes, x: Sequence[float] | Tensor, lines: Mapping[str, Tensor], dots: Mapping[str, Tensor] | None = None,
+           **options) -> None:
+    """Closed forms as lines and measurements as dots over the same x; ``options`` go to ``ax.set``.
+
+    Dots with the name of a line take its color and no entry of their own in the legend.
+    """
+    x, dots = torch.as_tensor(x), dots or {}
+    names = list(dict.fromkeys([*lines, *dots]))
+    for name, color, marker in zip(names, (BLUE, RED, GREEN, PURPLE, ORANGE, BLACK), MARKERS, strict=False):
+        if name in lines:
+            ax.plot(x.numpy(), lines[name].numpy(), color=color, linewidth=1.6, label=name)
+        if name in dots:
+            ax.plot(x.numpy(), dots[name].numpy(), marker, color=color, markersize=4, markerfacecolor="white",
+                    label=None if name in lines else name)
+    ax.set(**options)
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+
+
+def heatmaps(maps: Mapping[str, Tensor], points: Tensor | None = None, *, signed: bool = False) -> Figure:
+    """A row of maps ``(H, W)`` under their titles; a circle marks the map's point, ``points`` (maps, 2), in cells."""
+    fig, row = axes(len(maps), height=2.6)
+    for k, (ax, (title, cells)) in enumerate(zip(row, maps.items(), strict=True)):
+        heatmap(ax, cells, signed=signed)
+        if points is not None:
+            ax.plot(*points[k].tolist(), "o", color=RED, markeredgecolor="white", markersize=9, markeredgewidth=1.5)
+        ax.set_title(title, fontsize=10)
+        ax.set_xticks(range(0, cells.shape[1], max(1, cells.shape[1] // 4)))
+        ax.set_yticks(range(0, cells.shape[0], max(1, cells.shape[0] // 4)))
+    return fig
+
+
+def _square(x: float, y: float, color: str):
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((x - 0.5, y), 1, 0.8, facecolor=color, edgecolor="#999999", linewidth=0.8)

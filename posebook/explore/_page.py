@@ -1,0 +1,200 @@
+"""What every explorer shares: tags, marks and maps to draw with; controls, one observer, one view, a status line."""
+
+import base64
+import html
+import io
+import math
+from collections.abc import Callable
+
+from ipywidgets import HTML, BoundedFloatText, FloatLogSlider, FloatSlider, HBox, Layout, ToggleButtons, VBox
+from PIL import Image
+from torch import Tensor
+
+INK, GRAY, LINE, PAPER = "#1f2328", "#57606a", "#d0d4d9", "#ffffff"
+BLUE, ORANGE, GREEN, RED = "#0072b2", "#a86400", "#00785a", "#c14a00"  # 4.5 to 1 on paper; shapes tell them apart too
+
+SHAPES = {  # SVG paths some 10 units wide around (0, 0)
+    "circle": "M-4.2 0a4.2 4.2 0 1 0 8.4 0a4.2 4.2 0 1 0-8.4 0z",
+    "square": "M-5-5H5V5H-5z",
+    "diamond": "M0-6.2L6.2 0L0 6.2L-6.2 0z",
+    "triangle": "M0-6L5.6 4.2H-5.6z",
+    "reticle": "M-18 0H-8M8 0H18M0-18V-8M0 8V18",
+}
+
+_PALETTE = [round(255 + (dark - 255) * (i / 255) ** 0.8) for i in range(256) for dark in (104, 118, 150)]
+
+_STYLE = f"""<style>
+.posebook {{max-width: 860px; box-sizing: border-box; padding: 12px 16px; border: 1px solid {LINE}; border-radius: 8px;
+  background: {PAPER}; color: {INK}; font: 13px/1.5 system-ui, sans-serif; white-space: normal}}
+.posebook svg {{font: 12px system-ui, sans-serif; vertical-align: middle}}
+.posebook > svg {{max-width: 100%; height: auto}}
+.posebook .below {{display: flex; flex-wrap: wrap; gap: 8px 44px; margin-top: 8px}}
+.posebook .below > div {{flex: 1 1 300px}}
+.posebook .below p {{margin: 0 0 8px; font-size: 15px}}
+.posebook small {{font-size: 12px; color: {GRAY}}}
+.posebook table {{margin: 0; border-collapse: collapse; white-space: nowrap; font-variant-numeric: tabular-nums}}
+.posebook :is(td, th) {{padding: 1px 0 1px 28px; text-align: right; font-weight: 400}}
+.posebook :is(td, th):first-child {{padding-left: 0; text-align: left}}
+.posebook thead th {{color: {GRAY}; border-bottom: 1px solid {LINE}}}
+</style>"""
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is drawn: SVG and HTML, as strings
+
+
+def tag(name: str, *children: str, **attributes: object) -> str:
+    """One element. Children are markup; attributes are plain, and ``_`` in their names stands for ``-``.
+
+    >>> tag("text", "tau", x=2.5, text_anchor="end")
+    '<text x="2.5" text-anchor="end">tau</text>'
+    """
+    pairs = "".join(f' {key.rstrip("_").replace("_", "-")}="{_plain(value)}"' for key, value in attributes.items())
+    return f"<{name}{pairs}>{''.join(children)}</{name}>"
+
+
+def words(text: str, x: float, y: float, *, color: str = GRAY, anchor: str = "start") -> str:
+    """Text in a picture; ``anchor`` is "start", "middle" or "end"."""
+    return tag("text", html.escape(text), x=x, y=y, fill=color, text_anchor=anchor)
+
+
+def picture(width: int, height: int, sentence: str, *children: str) -> str:
+    """A whole SVG; a screen reader reads the sentence in its place."""
+    box = {"width": width, "height": height, "viewBox": f"0 0 {width} {height}"}
+    return tag("svg", *children, xmlns="http://www.w3.org/2000/svg", role="img", aria_label=sentence, **box)
+
+
+def window(x: float, y: float, width: float, height: float, view: tuple[float, ...], *children: str) -> str:
+    """A framed window into coordinates of its own; ``view`` is their left, top, width and height."""
+    inside = tag("svg", *children, x=x, y=y, width=width, height=height, viewBox=" ".join(map(_plain, view)))
+    return inside + tag("rect", x=x, y=y, width=width, height=height, fill="none", stroke=LINE)
+
+
+def mark(shape: str, color: str, x: float, y: float, *, scale: float = 1.0, name: str = "") -> str:
+    """A point as a shape of its own, with a halo; ``name`` is kept as ``data-name``."""
+    path = SHAPES[shape]
+    halo = tag("path", d=path, fill="none", stroke=PAPER, stroke_width=4)
+    line = tag("path", d=path, fill=color if shape == "circle" else PAPER, stroke=color, stroke_width=2)
+    return tag("g", halo, line, transform=f"translate({_plain(x)} {_plain(y)}) scale({_plain(scale)})", data_name=name)
+
+
+def heatmap(values: Tensor, x: float, y: float, width: float, height: float) -> str:
+    """A map ``(H, W)`` of values >= 0 as an image of whole cells, white at 0 and dark at its peak."""
+    levels = (values * (255 / values.max())).byte().numpy()
+    image, file = Image.fromarray(levels).convert("P"), io.BytesIO()
+    image.putpalette(_PALETTE)
+    image.save(file, "PNG", compress_level=1)
+    uri = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    stretch = {"preserveAspectRatio": "none", "style": "image-rendering: pixelated"}
+    return tag("image", href=uri, x=x, y=y, width=width, height=height, **stretch)
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """An HTML table; the first cell of a row is its name."""
+    top = tag("tr", *(tag("th", cell, scope="col") for cell in head))
+    body = [tag("tr", tag("th", row[0], scope="row"), *(tag("td", cell) for cell in row[1:])) for row in rows]
+    return tag("table", tag("thead", top), tag("tbody", *body))
+
+
+def legend(shape: str, color: str, name: str) -> str:
+    """A shape and its name, for a row of a table."""
+    view = "-20 -20 40 40" if shape == "reticle" else "-11 -11 22 22"
+    icon = tag("svg", mark(shape, color, 0, 0), width=18, height=18, viewBox=view, aria_hidden="true")
+    return f"{icon} {name}"
+
+
+def card(svg: str, table: str, sentence: str, note: str) -> str:
+    """All that an explorer shows, as light as paper on a light page and on a dark one."""
+    side = tag("div", tag("p", sentence), tag("small", note))
+    return _STYLE + tag("div", svg, tag("div", table, side, class_="below"), class_="posebook")
+
+
+def figure(number: float) -> str:
+    """Two decimals, or one digit and its power of ten where these would be 0.00.
+
+    >>> figure(1.534), figure(0.00031), figure(0.0)
+    ('1.53', '3e-4', '0.00')
+    """
+    if number == 0 or abs(number) >= 0.005:
+        return f"{number:.2f}"
+    digit, power = f"{number:.0e}".split("e")
+    return f"{digit}e{int(power)}"
+
+
+def _plain(value: object) -> str:
+    return f"{value:.5g}" if isinstance(value, float) else html.escape(str(value))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is moved: widgets
+
+
+def number(name: str, value: float, low: float, high: float, *, step: float, log: bool = False) -> HBox:
+    """A number box, which has the label and holds the value, and its slider. With ``log``, a step is one of log10.
+
+    The page moves a slider to its nearest step and tells the kernel: within half a step neither follows the other,
+    so that a number stays as it was typed.
+    """
+    box = BoundedFloatText(value, description=name, min=low, max=high, step=None, layout=Layout(width="140px"))
+    box.style.description_width = "50px"
+    place = math.log10 if log else float
+    slider = (FloatLogSlider if log else FloatSlider)(value, min=place(low), max=place(high), step=step, readout=False)
+    slider.layout.width = "250px"
+
+    def follow(change: dict) -> None:
+        other = slider if change["owner"] is box else box
+        if abs(place(change["new"]) - place(other.value)) > 0.5 * step + 1e-9:
+            other.value = float(f"{change['new']:.4g}")
+
+    box.observe(follow, "value")
+    slider.observe(follow, "value")
+    return HBox([box, slider])
+
+
+def choice(name: str, value: object, options: tuple) -> HBox:
+    """Labeled buttons, one of them down."""
+    buttons = ToggleButtons(value=value, options=options, description=name)
+    buttons.style.description_width, buttons.style.button_width = "50px", "50px"
+    buttons.layout = Layout(width="390px", display="flex", align_items="center")
+    return HBox([buttons])
+
+
+class Explorer:
+    """Owns the widgets; what they show is a pure function of a state.
+
+    Args:
+        state: where to start, a frozen dataclass.
+        controls: a :func:`number` or :func:`choice` for each of its fields, in reading order.
+        compute: state -> result.
+        view, sentence, png: result -> HTML, one line with the numbers, a picture for pages without a kernel.
+    """
+
+    def __init__(
+        self, state: object, controls: dict[str, HBox], *,
+        compute: Callable, view: Callable, sentence: Callable, png: Callable,
+    ):
+        self._state, self._compute, self._view, self._sentence, self._png = type(state), compute, view, sentence, png
+        self.controls = {name: row.children[0] for name, row in controls.items()}
+        self.view, self.status = HTML(), HTML()
+        rows = HBox(list(controls.values()), layout=Layout(flex_flow="row wrap", max_width="860px"))
+        self.box = VBox([rows, self.view, self.status])
+        for control in self.controls.values():
+            control.observe(self._move, "value")
+        self._move()
+
+    def _move(self, _change: object = None) -> None:
+        """The one observer: controls, state, result, one trait. An exception would leave no trace, so it is said."""
+        said = ""
+        try:
+            result = self._compute(self._state(**{name: control.value for name, control in self.controls.items()}))
+            self.view.value = self._view(result)
+            self.result = result
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}"
+        self.status.value = tag("div", html.escape(said), role="status")
+
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict, dict]:
+        sentence = self._sentence(self.result)
+        png = base64.b64encode(self._png(self.result)).decode()
+        data = self.box._repr_mimebundle_() | {"image/png": png, "text/plain": sentence}
+        return data, {"image/png": {"alt": sentence}}

@@ -1,0 +1,80 @@
+"""Skeletons: which keypoints there are, which belong together, and which are left and right of a pair."""
+
+from dataclasses import dataclass
+
+from posebook._args import fail
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """Named keypoints of a body, a face, a hand or an object.
+
+    Args:
+        names: one name a keypoint, in the order of the K axis.
+        limbs: pairs of keypoint indices that a drawing connects.
+        pairs: (left, right) index pairs that a horizontal flip exchanges; a keypoint is in one pair at most.
+        oks_sigmas: per-keypoint spread of annotators for OKS (k = 2 sigma), in units of sqrt(area), or
+            None where nobody has measured it.
+
+    Raises:
+        ValueError: names that repeat, an index outside the skeleton, a keypoint in two pairs, a wrong number of sigmas.
+
+    >>> Skeleton(("left_eye", "right_eye", "nose"), limbs=((0, 2), (1, 2)), pairs=((0, 1),)).flip_order
+    (1, 0, 2)
+    """
+
+    names: tuple[str, ...]
+    limbs: tuple[tuple[int, int], ...] = ()
+    pairs: tuple[tuple[int, int], ...] = ()
+    oks_sigmas: tuple[float, ...] | None = None
+
+    def __post_init__(self):
+        n = len(self.names)
+        if n == 0 or len(set(self.names)) != n:
+            fail("names", "one or more distinct names", self.names)
+        for field in ("limbs", "pairs"):
+            for pair in getattr(self, field):
+                if len(pair) != 2 or pair[0] == pair[1] or not all(0 <= k < n for k in pair):
+                    fail(field, f"two different indices from 0 to {n - 1}", pair)
+        paired = [k for pair in self.pairs for k in pair]
+        if len(set(paired)) != len(paired):
+            fail("pairs", "each keypoint in one pair at most", self.pairs)
+        if self.oks_sigmas is not None and (len(self.oks_sigmas) != n or min(self.oks_sigmas) <= 0):
+            fail("oks_sigmas", f"{n} numbers > 0", self.oks_sigmas)
+
+    def __len__(self) -> int:
+        """Number of keypoints K."""
+        return len(self.names)
+
+    @property
+    def flip_order(self) -> tuple[int, ...]:
+        """Index order that exchanges left and right: ``xy[..., flip_order, :]``."""
+        order = list(range(len(self)))
+        for left, right in self.pairs:
+            order[left], order[right] = right, left
+        return tuple(order)
+
+
+def left_right_pairs(names: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
+    """(left, right) index pairs of names that differ only in their prefix ``left_`` or ``right_``.
+
+    >>> left_right_pairs(("nose", "left_eye", "right_eye"))
+    ((1, 2),)
+    """
+    index = {name: k for k, name in enumerate(names)}
+    return tuple((k, index["right_" + name[5:]]) for name, k in index.items()
+                 if name.startswith("left_") and "right_" + name[5:] in index)
+
+
+_COCO_NAMES = ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
+               "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee",
+               "left_ankle", "right_ankle")
+
+COCO_17 = Skeleton(
+    names=_COCO_NAMES,
+    limbs=((15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8), (7, 9), (8, 10),
+           (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6)),
+    pairs=left_right_pairs(_COCO_NAMES),
+    oks_sigmas=(.026, .025, .025, .035, .035, .079, .079, .072, .072, .062, .062, .107, .107, .087, .087, .089, .089),
+)
+"""The 17 body keypoints of COCO (Lin et al. 2014, arXiv:1405.0312), with the OKS constants of its evaluation code."""

@@ -1,0 +1,50 @@
+"""For all tests: no connection leaves this machine; fixtures for the sample of COCO and for the devices there are."""
+
+import importlib.util
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+collect_ignore = ["guard"]
+GUARD = Path(__file__).parent / "guard"
+REFUSED = Path(tempfile.mkdtemp(prefix="posebook-guard-"), "refused.txt")
+COCO_JSON = os.environ.pop("POSEBOOK_COCO", None)  # the notebooks' stored outputs were made without it
+
+os.environ["POSEBOOK_GUARD_LOG"] = str(REFUSED)
+os.environ["PYTHONPATH"] = os.pathsep.join([str(GUARD), *filter(None, [os.environ.get("PYTHONPATH")])])  # subprocesses
+spec = importlib.util.spec_from_file_location("posebook_guard", GUARD / "sitecustomize.py")
+spec.loader.exec_module(importlib.util.module_from_spec(spec))  # this process
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if REFUSED.exists():
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if REFUSED.exists():
+        terminalreporter.section("FAILED: connections that would have left this machine", red=True)
+        terminalreporter.write(REFUSED.read_text())
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(REFUSED.parent, ignore_errors=True)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "device" in metafunc.fixturenames:
+        import torch
+
+        cuda = [pytest.param("cuda", marks=pytest.mark.gpu)] if torch.cuda.is_available() else []
+        metafunc.parametrize("device", ["cpu", *cuda])
+
+
+@pytest.fixture
+def coco_json() -> Path:
+    """The COCO sample's annotations."""
+    if COCO_JSON is None:
+        pytest.skip("POSEBOOK_COCO names no COCO keypoint JSON")
+    return Path(COCO_JSON).resolve(strict=True)

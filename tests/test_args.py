@@ -1,0 +1,67 @@
+"""posebook._args: each check passes what it should, and names argument, wish and value otherwise."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from posebook import _args
+
+GOOD = [
+    (_args.positive, ("tau", 1e-300)),
+    (_args.positive, ("tau", 3)),
+    (_args.positive, ("tau", np.float64(0.5))),
+    (_args.at_least, ("blur", 0, 0)),
+    (_args.at_least, ("blur", 2.5, 2.5)),
+    (_args.one_of, ("mode", "hard", ("hard", "soft"))),
+    (_args.floating, ("z", torch.zeros((), dtype=torch.bfloat16), "(...)")),
+    (_args.maps, ("z", torch.zeros(0, 1, 1, dtype=torch.float16))),
+    (_args.points, ("xy", torch.zeros(2))),
+    (_args.points, ("xy", torch.zeros(0, 3, 2, dtype=torch.float64))),
+    (_args.size, ("hw", (1, 5))),
+    (_args.size, ("hw", torch.zeros(3, 4, 5).shape[-2:])),
+    (_args.size, ("hw", [4, 5])),
+]
+
+BAD = [
+    (_args.positive, ("tau", 0), "tau: want a finite number > 0, got 0"),
+    (_args.positive, ("tau", -1.5), "tau: want a finite number > 0, got -1.5"),
+    (_args.positive, ("tau", math.nan), "tau: want a finite number > 0, got nan"),
+    (_args.positive, ("tau", math.inf), "tau: want a finite number > 0, got inf"),
+    (_args.positive, ("tau", True), "tau: want a finite number > 0, got True"),
+    (_args.positive, ("tau", "1"), "tau: want a finite number > 0, got str"),
+    (_args.positive, ("tau", torch.ones(5)), "tau: want a finite number > 0, got Tensor"),
+    (_args.at_least, ("blur", -0.1, 0), "blur: want a finite number >= 0, got -0.1"),
+    (_args.at_least, ("blur", math.inf, 0), "blur: want a finite number >= 0, got inf"),
+    (_args.at_least, ("blur", math.nan, 0), "blur: want a finite number >= 0, got nan"),
+    (_args.at_least, ("blur", False, 0), "blur: want a finite number >= 0, got False"),
+    (_args.at_least, ("blur", None, 0), "blur: want a finite number >= 0, got NoneType"),
+    (_args.one_of, ("mode", "sfot", ("hard", "soft")), "mode: want one of 'hard', 'soft', got 'sfot'"),
+    (_args.floating, ("z", [1.0], "(..., 2)"), "z: want a tensor (..., 2), got list"),
+    (_args.floating, ("z", torch.ones(2, dtype=torch.int64), "(..., 2)"), "z: want a floating dtype, got int64"),
+    (_args.floating, ("z", torch.ones(2, dtype=torch.bool), "(..., 2)"), "z: want a floating dtype, got bool"),
+    (_args.maps, ("z", np.zeros((2, 2))), "z: want a tensor (..., H, W), got ndarray"),
+    (_args.maps, ("z", torch.zeros(4)), "z: want shape (..., H, W) with H, W >= 1, got (4,)"),
+    (_args.maps, ("z", torch.zeros(2, 0, 3)), "z: want shape (..., H, W) with H, W >= 1, got (2, 0, 3)"),
+    (_args.points, ("xy", torch.zeros(())), "xy: want shape (..., 2), got ()"),
+    (_args.points, ("xy", torch.zeros(2, 3)), "xy: want shape (..., 2), got (2, 3)"),
+    (_args.points, ("xy", torch.ones(2, dtype=torch.int32)), "xy: want a floating dtype, got int32"),
+    (_args.size, ("hw", (4, 0)), "hw: want (height, width), two whole numbers >= 1, got (4, 0)"),
+    (_args.size, ("hw", (4, 5.0)), "hw: want (height, width), two whole numbers >= 1, got (4, 5.0)"),
+    (_args.size, ("hw", (True, 5)), "hw: want (height, width), two whole numbers >= 1, got (True, 5)"),
+    (_args.size, ("hw", (4, 5, 6)), "hw: want (height, width), two whole numbers >= 1, got (4, 5, 6)"),
+    (_args.size, ("hw", 4), "hw: want (height, width), two whole numbers >= 1, got 4"),
+]
+
+
+@pytest.mark.parametrize("check, arguments", GOOD)
+def test_good(check, arguments):
+    assert check(*arguments) is None
+
+
+@pytest.mark.parametrize("check, arguments, text", BAD)
+def test_bad(check, arguments, text):
+    with pytest.raises(ValueError) as error:
+        check(*arguments)
+    assert str(error.value) == text

@@ -1,0 +1,290 @@
+"""The course in a real page: JupyterLab and chromium, keys and mouse, screen readers and network."""
+
+import importlib.util
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from posebook.explore import decoding
+
+pytestmark = pytest.mark.browser
+
+CHAPTERS = sorted((Path(__file__).parents[1] / "chapters").glob("*.ipynb"))
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+)
+FOLDERS = (
+    "JUPYTER_CONFIG_DIR JUPYTER_DATA_DIR JUPYTER_RUNTIME_DIR IPYTHONDIR JUPYTERLAB_SETTINGS_DIR JUPYTERLAB_WORKSPACES_DIR"
+)
+SETTINGS = {
+    "apputils-extension/notification": {"checkForUpdates": False, "fetchNews": "false"},
+    "notebook-extension/tracker": {"windowingMode": "none"},
+}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# JupyterLab, driven
+
+
+class Lab:
+    """A JupyterLab of its own and one chromium; :meth:`run` opens a notebook and runs all its cells."""
+
+    def __init__(self, root: Path, browser):
+        self.root, self.browser, self.token = root, browser, secrets.token_hex(16)
+        self.served = root / "served"
+        env = dict(os.environ)
+        for name in FOLDERS.split():
+            env[name] = str(root / name.lower())
+        for name, values in SETTINGS.items():
+            path = Path(env["JUPYTERLAB_SETTINGS_DIR"], "@jupyterlab", f"{name}.jupyterlab-settings")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(values))
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        options = [
+            "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={self.url.split(':')[-1]}",
+            "--ServerApp.port_retries=0", f"--IdentityProvider.token={self.token}",
+            "--LabApp.expose_app_in_browser=True",
+        ]  # fmt: skip
+        self.served.mkdir()
+        with open(root / "log.txt", "w") as log:
+            command = [sys.executable, "-m", "jupyterlab", *options]
+            self.server = subprocess.Popen(command, cwd=self.served, env=env, stdout=log, stderr=subprocess.STDOUT)
+
+    def wait(self, seconds: float = 60) -> None:
+        """Until the server answers."""
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                return urllib.request.urlopen(f"{self.url}/api/status?token={self.token}", timeout=5).close()
+            except OSError:
+                if self.server.poll() is not None or time.monotonic() > end:
+                    raise RuntimeError(f"JupyterLab did not start:\n{(self.root / 'log.txt').read_text()}") from None
+                time.sleep(0.1)
+
+    def run(self, name: str, notebook: nbformat.NotebookNode):
+        """The page after all cells ran; ``page.hosts`` and ``page.complaints`` keep growing."""
+        nbformat.write(notebook, self.served / name)
+        page = self.browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(60_000)
+        page.hosts, page.complaints = set(), []
+        page.on("request", lambda r: page.hosts.update(re.findall(r"^(?:https?|wss?)://([^/:]+)", r.url)))
+        page.on("websocket", lambda w: page.hosts.update(re.findall(r"^wss?://([^/:]+)", w.url)))
+        page.on("console", lambda m: page.complaints.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda e: page.complaints.append(str(e)))
+        page.goto(f"{self.url}/lab/workspaces/ci/tree/{name}?reset&token={self.token}")
+        page.wait_for_selector("#jupyterlab-splash", state="detached")
+        page.wait_for_function(
+            "() => { const c = window.jupyterapp?.shell.currentWidget?.sessionContext;"
+            "        return c?.isReady && c.session?.kernel?.status === 'idle' }"
+        )
+        page.evaluate("jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
+        page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
+        page.wait_for_function(
+            "() => [...jupyterapp.shell.currentWidget.content.model.cells].every("
+            "    c => c.type !== 'code' || !c.sharedModel.source.trim() || c.executionCount)"
+        )
+        return page
+
+    def stop(self) -> None:
+        self.server.terminate()  # it ends its kernels
+        try:
+            self.server.wait(20)
+        except subprocess.TimeoutExpired:
+            self.server.kill()
+            self.server.wait()
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    missing = [name for name in ("playwright", "axe_playwright_python") if importlib.util.find_spec(name) is None]
+    missing += [] if CHROMIUM else ["chromium"]
+    if missing:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("not installed: " + ", ".join(missing))
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
+        lab = Lab(tmp_path_factory.mktemp("lab"), browser)
+        try:
+            lab.wait()
+            yield lab
+        finally:
+            lab.stop()
+            browser.close()
+
+
+def assert_quiet(page) -> None:
+    """Nothing left this machine, and nothing went wrong in the page."""
+    assert page.hosts == {"127.0.0.1"}
+    assert page.complaints == []
+    assert page.locator(".jp-RenderedText[data-mime-type$='.stderr'], .jp-OutputArea-output .jp-mod-error").count() == 0
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The explorer
+
+
+class Explorer:
+    """What a reader sees and touches, in the first explorer of a page."""
+
+    def __init__(self, page):
+        self.page = page
+        self.output = page.locator(".jp-OutputArea-output:has(.posebook)").first
+        self.svg = self.output.locator("svg[role=img]")
+        self.svg.wait_for()
+        self.svg.scroll_into_view_if_needed()
+
+    def box(self, name):
+        return self.output.get_by_role("spinbutton", name=name, exact=True)
+
+    def handle(self, name):
+        return self.output.locator(".widget-hbox", has=self.box(name)).last.get_by_role("slider")
+
+    def stride(self, stride):
+        return self.output.get_by_role("button", name=str(stride), exact=True)
+
+    def sentence(self):
+        return self.svg.get_attribute("aria-label")
+
+    def state(self):
+        numbers = {name: float(self.box(name).input_value()) for name in ("tau", "x", "y")}
+        return decoding.State(int(self.output.locator(".widget-toggle-button.mod-active").inner_text()), **numbers)
+
+    def rows(self):
+        return self.output.locator("table").evaluate(
+            "table => [...table.rows].map(row => [...row.cells].map(cell => cell.textContent.trim()))"
+        )
+
+    def moved(self, before) -> decoding.State:
+        """Wait until the picture changed and says what the controls say; the table has to say the same."""
+        end = time.monotonic() + 10
+        while self.sentence() == before or self.sentence() != decoding.sentence(decoding.compute(self.state())):
+            assert time.monotonic() < end, f"the controls say {self.state()}, the picture says {self.sentence()}"
+            self.page.wait_for_timeout(30)
+        state = self.state()
+        table = ET.fromstring(decoding.table(decoding.compute(state)))
+        assert self.rows() == [["".join(cell.itertext()).strip() for cell in row] for row in table.iter("tr")]
+        assert self.output.get_by_role("status").inner_text() == ""
+        return state
+
+
+@pytest.fixture(scope="module")
+def page(lab):
+    code = "from posebook.explore import decoding\n\ndecoding.explore()"
+    page = lab.run("explorer.ipynb", nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)]))
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def explorer(page):
+    return Explorer(page)
+
+
+def test_it_starts_as_written_and_fits(explorer):
+    explorer.moved(before=None)
+    assert explorer.state() == decoding.State()
+    assert explorer.output.evaluate("e => e.scrollWidth <= e.clientWidth")
+
+
+def test_keys_move_a_slider(explorer):
+    before, tau = explorer.sentence(), explorer.state().tau
+    explorer.handle("tau").focus()
+    for _ in range(3):
+        explorer.page.keyboard.press("ArrowRight")
+    explorer.page.wait_for_timeout(300)
+    assert explorer.moved(before).tau == pytest.approx(tau * 10**0.06, rel=0.03)
+
+
+def test_a_drag_moves_a_slider(explorer):
+    for name in ("tau", "x", "y"):
+        before, value = explorer.sentence(), getattr(explorer.state(), name)
+        spot = explorer.handle(name).bounding_box()
+        x, y = spot["x"] + spot["width"] / 2, spot["y"] + spot["height"] / 2
+        explorer.page.mouse.move(x, y)
+        explorer.page.mouse.down()
+        explorer.page.mouse.move(x + 40, y, steps=10)
+        explorer.page.mouse.up()
+        explorer.page.wait_for_timeout(300)
+        assert getattr(explorer.moved(before), name) > 1.2 * value
+
+
+def test_a_typed_number_stays(explorer):
+    for name, value in {"tau": 0.317, "x": 33.33, "y": 70.07}.items():
+        before = explorer.sentence()
+        explorer.box(name).fill(str(value))
+        explorer.box(name).press("Enter")
+        explorer.page.wait_for_timeout(300)  # the slider goes to its nearest step; the number does not
+        assert getattr(explorer.moved(before), name) == value
+
+
+def test_the_cliff_by_keyboard_alone(explorer):
+    """Tab from the buttons to tau's box, type, and walk down the strides."""
+    explorer.stride(16).focus()
+    before = explorer.sentence()
+    explorer.page.keyboard.press("Enter")
+    assert explorer.moved(before).stride == 16
+    explorer.page.keyboard.press("Tab")
+    assert explorer.box("tau").evaluate("box => box === document.activeElement")
+    before = explorer.sentence()
+    explorer.page.keyboard.type("1")
+    explorer.page.keyboard.press("Enter")
+    assert explorer.moved(before).tau == 1
+    heights = []
+    for stride in (8, 4):
+        before = explorer.sentence()
+        explorer.stride(stride).press(" ")
+        assert explorer.moved(before).stride == stride
+        heights.append(explorer.svg.locator("[data-name=place]").bounding_box()["y"])
+    assert heights[1] > heights[0] + 20
+    assert "exact to float32 round-off" in explorer.sentence()
+
+
+def test_axe(explorer):
+    """No violation but one of ipywidgets: a slider's handle has no name. Each has a number box beside it, which has one."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(explorer.page, context=".jp-OutputArea-output:has(.posebook)").response["violations"]
+    known = [node for rule in found if rule["id"] == "aria-input-field-name" for node in rule["nodes"]]
+    assert [rule["id"] for rule in found if rule["id"] != "aria-input-field-name"] == []
+    assert all('class="noUi-handle' in node["html"] for node in known)
+    assert len(known) == explorer.output.get_by_role("slider").count() == 3
+    for name in ("tau", "x", "y"):
+        assert explorer.handle(name).count() == explorer.box(name).count() == 1
+
+
+def test_nothing_leaves_and_nothing_complains(explorer):
+    assert_quiet(explorer.page)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The chapters
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_a_chapter_runs(lab, path):
+    notebook = nbformat.read(path, as_version=4)
+    page = lab.run(path.name, notebook)
+    assert_quiet(page)
+    for _ in re.findall(r"decoding\.explore\(", "".join(c.source for c in notebook.cells if c.cell_type == "code"))[:1]:
+        explorer = Explorer(page)
+        before = explorer.sentence()
+        explorer.handle("tau").press("ArrowRight")
+        explorer.moved(before)
+        assert_quiet(page)
+    page.close()

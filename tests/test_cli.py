@@ -1,0 +1,214 @@
+"""posebook doctor and posebook lab, as a student meets them."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from posebook import cli
+
+POSEBOOK = [sys.executable, "-m", "posebook.cli"]
+
+
+@pytest.fixture
+def course(tmp_path, monkeypatch) -> Path:
+    """A course's folder, with one chapter and one exercise."""
+    for name in ("chapters/02_decoding.ipynb", "exercises/decoding/decoding.ipynb"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True)
+        nbformat.write(nbformat.v4.new_notebook(), path)
+    (tmp_path / "chapters/.ipynb_checkpoints").mkdir()
+    (tmp_path / "chapters/.ipynb_checkpoints/02_decoding-checkpoint.ipynb").write_text("old")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_copies_every_file_but_checkpoints(course):
+    (course / "chapters/table.csv").write_text("1,2")
+    assert cli.copy_missing() == 3
+    assert files(course / "work") == [
+        "chapters/02_decoding.ipynb",
+        "chapters/table.csv",
+        "exercises/decoding/decoding.ipynb",
+    ]
+    assert (course / "work/chapters/table.csv").read_text() == "1,2"
+    assert nbformat.read(course / "work/exercises/decoding/decoding.ipynb", 4).cells == []
+
+
+def test_never_overwrites_and_brings_back_what_is_missing(course):
+    cli.copy_missing()
+    mine = course / "work/chapters/02_decoding.ipynb"
+    mine.write_text("my answers")
+    (course / "work/exercises/decoding/decoding.ipynb").unlink()
+    assert cli.copy_missing() == 1
+    assert mine.read_text() == "my answers"
+    assert files(course / "work") == ["chapters/02_decoding.ipynb", "exercises/decoding/decoding.ipynb"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_appears_during_the_copy_stays(course, monkeypatch, links):
+    """Also on a disk without hard links, two files of one name each arrive as themselves."""
+    if not links:
+        monkeypatch.setattr(os, "link", lambda *paths: (_ for _ in ()).throw(PermissionError("no links here")))
+    draft = course / "draft"
+    for text in ("one", "two"):
+        (course / text).write_text(text)
+        cli.copy_new(course / text, course / "new" / text, draft=draft)
+    assert [(course / "new" / text).read_text() for text in ("one", "two")] == ["one", "two"]
+    if links:
+        cli.copy_new(course / "two", course / "new/one", draft=draft)
+        assert (course / "new/one").read_text() == "one"
+    assert not draft.exists()
+
+
+def test_a_killed_copy_leaves_nothing_half_written(course, monkeypatch):
+    def killed(source, target):
+        Path(target).write_text("half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.shutil, "copyfile", killed)
+    with pytest.raises(KeyboardInterrupt):
+        cli.copy_missing()
+    assert files(course / "work") == []
+
+
+def test_lab_outside_the_course(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["lab"]) == 1
+    error = capsys.readouterr().err
+    assert error == f"posebook lab: want the course's folder, which has chapters/; got {tmp_path}\n"
+    assert files(tmp_path) == []
+
+
+def test_lab_where_work_is_no_folder(course, capsys):
+    (course / "work").write_text("a file")
+    assert cli.main(["lab"]) == 1
+    assert capsys.readouterr().err.startswith("posebook lab: want a folder work/ to write to; got: ")
+    assert (course / "work").read_text() == "a file"
+
+
+@pytest.mark.parametrize("text", ["0", "65536", "many"])
+def test_a_wrong_port(text, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["lab", "--port", text])
+    assert f"want a number from 1 to 65535, got {text}" in capsys.readouterr().err
+
+
+def test_lab_serves_the_first_chapter_and_ends_quietly(course):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    kinds = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR")
+    own = {kind: str(course / "jupyter" / kind) for kind in kinds}
+    command = [*POSEBOOK, "lab", "--no-browser", "--port", str(port)]
+    lab = subprocess.Popen(
+        command, env=os.environ | own, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        lines = []
+        for line in lab.stdout:
+            lines.append(line)
+            if "http://127.0.0.1" in line:
+                break
+        address = lines[-1].strip()
+        assert address.startswith(f"http://127.0.0.1:{port}/lab/tree/chapters/02_decoding.ipynb?token="), lines
+        site, token = address.split("/lab/")[0], address.split("token=")[1]
+
+        page = get(address)
+        assert '"news": {"disabled": true}' in page
+        for fetched in ("lab/api/news", "lab/api/update"):  # both would ask a site, were they not off
+            get(f"{site}/{fetched}?token={token}")
+        listing = json.loads(get(f"{site}/api/contents/?token={token}"))
+        assert sorted(entry["name"] for entry in listing["content"]) == ["chapters", "exercises"]
+
+        lab.send_signal(signal.SIGINT)
+        rest = lab.stdout.read()
+        assert lab.wait(timeout=20) == 0
+        assert "Traceback" not in rest
+    finally:
+        lab.kill()
+        lab.stdout.close()
+
+
+def get(address: str) -> str:
+    for _ in range(50):
+        try:
+            with urllib.request.urlopen(address, timeout=20) as answer:
+                return answer.read().decode()
+        except ConnectionRefusedError:
+            time.sleep(0.1)
+    raise TimeoutError(address)
+
+
+def doctor(**environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run([*POSEBOOK, "doctor"], env=os.environ | environment, capture_output=True, text=True)
+
+
+def test_doctor_is_content(course):
+    done = doctor()
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.endswith("The course can run here.\n")
+    assert "FAIL" not in done.stdout
+    for found in ("ok     Python 3", "ok     torch 2", "ok     torch computes on", "ok     widgets render"):
+        assert found in done.stdout
+    assert files(course / "work") == []
+
+
+def test_doctor_outside_the_course(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = doctor()
+    assert done.returncode == 1
+    assert f"FAIL   notebooks in {tmp_path}/chapters: 0: cd to the course's folder" in done.stdout
+
+
+def test_doctor_names_an_old_package(course):
+    (course / "site/numpy-1.0.dist-info").mkdir(parents=True)
+    (course / "site/numpy-1.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 1.0\n")
+    done = doctor(PYTHONPATH=os.pathsep.join([str(course / "site"), os.environ["PYTHONPATH"]]))
+    assert done.returncode == 1
+    assert "FAIL   numpy 1.0, want >=1.26: make venv" in done.stdout
+
+
+def test_doctor_names_a_package_that_does_not_start(course):
+    (course / "site").mkdir()
+    (course / "site/torch.py").write_text("raise OSError('libgomp is missing')")
+    done = doctor(PYTHONPATH=os.pathsep.join([str(course / "site"), os.environ["PYTHONPATH"]]))
+    assert done.returncode == 1
+    assert "FAIL   torch does not start (libgomp is missing): make venv" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_doctor_without_the_optional_programs(course):
+    done = doctor(PATH="")
+    assert done.returncode == 0, done.stdout
+    assert "note   no chromium, only for the tests that drive JupyterLab's page: apt install chromium" in done.stdout
+    assert "note   no bubblewrap, only for grading answers in a sandbox: apt install bubblewrap" in done.stdout
+
+
+def test_doctor_where_nothing_can_be_written(course, monkeypatch):
+    def refuse(**options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(cli.tempfile, "TemporaryFile", refuse)
+    finding = cli.writing()
+    assert not finding.good and finding.needed
+    assert finding.text == f"{course} cannot be written to (Permission denied)"
+
+
+@pytest.mark.parametrize(
+    ("version", "minimum", "good"),
+    [("2.13.0+cpu", ">=2.6", True), ("2.5.1", ">=2.6", False), ("missing", ">=2.6", False), ("3.11", ">=3.11", True)],
+)
+def test_versions_compare_as_numbers(version, minimum, good):
+    assert cli.compare("name", version, minimum, remedy="").good is good

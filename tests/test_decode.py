@@ -1,0 +1,446 @@
+"""Decoders. What they return on Gaussians of every phase, against closed forms, is in test_theory.py."""
+
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage, special
+from torch import Tensor
+
+from posebook import decode
+from posebook.decode import argmax, refine_dark, refine_quarter, soft_argmax
+from posebook.encode import gaussian_heatmap
+
+DECODERS = {
+    "argmax": argmax,
+    "soft_argmax": soft_argmax,
+    "soft_argmax tau=0.5": partial(soft_argmax, tau=0.5),
+    "refine_quarter": refine_quarter,
+    "refine_dark": refine_dark,
+    "refine_dark blur=1": partial(refine_dark, blur=1.0),
+}
+SNAPPING = ["argmax", "refine_quarter", "refine_dark", "refine_dark blur=1"]
+DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+
+every_decoder = pytest.mark.parametrize("name", DECODERS)
+every_snapping = pytest.mark.parametrize("name", SNAPPING)
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+def maps(*leading: int, hw=(9, 11), dtype=torch.float64, seed=0) -> Tensor:
+    """Gaussians of peak 1 to 2 under multiplicative noise, all positive, peaks 3 or more cells from the border."""
+    draw = torch.Generator().manual_seed(seed)
+    low, high = torch.tensor([3.0, 3.0]), torch.tensor([hw[1] - 4.0, hw[0] - 4.0])
+    cells = low + torch.rand(*leading, 2, generator=draw, dtype=torch.float64) * (high - low)
+    noise = 1 + 0.1 * torch.rand(*leading, *hw, generator=draw, dtype=torch.float64)
+    return (gaussian_heatmap(cells, hw, sigma=1.6) * noise + 0.01).to(dtype)
+
+
+def close(actual: Tensor, expected: Tensor, atol: float = 1e-12) -> None:
+    torch.testing.assert_close(actual, expected, rtol=0, atol=atol)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What all decoders share
+
+
+@every_decoder
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("leading", [(), (3,), (2, 3), (0,), (2, 0, 3)])
+def test_shape_dtype_device(name, leading, dtype, device):
+    heatmap = maps(*leading, dtype=dtype).to(device)
+    out = DECODERS[name](heatmap)
+    assert (out.shape, out.dtype, out.device.type) == ((*leading, 2), dtype, device)
+
+
+@every_decoder
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_the_wide_result_rounded(name, dtype):
+    heatmap = maps(20, dtype=dtype)
+    close(DECODERS[name](heatmap).float(), DECODERS[name](heatmap.float()), atol=8 * torch.finfo(dtype).eps)
+
+
+@every_decoder
+def test_batch_is_a_loop(name):
+    heatmap = maps(2, 3)
+    out = DECODERS[name](heatmap)
+    for b in range(2):
+        for k in range(3):
+            close(out[b, k], DECODERS[name](heatmap[b, k]))
+
+
+@every_decoder
+def test_strides_do_not_matter_and_inputs_stay(name):
+    heatmap = maps(2, 3)
+    before, expected = heatmap.clone(), DECODERS[name](heatmap)
+    apart = torch.zeros(2, 3, 18, 33, dtype=heatmap.dtype)[..., ::2, ::3]
+    apart.copy_(heatmap)
+    transposed = heatmap.permute(3, 1, 2, 0).contiguous().permute(3, 1, 2, 0)
+    for view in (apart, transposed):
+        assert not view.is_contiguous()
+        close(DECODERS[name](view), expected)
+    close(DECODERS[name](heatmap[:, :1].expand(2, 5, 9, 11)), expected[:, :1].expand(2, 5, 2))
+    assert torch.equal(heatmap, before)
+
+
+@every_decoder
+def test_shift(name):
+    """In a wider map the answer moves along; the frame weighs nothing: -inf for a softmax, 0 for the others."""
+    frame = -math.inf if name.startswith("soft") else 0.0
+    heatmap = maps(4)
+    moved = torch.nn.functional.pad(heatmap, (5, 2, 3, 4), value=frame)
+    close(DECODERS[name](moved), DECODERS[name](heatmap) + torch.tensor([5.0, 3.0]))
+
+
+@every_decoder
+def test_flip_and_transpose(name):
+    heatmap = maps(6)
+    out = DECODERS[name](heatmap)
+    close(DECODERS[name](heatmap.flip(-1)), torch.stack((10 - out[:, 0], out[:, 1]), -1))
+    close(DECODERS[name](heatmap.flip(-2)), torch.stack((out[:, 0], 8 - out[:, 1]), -1))
+    close(DECODERS[name](heatmap.mT), out.flip(-1))
+
+
+@every_decoder
+def test_one_cell_and_one_row(name):
+    assert DECODERS[name](torch.ones(1, 1)).tolist() == [0, 0]
+    row = maps(1, hw=(9, 11))[0, 4:5]
+    out = DECODERS[name](row)
+    assert out[1] == 0 and 0 < out[0] < 10
+    close(DECODERS[name](row.mT), out.flip(-1))
+
+
+@every_decoder
+def test_meta(name):
+    out = DECODERS[name](torch.empty(2, 3, 8, 9, device="meta"))
+    assert out.device.type == "meta" and out.shape == (2, 3, 2)
+
+
+@every_decoder
+def test_under_a_foreign_default_device(name):
+    """A program may build its tensors elsewhere: the answer still lies beside the heatmap."""
+    heatmap = maps(3)
+    expected = DECODERS[name](heatmap)
+    with torch.device("meta"):
+        out = DECODERS[name](heatmap)
+    assert out.device.type == "cpu"
+    close(out, expected)
+
+
+@every_decoder
+def test_a_map_of_nan_spoils_only_itself(name):
+    heatmap = maps(3)
+    expected = DECODERS[name](heatmap)
+    heatmap[1, 4, 6] = math.nan
+    out = DECODERS[name](heatmap)
+    close(out[[0, 2]], expected[[0, 2]])
+    if name.startswith("soft"):
+        assert out[1].isnan().all()
+    else:  # NaN counts as highest, as in torch and numpy
+        step = 0.25 if name == "refine_quarter" else 0.0
+        assert (out[1] - torch.tensor([6.0, 4.0])).abs().tolist() == [step, step]
+
+
+@every_decoder
+@pytest.mark.parametrize(
+    "heatmap, text",
+    [
+        ([[0.0]], "want a tensor (..., H, W), got list"),
+        (torch.zeros(4), "want shape (..., H, W) with H, W >= 1, got (4,)"),
+        (torch.zeros(3, 0, 4), "want shape (..., H, W) with H, W >= 1, got (3, 0, 4)"),
+        (torch.zeros(4, 4, dtype=torch.int64), "want a floating dtype, got int64"),
+    ],
+)
+def test_errors(name, heatmap, text):
+    with pytest.raises(ValueError) as error:
+        DECODERS[name](heatmap)
+    assert str(error.value) == ("logits: " if name.startswith("soft") else "heatmap: ") + text
+
+
+@pytest.mark.parametrize(
+    "call, text",
+    [
+        (lambda z: soft_argmax(z, 0), "tau: want a finite number > 0, got 0"),
+        (lambda z: soft_argmax(z, tau=-1), "tau: want a finite number > 0, got -1"),
+        (lambda z: refine_dark(z, blur=-1), "blur: want a finite number >= 0, got -1"),
+    ],
+)
+def test_errors_of_options(call, text):
+    with pytest.raises(ValueError) as error:
+        call(torch.zeros(3, 3))
+    assert str(error.value) == text
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# argmax
+
+
+def test_argmax_against_numpy():
+    heatmap = torch.randn(50, 7, 9)
+    row, column = np.unravel_index(heatmap.flatten(1).numpy().argmax(1), (7, 9))
+    assert torch.equal(argmax(heatmap), torch.from_numpy(np.stack((column, row), 1)).float())
+
+
+def test_argmax_takes_a_peak_and_not_the_best_row_and_column():
+    heatmap = torch.zeros(5, 6)
+    heatmap[1], heatmap[3, 4] = 0.6, 1.0
+    assert argmax(heatmap).tolist() == [4, 3]
+
+
+def test_argmax_ties_negative_and_infinite(device):
+    tie = torch.zeros(4, 4, device=device)
+    tie[1, 3] = tie[2, 0] = 1.0
+    assert argmax(tie).tolist() == [3, 1]
+    assert argmax(torch.full((4, 5), -2.0, device=device)).tolist() == [0, 0]
+    assert argmax(torch.full((4, 5), -math.inf, device=device)).tolist() == [0, 0]
+    assert argmax(-(torch.arange(12.0, device=device) - 7).square().view(3, 4)).tolist() == [3, 1]
+
+
+@every_snapping
+def test_snapping_ignores_scale_and_argmax_every_rising_function(name):
+    heatmap = maps(8)
+    close(DECODERS[name](heatmap * 7.5), DECODERS[name](heatmap), atol=1e-9)
+    for rising in (torch.log, lambda h: h**3 - 5):
+        assert torch.equal(argmax(rising(heatmap)), argmax(heatmap))
+        assert torch.equal(refine_quarter(rising(heatmap)), refine_quarter(heatmap))
+
+
+@pytest.mark.parametrize("name", ["argmax", "refine_quarter"])
+def test_whole_and_quarter_cells_pass_no_gradient(name):
+    assert not DECODERS[name](maps(2).requires_grad_()).requires_grad
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# soft_argmax
+
+
+def test_soft_argmax_by_hand():
+    """Weights 1 : 2 : 4 at tau = 2, on either axis."""
+    logits = torch.tensor([[0.0, 2 * math.log(2), 2 * math.log(4)]], dtype=torch.float64)
+    close(soft_argmax(logits, 2.0), torch.tensor([10 / 7, 0], dtype=torch.float64))
+    close(soft_argmax(logits.mT, 2.0), torch.tensor([0, 10 / 7], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("tau", [0.3, 1.0, 4.0])
+def test_soft_argmax_against_scipy(tau):
+    logits = torch.randn(2, 3, 6, 8, dtype=torch.float64)
+    prob = special.softmax(logits.numpy() / tau, axis=(-2, -1))
+    oracle = np.stack(((prob * np.arange(8)).sum((-2, -1)), (prob * np.arange(6)[:, None]).sum((-2, -1))), -1)
+    close(soft_argmax(logits, tau), torch.from_numpy(oracle))
+    close(soft_argmax(logits / tau), torch.from_numpy(oracle))
+
+
+def test_soft_argmax_limits():
+    logits = maps(20).log()
+    assert torch.equal(soft_argmax(logits, 1e-5), argmax(logits))
+    close(soft_argmax(logits, 1e12), torch.tensor([5.0, 4.0], dtype=torch.float64).expand(20, 2), atol=1e-9)
+    close(soft_argmax(torch.full((4, 6), 3.0)), torch.tensor([2.5, 1.5]), atol=1e-6)
+    tie = torch.zeros(1, 9)
+    tie[0, 2] = tie[0, 7] = 1.0
+    assert soft_argmax(tie, 1e-3).tolist() == [4.5, 0]  # where neither peak is
+
+
+def test_soft_argmax_ignores_a_constant():
+    logits = maps(5).log()
+    close(soft_argmax(logits + 1e4), soft_argmax(logits), atol=1e-9)
+    whole = torch.randint(0, 9, (5, 6, 7)).float()
+    assert torch.equal(soft_argmax(whole + 10_000), soft_argmax(whole))
+    assert soft_argmax(torch.full((2, 3), 3e38)).tolist() == [1, 0.5]  # no overflow
+
+
+def test_soft_argmax_infinite_logits():
+    logits = maps(3).log()
+    masked = logits.clone()
+    masked[..., 7:] = -math.inf
+    close(soft_argmax(masked), soft_argmax(logits[..., :7]))  # a cell of -inf does not exist
+    assert soft_argmax(torch.full((2, 2), -math.inf)).isnan().all()
+    assert soft_argmax(torch.tensor([[0.0, math.inf]]))[0].isnan()
+
+
+@pytest.mark.parametrize("block", [1, 99, 250, 10**9])
+def test_soft_argmax_blocks_are_invisible(monkeypatch, block):
+    logits = maps(2, 5).log()
+    expected = torch.stack([soft_argmax(z) for z in logits.flatten(0, 1)]).view(2, 5, 2)
+    monkeypatch.setattr(decode, "_BLOCK", block)
+    close(soft_argmax(logits), expected)
+
+
+@pytest.mark.parametrize("tau", [1.0, 0.7])
+def test_soft_argmax_gradients(tau):
+    logits = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda z: soft_argmax(z, tau), logits)
+    assert torch.autograd.gradgradcheck(lambda z: soft_argmax(z, tau), logits)
+
+
+def test_soft_argmax_is_precise_in_float32():
+    cells = torch.tensor([[40.3, 2.5], [150.8, 190.2]], dtype=torch.float64)
+    squares = [(torch.arange(200.0, dtype=torch.float64) - c[:, None]).square() for c in cells.T]
+    logits = -(squares[1][:, :, None] + squares[0][:, None, :]) / 8
+    assert (soft_argmax(logits.float()).double() - soft_argmax(logits)).abs().max() < 4e-5  # 2 ulp at 200 are 3e-5
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# refine_quarter
+
+
+def slow_quarter(heatmap: np.ndarray) -> list[float]:
+    y, x = np.unravel_index(heatmap.argmax(), heatmap.shape)
+    h, w = heatmap.shape
+    dx = 0.25 * np.sign(heatmap[y, x + 1] - heatmap[y, x - 1]) if 0 < x < w - 1 else 0
+    dy = 0.25 * np.sign(heatmap[y + 1, x] - heatmap[y - 1, x]) if 0 < y < h - 1 else 0
+    return [x + dx, y + dy]
+
+
+def test_quarter_against_a_loop():
+    heatmap = torch.randn(200, 4, 5)  # small: many peaks on the border
+    assert refine_quarter(heatmap).tolist() == [slow_quarter(m) for m in heatmap.numpy()]
+
+
+@pytest.mark.parametrize(
+    "row, x",
+    [
+        ([0, 1, 3, 2, 0], 2.25),
+        ([0, 2, 3, 1, 0], 1.75),
+        ([0, 2, 3, 2, 0], 2.0),
+        ([0, 3, 3, 0, 0], 1.25),  # a tie: the first peak, towards the second
+        ([3, 2, 0, 0, 0], 0.0),
+        ([0, 0, 0, 2, 3], 4.0),
+        ([0, -math.inf, 3, -math.inf, 0], 2.0),
+        ([0, -math.inf, 3, 0, 0], 2.25),
+        ([0, -3, -1, -2, -9], 0.0),
+        ([-9, -3, -1, -2, -9], 2.25),
+    ],
+)
+def test_quarter_by_hand(row, x, device):
+    row = torch.tensor([row], dtype=torch.float32, device=device)
+    assert refine_quarter(row).tolist() == [x, 0]
+    assert refine_quarter(row.mT).tolist() == [0, x]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# refine_dark
+
+
+def slow_dark(heatmap: np.ndarray, blur: float = 0.0, radius: int | None = None) -> np.ndarray:
+    """One map, the whole of it blurred; None as radius for the documented one."""
+    y, x = np.unravel_index(heatmap.argmax(), heatmap.shape)
+    h, w = heatmap.shape
+    peak = np.array([x, y], dtype=float)
+    radius = round(2.5 * blur) if radius is None else radius
+    kernel = np.exp(-np.arange(-radius, radius + 1) ** 2 / (2 * blur**2)) if radius else np.ones(1)
+    for axis in (0, 1):
+        heatmap = ndimage.correlate1d(heatmap, kernel / kernel.sum(), axis=axis, mode="constant")
+    if not (0 < x < w - 1 and 0 < y < h - 1) or heatmap[y - 1 : y + 2, x - 1 : x + 2].min() <= 0:
+        return peak
+    log = np.log(heatmap[y - 1 : y + 2, x - 1 : x + 2])
+    gradient = np.array([log[1, 2] - log[1, 0], log[2, 1] - log[0, 1]]) / 2
+    mixed = (log[2, 2] - log[2, 0] - log[0, 2] + log[0, 0]) / 4
+    hessian = np.array([[log[1, 0] + log[1, 2] - 2 * log[1, 1], mixed], [mixed, log[0, 1] + log[2, 1] - 2 * log[1, 1]]])
+    if np.linalg.eigvalsh(hessian).max() >= 0:
+        return peak
+    return peak + np.clip(-np.linalg.solve(hessian, gradient), -1, 1)
+
+
+@pytest.mark.parametrize("blur", [0.0, 0.1, 0.6, 1.0, 2.0])
+@pytest.mark.parametrize("kind", ["peaked", "noise"])
+def test_dark_against_a_loop(kind, blur):
+    """Noise has peaks on the border, values below 0, wide steps and indefinite Hessians."""
+    heatmap = maps(60) if kind == "peaked" else torch.randn(300, 6, 7, dtype=torch.float64) + 1.5
+    oracle = np.stack([slow_dark(m, blur) for m in heatmap.numpy()])
+    close(refine_dark(heatmap, blur=blur), torch.from_numpy(oracle), atol=1e-9)
+    if kind == "noise":
+        moved = np.abs(oracle - argmax(heatmap).numpy())
+        assert (moved.max(1) == 0).any() and (moved.max(1) > 0).any()
+
+
+@pytest.mark.parametrize("amplitude", [1e-6, 1.0, 300.0])
+def test_dark_is_exact_on_log_gaussians(amplitude):
+    """Any center, width, height and tilt: the log is a quadratic and its central differences are exact."""
+    draw = torch.Generator().manual_seed(1)
+    centers = 8 + 4 * torch.rand(200, 2, generator=draw, dtype=torch.float64)
+    root = torch.randn(200, 2, 2, generator=draw, dtype=torch.float64) * 0.1 + 0.5 * torch.eye(2)
+    y, x = torch.meshgrid(*[torch.arange(20.0, dtype=torch.float64)] * 2, indexing="ij")
+    offset = (torch.stack((x, y), -1)[None] - centers[:, None, None]) @ root[:, None]
+    heatmap = amplitude * torch.exp(-offset.square().sum(-1) / 2)
+    assert (argmax(heatmap) - centers).abs().max() < 1  # else the clamp would bind
+    close(refine_dark(heatmap), centers, atol=1e-9)
+
+
+@pytest.mark.parametrize("blur, bound", [(0.3, 1e-4), (0.5, 2e-3), (1.0, 2e-4), (1.5, 3e-5), (2.0, 4e-5), (3.0, 2e-5)])
+def test_dark_with_blur_is_exact_up_to_the_kernels_end(blur, bound):
+    """A blurred Gaussian is a Gaussian; what the cut kernel leaves is small, and an uncut one leaves nothing."""
+    centers = 20 + torch.rand(100, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    for sigma in (1.0, 1.5, 2.0, 3.0):
+        heatmap = gaussian_heatmap(centers, (42, 42), sigma=sigma)
+        close(refine_dark(heatmap, blur=blur), centers, atol=bound)
+    if blur == 2.0:
+        uncut = np.stack([slow_dark(m, blur, radius=18) for m in gaussian_heatmap(centers[:5], (42, 42), sigma=2.0).numpy()])
+        close(torch.from_numpy(uncut), centers[:5], atol=1e-9)
+
+
+def ramp(*, low: float = 0.1) -> Tensor:
+    """A 5 x 6 map that falls from its first cell: its peak can be moved by a single larger value."""
+    return 1 - (1 - low) * torch.arange(30, dtype=torch.float64).view(5, 6) / 29
+
+
+@pytest.mark.parametrize("y, x", [(0, 2), (4, 2), (2, 0), (2, 5), (0, 0), (4, 5)])
+@pytest.mark.parametrize("blur", [0.0, 1.0])
+def test_dark_stays_at_the_border(y, x, blur):
+    heatmap = ramp()
+    heatmap[y, x] = 2.0
+    assert refine_dark(heatmap, blur=blur).tolist() == [x, y]
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, -math.inf])
+@pytest.mark.parametrize("y, x", [(1, 2), (2, 2), (3, 4)])
+def test_dark_stays_where_the_window_is_not_positive(value, y, x):
+    heatmap = ramp()
+    heatmap[2, 3] = 2.0
+    assert refine_dark(heatmap).tolist() != [3, 2]
+    heatmap[y, x] = value
+    assert refine_dark(heatmap).tolist() == [3, 2]
+
+
+def test_dark_stays_on_a_saddle():
+    saddle = torch.tensor([[0.0, -0.1, -8.0], [-0.1, 0.001, -0.1], [-8.0, -0.1, 0.0]]).exp()
+    assert refine_dark(saddle).tolist() == [1, 1]
+    assert refine_dark(torch.ones(3, 3)).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("flip", [(), (0,), (1,), (0, 1)])
+def test_dark_clamps_its_step(flip):
+    """Gradient .495 an axis, second differences -1.01, mixed .9: Newton would leap some 4 cells."""
+    log = torch.tensor([[-0.01, -1.0, -1.81], [-1.0, 0.0, -0.01], [-1.81, -0.01, -0.01]], dtype=torch.float64)
+    step = torch.tensor([-1.0 if 1 in flip else 1.0, -1.0 if 0 in flip else 1.0], dtype=torch.float64)
+    heatmap = log.exp().flip(flip)
+    close(refine_dark(heatmap), 1 + step)
+    heatmap.requires_grad_()
+    refine_dark(heatmap).sum().backward()
+    assert torch.equal(heatmap.grad, torch.zeros(3, 3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("blur", [0.0, 1.0])
+def test_dark_gradients(blur):
+    heatmap = maps(3, hw=(7, 8)).requires_grad_()
+    assert torch.autograd.gradcheck(lambda h: refine_dark(h, blur=blur), heatmap)
+
+
+def test_dark_gradient_is_zero_and_finite_where_it_stays():
+    heatmap = torch.zeros(2, 4, 5, dtype=torch.float64)
+    heatmap[0, 0, 0] = heatmap[1, 1, 2] = 1.0
+    heatmap.requires_grad_()
+    refine_dark(heatmap).sum().backward()
+    assert torch.equal(heatmap.grad, torch.zeros_like(heatmap))
+
+
+def test_dark_blurs_after_it_has_found_the_peak():
+    """One sharp cell against a broad hill that wins once blurred: the answer stays within a cell of the sharp one."""
+    heatmap = gaussian_heatmap(torch.tensor([14.0, 5.0], dtype=torch.float64), (11, 20), sigma=2.0) + 1e-3
+    heatmap[5, 4] = 1.2
+    assert (refine_dark(heatmap, blur=2.0) - torch.tensor([4.0, 5.0])).abs().max() <= 1

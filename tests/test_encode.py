@@ -1,0 +1,119 @@
+import math
+
+import pytest
+import torch
+from scipy import stats
+
+from posebook.encode import gaussian_heatmap
+
+
+def some_cells(*leading: int, dtype=torch.float64) -> torch.Tensor:
+    draw = torch.Generator().manual_seed(3)
+    return (torch.rand(*leading, 2, generator=draw, dtype=torch.float64) * 6 + 2).to(dtype)
+
+
+def test_against_scipy():
+    """A heatmap is the density of a normal law, without its normalization."""
+    (cx, cy), sigma = (4.3, 2.8), 1.7
+    y, x = torch.meshgrid(torch.arange(9.0), torch.arange(11.0), indexing="ij")
+    law = stats.multivariate_normal([cx, cy], sigma**2)
+    oracle = torch.from_numpy(law.pdf(torch.stack((x, y), -1).numpy()) * 2 * math.pi * sigma**2)
+    made = gaussian_heatmap(torch.tensor([cx, cy], dtype=torch.float64), (9, 11), sigma=sigma)
+    torch.testing.assert_close(made, oracle, rtol=1e-13, atol=0)
+
+
+@pytest.mark.parametrize("sigma", [0.75, 1.0, 2.0])
+def test_sums(sigma):
+    """Sum 2 pi sigma^2, energy pi sigma^2; sampling leaves about 4 exp(-2 pi^2 sigma^2) of it, squares half the exponent."""
+    c = torch.tensor([20.3, 19.6], dtype=torch.float64)
+    heatmap = gaussian_heatmap(c, (41, 42), sigma=sigma)
+    leak = math.exp(-2 * math.pi**2 * sigma**2), math.exp(-(math.pi**2) * sigma**2)
+    assert heatmap.sum().item() == pytest.approx(2 * math.pi * sigma**2, rel=4 * leak[0] + 1e-12)
+    assert heatmap.square().sum().item() == pytest.approx(math.pi * sigma**2, rel=4 * leak[1] + 1e-12)
+
+
+def test_peak_is_one_on_a_cell_and_lower_between_cells():
+    heatmap = gaussian_heatmap(torch.tensor([[3.0, 1.0], [3.5, 1.0]], dtype=torch.float64), (4, 6), sigma=1.0)
+    assert heatmap[0, 1, 3] == 1 and heatmap[0].max() == 1
+    assert heatmap[1, 1, 3] == heatmap[1, 1, 4] == pytest.approx(math.exp(-1 / 8))
+
+
+def test_shift_flip_transpose():
+    cells = some_cells(5)
+    base = gaussian_heatmap(cells, (10, 12), sigma=1.3)
+    moved = gaussian_heatmap(cells + torch.tensor([2.0, -1.0]), (10, 12), sigma=1.3)
+    torch.testing.assert_close(moved[:, :-1, 2:], base[:, 1:, :-2], rtol=1e-12, atol=0)
+    mirror = torch.tensor([11.0, 0.0], dtype=torch.float64)
+    flipped = gaussian_heatmap((cells - mirror) * torch.tensor([-1.0, 1.0]), (10, 12), sigma=1.3)
+    torch.testing.assert_close(flipped, base.flip(-1), rtol=1e-12, atol=0)
+    torch.testing.assert_close(gaussian_heatmap(cells.flip(-1), (12, 10), sigma=1.3), base.mT, rtol=1e-12, atol=0)
+
+
+def test_a_finer_grid_is_the_same_bump():
+    """Cells of half the size: twice the coordinates and twice the sigma."""
+    cells = some_cells(4)
+    coarse = gaussian_heatmap(cells, (9, 9), sigma=1.1)
+    torch.testing.assert_close(gaussian_heatmap(2 * cells, (17, 17), sigma=2.2)[:, ::2, ::2], coarse)
+
+
+def test_batch_is_a_loop_and_strides_do_not_matter():
+    cells = some_cells(2, 3)
+    batch = gaussian_heatmap(cells, (7, 8), sigma=2.0)
+    for b in range(2):
+        for k in range(3):
+            assert torch.equal(batch[b, k], gaussian_heatmap(cells[b, k], (7, 8), sigma=2.0))
+    assert torch.equal(gaussian_heatmap(cells.transpose(0, 1), (7, 8), sigma=2.0), batch.transpose(0, 1))
+    reversed_twice = cells.flip(-1).contiguous()[..., [1, 0]]
+    assert torch.equal(gaussian_heatmap(reversed_twice, (7, 8), sigma=2.0), batch)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("leading", [(), (3,), (2, 3), (0,), (2, 0)])
+def test_shape_dtype_device(leading, dtype, device):
+    cells = some_cells(*leading, dtype=dtype).to(device)
+    before = cells.clone()
+    out = gaussian_heatmap(cells, (5, 6), sigma=1.5)
+    assert (out.shape, out.dtype, out.device.type) == ((*leading, 5, 6), dtype, device)
+    exact = gaussian_heatmap(cells.double(), (5, 6), sigma=1.5)
+    torch.testing.assert_close(out.double(), exact, rtol=0, atol=2 * torch.finfo(dtype).eps)
+    assert torch.equal(cells, before)
+
+
+@pytest.mark.parametrize("dtype, width", [(torch.bfloat16, 400), (torch.float16, 3000)])
+def test_half_precision_counts_beyond_its_whole_numbers(dtype, width):
+    """bfloat16 holds no 257 and float16 no 2049; a keypoint that they do hold gets its bump all the same."""
+    x = 260.0 if dtype == torch.bfloat16 else 2052.0
+    heatmap = gaussian_heatmap(torch.tensor([x, 0.0], dtype=dtype), (1, width), sigma=1.0)[0]
+    expected = torch.exp(-(torch.arange(width) - x).square() / 2)
+    torch.testing.assert_close(heatmap.float(), expected, rtol=0, atol=torch.finfo(dtype).eps)
+
+
+def test_outside_and_not_finite():
+    cells = torch.tensor([[-3.0, 1.0], [math.inf, 1.0], [math.nan, 1.0], [1.0, 1.0]], dtype=torch.float64)
+    heatmap = gaussian_heatmap(cells, (3, 4), sigma=1.0)
+    assert heatmap[0].max() == heatmap[0, 1, 0] == pytest.approx(math.exp(-4.5))
+    assert torch.equal(heatmap[1], torch.zeros(3, 4, dtype=torch.float64))
+    assert heatmap[2].isnan().all() and heatmap[3].isfinite().all()
+
+
+def test_gradients_and_meta():
+    cells = some_cells(3).requires_grad_()
+    assert torch.autograd.gradcheck(lambda c: gaussian_heatmap(c, (4, 5), sigma=1.2), cells)
+    assert torch.autograd.gradgradcheck(lambda c: gaussian_heatmap(c, (4, 5), sigma=1.2), cells)
+    out = gaussian_heatmap(torch.empty(2, 3, 2, device="meta"), (4, 5), sigma=1.0)
+    assert out.device.type == "meta" and out.shape == (2, 3, 4, 5)
+
+
+@pytest.mark.parametrize(
+    "cells, hw, sigma, text",
+    [
+        (torch.zeros(3), (4, 5), 1.0, "cells: want shape (..., 2), got (3,)"),
+        (torch.zeros(2, dtype=torch.int64), (4, 5), 1.0, "cells: want a floating dtype, got int64"),
+        (torch.zeros(2), (4, 0), 1.0, "hw: want (height, width), two whole numbers >= 1, got (4, 0)"),
+        (torch.zeros(2), (4, 5), 0, "sigma: want a finite number > 0, got 0"),
+    ],
+)
+def test_errors(cells, hw, sigma, text):
+    with pytest.raises(ValueError) as error:
+        gaussian_heatmap(cells, hw, sigma=sigma)
+    assert str(error.value) == text

@@ -1,0 +1,149 @@
+"""The built notebooks agree with their sources; their text keeps what it promises. nbval executes them."""
+
+import re
+
+import build
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+SOURCES = build.sources()
+CHAPTERS = [s for s in SOURCES if s.parent.name == "chapters"]
+SETS = [s for s in SOURCES if s.parent.name == "problems"]
+NOTEBOOKS = [build.target(s) for s in SOURCES] + [build.released(s) for s in SETS]
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: str(p.relative_to(build.ROOT)))
+each_chapter = pytest.mark.parametrize("source", CHAPTERS, ids=lambda s: s.stem)
+each_set = pytest.mark.parametrize("source", SETS, ids=lambda s: s.stem)
+
+
+def outputs(notebook):
+    return [o for cell in notebook.cells for o in cell.get("outputs", ())]
+
+
+def printed(notebook):
+    """All text that a notebook's cells print."""
+    return "\n".join(o.get("text", "") + o.get("data", {}).get("text/plain", "") for o in outputs(notebook))
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda s: s.stem)
+def test_built_notebooks_agree_with_their_source(source):
+    fresh = build.read(source)
+    assert build.bare(build.stored(build.target(source))) == build.bare(fresh), "run `make notebooks`"
+    if source in SETS:
+        release = build.stored(build.released(source))
+        assert build.bare(release) == build.bare(build.exercise(fresh)), "run `make notebooks`"
+
+
+def test_no_notebook_without_a_source():
+    built = {p for folder in ("chapters", "solutions", "exercises") for p in (build.ROOT / folder).rglob("*.ipynb")
+             if ".ipynb_checkpoints" not in p.parts}
+    assert built == set(NOTEBOOKS)
+
+
+@each_notebook
+def test_notebooks_hold_nothing_that_varies(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert set(notebook.metadata) == {"kernelspec", "language_info", "posebook"}
+    assert not any("execution" in cell.metadata for cell in notebook.cells)
+    assert build.WIDGET not in path.read_text(encoding="utf-8")
+    assert not [o for o in outputs(notebook) if o.output_type == "error" or o.get("name") == "stderr"]
+
+
+@each_notebook
+def test_every_picture_has_words(path):
+    for output in outputs(nbformat.read(path, as_version=4)):
+        if "image/png" in output.get("data", {}):
+            text = output.data["text/plain"]
+            assert len(text.split()) > 8 and output.metadata.get("image/png", {}).get("alt", text) == text
+            assert not re.match(r"plot|figure|image|picture of", text, re.I)
+
+
+@each_notebook
+def test_links_lead_somewhere(path):
+    for cell in nbformat.read(path, as_version=4).cells:
+        for link in re.findall(r"\]\(([^)\s]+)\)", cell.source) if cell.cell_type == "markdown" else ():
+            assert link.startswith("https://") or (path.parent / link).exists(), link
+
+
+@each_notebook
+def test_cells_are_short(path):
+    for cell in nbformat.read(path, as_version=4).cells:
+        lines = cell.source.splitlines() if cell.cell_type == "code" else []
+        assert len(lines) <= 20 and all(len(line) <= 112 for line in lines), cell.source
+
+
+@each_chapter
+def test_sections_ask_predict_and_conclude(source):
+    text = "\n".join(c.source for c in build.read(source).cells if c.cell_type == "markdown")
+    sections = re.split(r"^## (?=\d)", text, flags=re.M)[1:]
+    assert sections
+    for section in sections:
+        title = section.splitlines()[0]
+        assert title.endswith("?"), title
+        assert "**Predict.**" in section and "**Takeaway.**" in section, title
+
+
+@each_chapter
+def test_numbers_in_a_takeaway_were_printed_above(source):
+    notebook = build.stored(build.target(source))
+    found = 0
+    for k, cell in enumerate(notebook.cells):
+        if cell.cell_type == "markdown" and "**Takeaway.**" in cell.source:
+            above = printed(nbformat.from_dict({"cells": notebook.cells[:k]}))
+            for number in re.findall(r"\d+\.\d+", cell.source.split("**Takeaway.**")[1].split("##")[0]):
+                found += 1
+                assert number in above, f"{number}: {cell.source}"
+    assert found >= 3
+
+
+@each_set
+def test_exercises_hold_no_solution_and_their_checks_fail_until_it_is_written(source):
+    release = nbformat.read(build.released(source), as_version=4)
+    bodies = re.findall(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", source.read_text(encoding="utf-8"), re.S)
+    text = "\n".join(cell.source for cell in release.cells)
+    assert bodies and "SOLUTION" not in text and not any(body.strip() in text for body in bodies)
+
+    NotebookClient(release, timeout=120, kernel_name="python3").execute()
+    checks = [cell for cell in release.cells if build.is_check(cell)]
+    assert len(checks) == len(bodies)
+    for cell in checks:
+        assert cell.metadata.nbgrader.locked and cell.metadata.nbgrader.points > 0
+        assert cell.outputs[-1].ename == "CheckFailed" and len(cell.outputs[-1].traceback) == 1
+        assert "not written yet" in cell.outputs[0].data["text/plain"]
+
+
+@pytest.fixture
+def course(tmp_path, monkeypatch):
+    """A small course of one chapter."""
+    monkeypatch.setattr(build, "ROOT", tmp_path)
+    source = tmp_path / "sources" / "chapters" / "01_small.py"
+    source.parent.mkdir(parents=True)
+    (tmp_path / "posebook").mkdir()
+    (tmp_path / "posebook" / "grid.py").write_text("# stands for a module of the library\n")
+    source.write_text("# %% [markdown]\n# # Title\n\n# %%\nfrom posebook.grid import Grid\nprint(Grid(2).stride)\n")
+    return source
+
+
+def test_only_what_is_stale_is_rebuilt_and_prose_executes_nothing(course, monkeypatch):
+    assert build.is_stale(course) and build.build(course, force=False) == "executed"
+    assert not build.is_stale(course) and "2" in printed(build.stored(build.target(course)))
+
+    before = build.stored(build.target(course))
+    course.write_text(course.read_text().replace("Title", "Another title"))
+    assert build.is_stale(course) and build.build(course, force=False) == "prose"
+    after = build.stored(build.target(course))
+    assert after.cells[1] == before.cells[1] and after.cells[0].source == "# Another title"
+
+    (build.ROOT / "posebook" / "grid.py").write_text("# the library changed\n")
+    assert build.is_stale(course)
+    monkeypatch.setattr(build, "execute", lambda notebook, folder: None)
+    assert build.build(course, force=False) == "executed"
+    course.write_text(course.read_text().replace("Grid(2)", "Grid(3)"))
+    assert build.is_stale(course) and build.build(course, force=False) == "executed"
+
+
+def test_the_same_source_gives_the_same_ids_and_equal_cells_differ(course):
+    course.write_text("# %%\n1\n\n# %%\n1\n\n# %%\n2\n")
+    ids = [cell.id for cell in build.read(course).cells]
+    assert ids == [cell.id for cell in build.read(course).cells] and len(set(ids)) == 3

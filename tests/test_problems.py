@@ -1,0 +1,257 @@
+"""Every problem: right answers pass however they are written, wrong ones fail and are named."""
+
+import time
+
+import pytest
+import torch
+
+from posebook import decode
+from posebook.checks import PROBLEMS, CheckFailed, check, evaluate, problem
+from posebook.checks.problem import Case, Mistake, Problem
+
+SEEDS = range(5)
+answers = [pytest.param(p, a, id=f"{p.name}-{a.__name__}")
+           for p in PROBLEMS.values() for a in (p.reference, *p.alternatives)]
+mistakes = [pytest.param(p, m, id=f"{p.name}-{i}") for p in PROBLEMS.values() for i, m in enumerate(p.mistakes)]
+problems = pytest.mark.parametrize("p", PROBLEMS.values(), ids=list(PROBLEMS))
+
+
+@pytest.mark.parametrize(("p", "answer"), answers)
+def test_right_answers_pass(p, answer):
+    for seed in SEEDS:
+        report = evaluate(p.name, answer, seed)
+        assert report.passed and report.score == p.points and not report.diagnosis, str(report)
+
+
+@pytest.mark.parametrize(("p", "mistake"), mistakes)
+def test_a_known_mistake_fails_and_is_named(p, mistake):
+    for seed in SEEDS:
+        report = evaluate(p.name, mistake.answer, seed)
+        assert not report.passed and report.score < p.points
+        assert report.diagnosis == mistake.says, f"seed {seed}: {report}"
+
+
+@problems
+def test_a_problem_is_complete(p):
+    assert len(p.mistakes) >= 5 and len(p.alternatives) >= 2 and p.points > 0 and p.minutes > 0 and p.own
+    assert len({case.name for case in p.cases}) == len(p.cases)
+
+
+@problems
+def test_cases_draw_wire_values_that_the_seed_decides(p):
+    drawn = {seed: [problem._draws(p, case, seed)[0] for case in p.cases] for seed in (0, 1)}
+    again = [problem._draws(p, case, 0)[0] for case in p.cases]
+    assert all(problem.is_wire(args) for calls in drawn[0] for args in calls)
+    assert all(problem._same(tuple(a), tuple(b), 0.0) for a, b in zip(drawn[0], again, strict=True))
+    assert not all(problem._same(tuple(a), tuple(b), 0.0) for a, b in zip(drawn[0], drawn[1], strict=True))
+
+
+@problems
+def test_the_stub_is_not_written_yet(p):
+    def stub(*args):
+        raise NotImplementedError
+
+    report = evaluate(p.name, stub)
+    assert report.score == 0 and "not written yet" in str(report) and len(str(report).splitlines()) == 3
+
+
+@problems
+def test_the_library_does_not_solve_it(p):
+    codes = [problem.resolve_name(name).__code__ for name in p.own]
+    for name in p.own:
+        function = problem.resolve_name(name)
+        report = evaluate(p.name, lambda *args, function=function: function(args[0]))
+        assert report.score == 0 and f"`{name}` is the function that you are asked to write" in str(report)
+    assert codes == [problem.resolve_name(name).__code__ for name in p.own]
+    assert decode.argmax(torch.eye(3)).tolist() == [0, 0]
+
+
+def test_a_library_function_that_was_imported_before_is_refused_too():
+    from posebook.decode import soft_argmax
+
+    assert evaluate("soft_argmax", lambda logits, stride, tau=1.0, offset=0.0: soft_argmax(logits, tau)).score == 0
+
+
+def _first(heatmap, stride, offset=0.0):
+    """Right but for what the tests below do to it."""
+    return PROBLEMS["decode_argmax"].reference(heatmap, stride, offset)
+
+
+def _raises(*args):
+    raise KeyError("nose")
+
+
+def _in_place(heatmap, stride, offset=0.0):
+    heatmap.add_(1)
+    return _first(heatmap, stride, offset)
+
+
+def _through_numpy(heatmap, stride, offset=0.0):
+    heatmap.numpy()[...] = 0
+    return _first(heatmap, stride, offset)
+
+
+BAD = {
+    "raised KeyError: 'nose'": _raises,
+    "returned None (is there a `return`?); want a tensor of shape (2,)": lambda *args: None,
+    "returned a list; want a tensor of shape (2,)": lambda *args: _first(*args).tolist(),
+    "returned a tuple of 2; want a tensor of shape (2,)": lambda *args: (1.0, 2.0),
+    "returned a ndarray; want a tensor of shape (2,)": lambda *args: _first(*args).numpy(),
+    "shape: want (2,), got (1, 2)": lambda *args: _first(*args)[None],
+    "holds NaN or infinity": lambda *args: _first(*args) * float("nan"),
+    "dtype: want float32, got int64": lambda *args: _first(*args).long(),
+    "changed its input `heatmap` in place; work on a copy": _in_place,
+    "differs from the right result": lambda *args: _first(*args) + 1,
+    "raised TypeError: <lambda>() takes 0 positional arguments but 2 were given": lambda: None,
+    "raised SystemExit: 0": lambda *args: exit(0),
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_a_bad_answer_gets_a_row_that_says_so(message):
+    row = evaluate("decode_argmax", BAD[message]).rows[0]
+    assert not row.passed and row.message == message
+
+
+def test_a_change_through_numpy_is_seen():
+    assert "in place" in evaluate("decode_argmax", _through_numpy).rows[0].message
+
+
+def test_numbers_stand_in_the_detail_and_nowhere_else():
+    row = evaluate("decode_argmax", lambda *args: _first(*args) + 1).rows[0]
+    assert row.detail == "at [0]: want 20, got 21 (tolerance 0.0001)" and not any(c.isdigit() for c in row.message)
+
+
+@pytest.mark.parametrize("catches", [(), (Exception,), (BaseException,)], ids=["plain", "Exception", "BaseException"])
+def test_an_answer_that_never_returns_is_interrupted(monkeypatch, catches):
+    monkeypatch.setattr(problem, "SECONDS", 0.2)
+    caught = []
+
+    def endless(*args):
+        while len(caught) < 2:
+            try:
+                while True:
+                    pass
+            except catches as error:
+                caught.append(error)
+        return _first(*args)
+
+    start = time.monotonic()
+    report = evaluate("decode_argmax", endless)
+    assert time.monotonic() - start < 8 and report.score == 0 or len(caught) == 2
+    assert catches == (BaseException,) or "did not return within 0.2 s" in report.rows[-1].message
+
+
+def test_a_mistake_in_part_of_the_cases_is_named_as_such():
+    def swapped_without_batch(heatmap, stride, offset=0.0):
+        xy = _first(heatmap, stride, offset)
+        return xy.flip(-1) if heatmap.ndim == 2 else xy + 3
+
+    report = evaluate("decode_argmax", swapped_without_batch)
+    assert report.diagnosis.startswith("In 4 of the 8 failed cases") and "x and y are swapped" in report.diagnosis
+
+
+def test_an_answer_that_is_wrong_in_a_new_way_gets_no_diagnosis():
+    assert evaluate("decode_argmax", lambda *args: _first(*args) + 0.37).diagnosis == ""
+
+
+def test_a_lost_gradient_is_told():
+    reference = PROBLEMS["soft_argmax"].reference
+    report = evaluate("soft_argmax", lambda logits, *args: reference(logits.detach(), *args))
+    assert [row.passed for row in report.rows] == [True] * 8 + [False]
+    assert report.rows[-1].message.startswith("no gradient reaches `logits`")
+
+
+def test_a_wrong_gradient_fails():
+    class Doubled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, g):
+            return 2 * g
+
+    reference = PROBLEMS["soft_argmax"].reference
+    report = evaluate("soft_argmax", lambda logits, *args: reference(Doubled.apply(logits), *args))
+    assert [row.passed for row in report.rows] == [True] * 8 + [False]
+
+
+def test_a_proxy_brings_its_own_gradient():
+    class Proxy:
+        def __call__(self, *args):
+            assert not any(isinstance(a, torch.Tensor) and a.requires_grad for a in args)
+            return PROBLEMS["soft_argmax"].reference(*args)
+
+        def vjp(self, args, index, output, cotangent):
+            leaf = args[index].clone().requires_grad_()
+            out = PROBLEMS["soft_argmax"].reference(leaf, *args[1:])
+            return torch.autograd.grad(out, leaf, cotangent)[0]
+
+    assert evaluate("soft_argmax", Proxy()).passed
+
+
+@pytest.mark.parametrize(("want", "got", "atol", "message"), [
+    (1.0, torch.tensor(1.0), 1e-6, None),
+    (1.0, 1, 1e-6, None),
+    (1.0, True, 1e-6, "returned a bool; want a number"),
+    (1.0, 1.1, 1e-2, "differs from the right result"),
+    (1.0, float("nan"), 1e-2, "holds NaN or infinity"),
+    (float("inf"), float("inf"), 1e-6, None),
+    ((1.0, 2.0), (1.0, 2.5), 1e-6, "output 1: differs from the right result"),
+    ((1.0, 2.0), (1.0,), 1e-6, "returned a tuple of 1; want a tuple of 2"),
+    ((1.0, 2.0), [1.0, 2.0], 1e-6, "returned a list; want a tuple of 2"),
+    ("left", "right", 0.0, "differs from the right result"),
+    (None, None, 0.0, None),
+    (torch.tensor([1.0, float("inf")]), torch.tensor([1.0, float("inf")]), 1e-6, None),
+    (torch.tensor([1.0, float("inf")]), torch.tensor([1.0, float("-inf")]), 1e-6, "differs from the right result"),
+    (torch.tensor([1.0, float("inf")]), torch.tensor([1.0, 3.0]), 1e-6, "differs from the right result"),
+    (torch.tensor([1.0, float("nan")]), torch.tensor([1.0, 3.0]), 1e-6, "differs from the right result"),
+    (torch.tensor([1, 2]), torch.tensor([1, 2]), 0.0, None),
+    (torch.zeros(0, 2), torch.zeros(0, 2), 0.0, None),
+])
+def test_compare(want, got, atol, message):
+    wrong = problem.compare(want, got, atol)
+    assert (wrong and wrong[0]) == message
+
+
+def test_a_property_must_hold_among_the_calls():
+    close = Problem("twice", 1, 1, reference=lambda x: 2 * x, own=(), mistakes=(), cases=(
+        Case("the order of calls does not matter", lambda rng: ((1.0,), (1.0,)), atol=1.0, holds=lambda a, b: a == b),))
+    calls = iter(range(100))
+    assert problem.evaluate(close, lambda x: 2.0 * x).passed
+    row = problem.evaluate(close, lambda x: 2 * x + 0.1 * next(calls)).rows[0]
+    assert not row.passed and "does not hold" in row.message
+
+
+def test_a_reference_that_fails_is_a_bug_of_ours():
+    broken = Problem("broken", 1, 1, reference=_raises, own=(), mistakes=(Mistake("", _raises),),
+                     cases=(Case("any", lambda rng: (1.0,)),))
+    with pytest.raises(RuntimeError, match="broken: the reference fails on 'any'"):
+        problem.evaluate(broken, lambda x: x)
+
+
+def test_check_shows_rows_and_raises_one_line(capsys):
+    check("decode_argmax", _first)
+    assert "8 of 8 cases passed, 2 of 2 points" in capsys.readouterr().out
+    with pytest.raises(CheckFailed) as caught:
+        check("decode_argmax", lambda *args: _first(*args).flip(-1))
+    shown = capsys.readouterr().out
+    assert "x and y are swapped" in shown and shown.count("FAILED") == 8
+    line = "CheckFailed: decode_argmax: 8 of 8 cases failed; the table above says which"
+    assert caught.value._render_traceback_() == [line]
+
+
+def test_the_page_shows_no_markup_of_the_answer():
+    def hostile(*args):
+        raise ValueError("<script>alert(1)</script>")
+
+    page = evaluate("decode_argmax", hostile)._repr_html_()
+    assert "<script>" not in page and "&lt;script&gt;" in page
+
+
+def test_bad_calls_are_refused():
+    with pytest.raises(ValueError, match="name: want one of decode_argmax, soft_argmax, got 'argmax'"):
+        evaluate("argmax", _first)
+    with pytest.raises(ValueError, match="answer: want a function, got int"):
+        evaluate("decode_argmax", 3)

@@ -1,0 +1,472 @@
+"""Every closed form against the decoders themselves, against quadrature and against other libraries."""
+
+import math
+
+import mpmath
+import numpy as np
+import pytest
+import torch
+from scipy import integrate, optimize, special, stats
+from torch import Tensor
+
+from posebook import theory
+from posebook.decode import argmax, refine_dark, refine_quarter, soft_argmax
+from posebook.encode import gaussian_heatmap
+from posebook.grid import Grid
+
+PHASES = 400
+STRIDES = [1, 3, 4, 8]
+
+
+@pytest.fixture(autouse=True)
+def double():
+    torch.manual_seed(0)
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def phases(n: int = PHASES) -> Tensor:
+    """Midpoints of n equal parts of a cell, [-1/2, 1/2): none is 0, none a tie."""
+    return (torch.arange(n) + 0.5) / n - 0.5
+
+
+def on_x(u: Tensor) -> Tensor:
+    return torch.stack((u, torch.zeros_like(u)), -1)
+
+
+def sweep(decoder, grid: Grid, u: Tensor | None = None, sigma: float = 1.0) -> Tensor:
+    """Error in px on x of a decoder, for a keypoint at every phase of the middle cell of a 1 x 17 map."""
+    cells = on_x(8 + (phases() if u is None else u))
+    xy = grid.to_image(cells)
+    return (grid.to_image(decoder(gaussian_heatmap(cells, (1, 17), sigma=sigma))) - xy)[:, 0]
+
+
+def logits_on_a_line(x: Tensor, cells: Tensor, q: float) -> Tensor:
+    """Log-Gaussian scores ``(..., 1, n)`` with peaks at x."""
+    return -(cells - x[..., None, None]).square() / (2 * q**2)
+
+
+def soft_x(x: Tensor, n: int, q: float) -> Tensor:
+    return soft_argmax(logits_on_a_line(x, torch.arange(float(n)), q))[..., 0]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Argmax
+
+
+def compare(stats_: theory.ErrorStats, error: Tensor) -> None:
+    """With the sums that n midpoints give: exact for the mean and the mean size, (1 - 1/n^2) times for the variance."""
+    n, close = len(error), lambda value: pytest.approx(value, abs=1e-12)
+    assert error.mean().item() == close(stats_.bias)
+    assert error.var(correction=0).item() == close(stats_.variance * (1 - 1 / n**2))
+    assert error.square().mean().item() == close(stats_.bias**2 + stats_.variance * (1 - 1 / n**2))
+    assert stats_.mse == close(stats_.bias**2 + stats_.variance)
+    assert error.abs().mean().item() == close(stats_.mean_abs)
+
+
+@pytest.mark.parametrize("stride", STRIDES)
+@pytest.mark.parametrize("grid", [Grid.index, Grid.center])
+def test_argmax_rounds(grid, stride):
+    error = sweep(argmax, grid(stride))
+    compare(theory.argmax_error(stride), error)
+    assert error.abs().max().item() == pytest.approx(stride / 2 * (1 - 1 / PHASES), abs=1e-12)
+    assert theory.argmax_error(stride).largest == stride / 2
+
+
+@pytest.mark.parametrize("stride", STRIDES)
+def test_floor_is_half_a_cell_low_and_half_a_cell_more_repairs_it(stride):
+    x = stride * (8 + phases())
+    low = stride * torch.floor(x / stride) - x
+    compare(theory.argmax_error(stride, convention="floor"), low)
+    assert low.abs().max().item() == pytest.approx(stride * (1 - 0.5 / PHASES))
+    assert theory.argmax_error(stride, convention="floor").largest == stride
+    compare(theory.argmax_error(stride), low + stride / 2)
+
+
+@pytest.mark.parametrize("stride", STRIDES)
+def test_mixed_conventions_add_half_of_stride_minus_one(stride):
+    cells = on_x(8 + phases())
+    decoded = argmax(gaussian_heatmap(cells, (1, 17), sigma=1.0))
+    error = (Grid.index(stride).to_image(decoded) - Grid.center(stride).to_image(cells))[:, 0]
+    assert error.mean().item() == pytest.approx(-(stride - 1) / 2, abs=1e-12)
+
+
+def test_bias_is_minus_the_mean_phase():
+    """A law of phases that is not symmetric: Beta(2, 5) on one cell, by its quantiles."""
+    u = torch.from_numpy(stats.beta.ppf((np.arange(4000) + 0.5) / 4000, 2, 5)) - 0.5
+    error = sweep(argmax, Grid.index(4), u)
+    assert error.mean().item() == pytest.approx(-4 * (2 / 7 - 1 / 2), abs=1e-4)
+
+
+@pytest.mark.parametrize("stride", STRIDES)
+def test_quarter_shift_is_a_grid_of_half_the_stride(stride):
+    error = sweep(refine_quarter, Grid.index(stride))
+    stats_ = theory.quarter_error(stride)
+    assert error.mean().item() == pytest.approx(0, abs=1e-12)
+    assert error.square().mean().item() == pytest.approx(stats_.mse * (1 - 4 / PHASES**2), abs=1e-12)
+    assert error.abs().mean().item() == pytest.approx(stats_.mean_abs, abs=1e-12)
+    assert error.abs().max().item() == pytest.approx(stats_.largest * (1 - 2 / PHASES), abs=1e-12)
+    assert math.sqrt(stats_.mse) == pytest.approx(stride / math.sqrt(48))
+    assert stats_.largest == stride / 4
+
+
+def test_distance_in_the_plane():
+    u = phases(200)
+    cells = torch.stack(torch.meshgrid(u, u, indexing="xy"), -1).flatten(0, 1) + 2
+    distance = 4 * (argmax(gaussian_heatmap(cells, (5, 5), sigma=1.0)) - cells).norm(dim=-1)
+    mean, rms, largest = theory.argmax_distance(4)
+    assert distance.mean().item() == pytest.approx(mean, rel=2e-5)
+    assert distance.square().mean().sqrt().item() == pytest.approx(rms * math.sqrt(1 - 1 / 200**2), abs=1e-12)
+    assert distance.max().item() == pytest.approx(largest * (1 - 1 / 200), abs=1e-12)
+    quadrature = integrate.dblquad(lambda x, y: math.hypot(x, y), -0.5, 0.5, -0.5, 0.5)[0]
+    assert theory.argmax_distance(1)[0] == pytest.approx(quadrature, abs=1e-7)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3, 4, 5, 8, 16])
+def test_integer_labels(stride):
+    """Half of the ties go to the lower cell, and so do the others: the first index wins."""
+    cells = on_x(5 + torch.arange(stride) / stride)
+    error = stride * (argmax(gaussian_heatmap(cells, (1, 12), sigma=1.0)) - cells)[:, 0]
+    assert error.mean().item() == pytest.approx(theory.integer_label_bias(stride), abs=1e-12)
+    mirrored = stride * (11 - argmax(gaussian_heatmap(cells, (1, 12), sigma=1.0).flip(-1)) - cells)[:, 0]
+    assert (error + mirrored).mean().item() == pytest.approx(0, abs=1e-12)  # either tie rule as often: no bias
+
+
+@pytest.mark.parametrize("stride, cells", [(4, 4), (4, 64), (8, 5), (1, 1)])
+def test_a_whole_image(stride, cells):
+    """x uniform over the image: the last half cell is clamped on an index grid, and nothing is on a center grid."""
+    x = (torch.arange(cells * PHASES) + 0.5) / PHASES
+    error = stride * (argmax(gaussian_heatmap(on_x(x), (1, cells), sigma=1.0))[:, 0] - x)
+    assert error.mean().item() == pytest.approx(theory.clamped_bias(stride, cells), abs=1e-9)
+    assert error.min().item() == pytest.approx(-stride * (1 - 0.5 / PHASES), abs=1e-9)
+    centered = stride * (argmax(gaussian_heatmap(on_x(x - 0.5), (1, cells), sigma=1.0))[:, 0] + 0.5 - x)
+    assert centered.mean().item() == pytest.approx(0, abs=1e-9)
+
+
+def test_the_far_corner_is_twice_the_interior():
+    corner = torch.tensor([16.0, 12.0])
+    error = (4 * argmax(gaussian_heatmap(corner / 4, (3, 4), sigma=1.0)) - corner).norm().item()
+    assert error == pytest.approx(4 * math.sqrt(2)) and error == pytest.approx(2 * theory.argmax_distance(4)[2])
+
+
+def test_decoding_beyond_the_grid_dark_is_exact_and_needs_its_log():
+    u = phases()
+    assert sweep_plane(refine_dark, u, 2.0).abs().max() < 1e-12
+    for sigma, largest in [(1.0, 0.048), (2.0, 0.012)]:  # one axis at a time
+        error = sweep_plane(lambda h: refine_dark(h.exp()), u, sigma)  # the log of it is the heatmap
+        assert error.abs().max().item() == pytest.approx(largest, abs=5e-4)
+    diagonal = torch.stack((u, u), -1) + 8
+    error = refine_dark(gaussian_heatmap(diagonal, (17, 17), sigma=2.0).exp()) - diagonal
+    assert error.abs().max().item() == pytest.approx(0.0275, abs=5e-4)  # both together: more than twice
+
+
+def sweep_plane(decoder, u: Tensor, sigma: float) -> Tensor:
+    cells = on_x(u) + 8
+    return (decoder(gaussian_heatmap(cells, (17, 17), sigma=sigma)) - cells)[:, 0]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Argmax of a peak that noise moves
+
+
+@pytest.mark.parametrize("stride, noise", [(4.0, 0.08), (4.0, 0.4), (1.0, 0.3), (8.0, 4.0)])
+def test_dithered_bias_against_the_normal_law(stride, noise):
+    """Sum of the cells, each with the probability that the moved peak rounds to it."""
+    x = torch.linspace(-1.3, 1.1, 97) * stride
+    k = torch.arange(-9, 10.0)
+    edges = torch.special.ndtr(((k[:, None] + torch.tensor([-0.5, 0.5])) * stride - x[:, None, None]) / noise)
+    exact = (edges[..., 1] - edges[..., 0]) @ (k * stride) - x
+    torch.testing.assert_close(theory.dithered_bias(x, stride, noise), exact, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("noise", [0.05, 0.2, 0.4])
+def test_dithered_bias_against_argmax(noise):
+    for x in (7.9, 8.2, 8.5):
+        moved = x + noise * torch.randn(20_000)
+        error = argmax(gaussian_heatmap(on_x(moved), (1, 17), sigma=1.0))[:, 0] - x
+        deviation = (error.mean() - theory.dithered_bias(torch.tensor(x), 1.0, noise)).abs()
+        assert deviation < 4.5 * error.std() / math.sqrt(len(error)) + 1e-12
+
+
+@pytest.mark.parametrize("noise, amplitude", [(0.05, 0.377), (0.1, 0.286), (0.2, 0.145), (0.3, 0.0539), (0.5, 0.0023)])
+def test_dithered_amplitude(noise, amplitude):
+    bias = theory.dithered_bias(4 * phases(4000), 4.0, 4 * noise)
+    assert bias.abs().max().item() / 4 == pytest.approx(amplitude, abs=5e-4 if amplitude > 0.01 else 5e-5)
+
+
+def test_little_dither_is_argmax():
+    u = phases(50) * 0.9
+    torch.testing.assert_close(theory.dithered_bias(4 * u, 4.0, 0.08), -4 * u, rtol=0, atol=0.03)
+    assert theory.dithered_bias(torch.tensor(0.25), 1.0, 0.02).item() == pytest.approx(-0.25, abs=1e-12)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Soft-argmax: aliasing
+
+TABLE = [  # q, largest error, leading term, root mean square, in cells
+    (0.15, 0.393, 0.181, 0.250),
+    (0.25, 0.268, 0.229, 0.184),
+    (0.35, 0.139, 0.137, 0.098),
+    (0.50, 0.0226, 0.0226, 0.0160),
+    (0.60, 3.7e-3, 3.7e-3, 2.6e-3),
+    (0.75, 1.06e-4, 1.06e-4, 7.5e-5),
+    (1.00, 3.4e-8, 3.4e-8, 2.4e-8),
+    (1.50, 1.5e-18, 1.5e-18, 1.0e-18),
+]
+
+
+@pytest.mark.parametrize("q", [0.02, 0.1, 0.15, 0.25, 0.35, 0.5, 0.6, 0.75, 1.0, 1.5, 3.0])
+def test_alias_error_is_that_of_soft_argmax(q):
+    u = phases()
+    measured = soft_x(40 + u, 81, q) - (40 + u)
+    torch.testing.assert_close(measured, theory.alias_error(u, q), rtol=0, atol=5e-14)
+    assert theory.alias_rms(q) == pytest.approx(measured.square().mean().sqrt().item(), abs=2e-7 if q < 0.1 else 5e-14)
+
+
+@pytest.mark.parametrize("sigma, tau", [(1.0, 0.16), (2.0, 0.0625), (0.3, 4.0)])
+def test_width_is_root_tau_times_sigma(sigma, tau):
+    """On both axes, and from a heatmap by its logarithm."""
+    u = phases(40)
+    cells = torch.stack((u, -u.flip(0) / 2), -1) + 12
+    squares = (torch.arange(25.0) - cells[..., None]).square() / (-2 * sigma**2)  # (n, 2, 25)
+    error = soft_argmax(squares[:, 1, :, None] + squares[:, 0, None, :], tau) - cells
+    torch.testing.assert_close(error, theory.alias_error(cells - 12, math.sqrt(tau) * sigma), rtol=0, atol=5e-14)
+
+
+@pytest.mark.parametrize("q, largest, leading, rms", TABLE)
+def test_alias_table(q, largest, leading, rms):
+    def digits(value):  # agrees in the digits that are printed
+        return pytest.approx(value, rel=0.03 if value < 1e-3 else 1e-9, abs=0 if value < 1e-3 else 6e-4 * max(value, 0.1) ** 0.5)
+
+    assert theory.alias_error(phases(4000), q).abs().max().item() == digits(largest)
+    assert theory.alias_amplitude(q) == digits(leading)
+    assert theory.alias_rms(q) == digits(rms)
+
+
+@pytest.mark.parametrize("q", [0.3, 0.5, 1.0, 1.5])
+def test_alias_error_beyond_double_precision(q):
+    """The sum over cells in 60 digits: at q = 1.5 the error is 1e-18 of a cell."""
+    with mpmath.workdps(60):
+        for u in (-0.4, 0.1, 0.25):
+            weight = {k: mpmath.exp(-((k - mpmath.mpf(u)) ** 2) / (2 * mpmath.mpf(q) ** 2)) for k in range(-40, 41)}
+            exact = sum(k * p for k, p in weight.items()) / sum(weight.values()) - mpmath.mpf(u)
+            assert theory.alias_error(torch.tensor(u), q).item() == pytest.approx(float(exact), rel=1e-12)
+
+
+def test_no_width_is_argmax():
+    u = phases(50) * 0.9
+    torch.testing.assert_close(theory.alias_error(u, 0.02), -u, rtol=0, atol=1e-12)
+    assert theory.alias_rms(0.02) == pytest.approx(math.sqrt(1 / 12), rel=3e-3)
+    rms = [theory.alias_rms(q) for q in (0.02, 0.1, 0.2, 0.4, 0.8, 1.6)]
+    assert rms == sorted(rms, reverse=True) and rms[-1] < 1e-18
+
+
+def test_leading_term_and_one_percent():
+    for q in (0.5, 0.55, 0.7, 1.0):
+        assert theory.alias_error(phases(4000), q).abs().max().item() == pytest.approx(theory.alias_amplitude(q), rel=2e-4)
+    assert optimize.brentq(lambda q: theory.alias_amplitude(q) - 0.01, 0.3, 1.0) == pytest.approx(0.548, abs=1e-3)
+
+
+def test_aliasing_is_not_dither():
+    """Both are sawtooths that melt, but not the same one: harmonics fall as 1/sinh(n) here and as exp(-n^2)/n there."""
+    u = phases()
+    ratio = theory.alias_error(u, 0.5).abs().max() / theory.dithered_bias(u, 1.0, 0.5).abs().max()
+    assert ratio.item() == pytest.approx(4 * math.pi**2 * 0.5**2, rel=1e-3)
+
+
+def test_float32_ends_it():
+    """Beyond q of some 0.9 a wider peak is not more accurate: rounding at 32 cells outweighs aliasing."""
+    u = phases()
+    for q in (0.9, 1.0, 2.0, 4.0):
+        logits = logits_on_a_line(32 + u, torch.arange(64.0), q)
+        error = soft_argmax(logits.float()).double()[:, 0] - (32 + u)
+        assert theory.alias_error(u, q).abs().max() < 1.2e-6 < error.abs().max() < 1.2e-5
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Soft-argmax: the border
+
+
+@pytest.mark.parametrize("sigma", [1.0, 2.0, 3.0])
+def test_border_bias(sigma):
+    distance = torch.linspace(0, 6 * sigma, 301)
+    measured = soft_x(distance - 0.5, 80, sigma) - (distance - 0.5)
+    formula = theory.border_bias(distance, sigma)
+    assert (measured - formula).abs().max() < 1 / (24 * sigma)
+    law = stats.truncnorm(-distance.numpy() / sigma, 1000, loc=0, scale=sigma)
+    torch.testing.assert_close(formula, torch.from_numpy(law.mean()), rtol=1e-9, atol=1e-12)
+    assert formula[0].item() == pytest.approx(sigma * math.sqrt(2 / math.pi))
+    mirrored = 79 - soft_x(79 - (distance - 0.5), 80, sigma) - (distance - 0.5)
+    torch.testing.assert_close(mirrored, measured, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("sigma, measured, formula", [(1.0, 0.520, 0.509), (2.0, 1.302, 1.292), (3.0, 2.093, 2.085)])
+def test_border_bias_at_the_first_cell(sigma, measured, formula):
+    assert soft_x(torch.tensor(0.0), 80, sigma).item() == pytest.approx(measured, abs=5e-4)
+    assert theory.border_bias(torch.tensor(0.5), sigma).item() == pytest.approx(formula, abs=5e-4)
+
+
+@pytest.mark.parametrize(
+    "sigma, formula, measured", [(1.0, 0.997, 1.077), (1.5, 1.936, 1.988), (2.0, 2.952, 2.992), (3.0, 5.138, 5.166)]
+)
+def test_soft_argmax_beats_argmax_from_here_on(sigma, formula, measured):
+    """Distance to the edge at which the bias falls to argmax's s / sqrt 12: at a point, and averaged over a cell."""
+    limit = math.sqrt(theory.argmax_error(1).mse)
+    root = optimize.brentq(lambda d: theory.border_bias(torch.tensor(d), sigma).item() - limit, 0, 20)
+    assert root == pytest.approx(formula, abs=1e-3)
+    u = phases(200)
+
+    def averaged(d: float) -> float:
+        return (soft_x(d - 0.5 + u, 60, sigma) - (d - 0.5 + u)).square().mean().sqrt().item() - limit
+
+    assert optimize.brentq(averaged, 0.6, 20) == pytest.approx(measured, abs=2e-3)
+
+
+def test_cures_for_the_border():
+    """Four sigmas of padding, or the truncated mean inverted: it is monotone, and exact up to the grid."""
+    assert soft_x(torch.tensor(8.0), 80, 2.0).item() - 8 == pytest.approx(8e-5, abs=1e-6)
+    x = torch.linspace(-0.4, 20, 200)
+    means = x + theory.border_bias(x + 0.5, 2.0)
+    assert (means.diff() > 0).all()
+
+    def invert(decoded: float) -> float:
+        return optimize.brentq(lambda t: t + theory.border_bias(torch.tensor(t + 0.5), 2.0).item() - decoded, -0.5, 30)
+
+    for truth in (0.0, 0.3, 2.0, 7.5):
+        decoded = soft_x(torch.tensor(truth), 80, 2.0).item()
+        assert abs(invert(decoded) - truth) < 0.04
+        assert invert(truth + theory.border_bias(torch.tensor(truth + 0.5), 2.0).item()) == pytest.approx(truth, abs=1e-9)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Soft-argmax of a raw 0-to-1 heatmap
+
+
+def test_ein_against_scipy():
+    for z in (1e-3, 0.1, 1.0, 7.0, 30.0, 100.0):
+        assert theory._ein(z) == pytest.approx(special.expi(z) - np.euler_gamma - math.log(z), rel=1e-11, abs=1e-15)
+
+
+@pytest.mark.parametrize("tau, pull, atol", [(1.0, 0.9920, 1e-9), (0.2, 0.8109, 1e-5), (0.1, 0.0614, 2e-4), (0.05, 6.4e-6, 6e-7)])
+def test_background_pull(tau, pull, atol):
+    """64 x 64 cells, sigma 2: the fraction of the way to the center, at any place in its cell."""
+    cells = torch.tensor([20.0, 28.0]) + torch.rand(200, 2) - 0.5
+    heatmap = gaussian_heatmap(cells, (64, 64), sigma=2.0)
+    formula = theory.background_pull(64 * 64, 2.0, tau)
+    assert formula == pytest.approx(pull, rel=0.01)
+    fraction = 64 * 64 / (heatmap / tau).exp().sum((-2, -1))
+    torch.testing.assert_close(fraction, torch.full_like(fraction, formula), rtol=0, atol=atol)
+    pulled = (soft_argmax(heatmap, tau) - cells) - formula * (31.5 - cells)
+    assert pulled.abs().max() < 12 * atol + 2.5 * theory.alias_amplitude(2.0 * math.sqrt(tau))
+
+
+def test_background_pull_in_the_other_direction():
+    """At tau = 1 a keypoint 11.5 cells from the center is decoded .09 cells from it; tau for a pull of 1 % and .1 %."""
+    decoded = soft_argmax(gaussian_heatmap(torch.tensor([20.0, 31.5]), (64, 64), sigma=2.0))
+    assert (31.5 - decoded[0]).item() == pytest.approx(11.5 * (1 - theory.background_pull(4096, 2.0, 1.0)), abs=1e-6)
+    assert (31.5 - decoded[0]).item() == pytest.approx(0.092, abs=5e-4)
+    for pull, tau in [(0.01, 0.08276), (0.001, 0.06847)]:
+        found = optimize.brentq(lambda t: theory.background_pull(4096, 2.0, t) - pull, 0.03, 0.3)  # noqa: B023
+        assert found == pytest.approx(tau, abs=1e-5)
+    assert theory.background_pull(4096, 2.0, 1e6) == pytest.approx(1, abs=1e-6)
+    assert theory.background_pull(4096, 2.0, 0.01) < 1e-35
+
+
+@pytest.mark.parametrize("tau, on_a_cell, anywhere", [(1.0, 1e-8, 1e-8), (0.2, 1e-10, 1e-4), (0.1, 1e-11, 4e-3), (0.05, 1e-11, 0.05)])
+def test_inverting_the_pull(tau, on_a_cell, anywhere):
+    """x = (C E - N c) / (C - N): exact where the keypoint is a cell; elsewhere aliasing of the narrow softmax is left."""
+    for spread, bound in [(0.0, on_a_cell), (1.0, anywhere)]:
+        cells = torch.tensor([20.0, 28.0]) + spread * (torch.rand(100, 2) - 0.5)
+        heatmap = gaussian_heatmap(cells, (64, 64), sigma=2.0)
+        total, n = (heatmap / tau).exp().sum((-2, -1))[:, None], 64 * 64
+        inverted = (total * soft_argmax(heatmap, tau) - n * 31.5) / (total - n)
+        assert (inverted - cells).abs().max() < bound
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Soft-argmax: gradient, several peaks
+
+
+@pytest.mark.parametrize("tau", [0.3, 1.0, 5.0])
+def test_gradient_of_soft_argmax(tau):
+    """p (k - mean) / tau: sums to 0, and its sizes to at most the spread over tau."""
+    logits = torch.randn(6, 7, requires_grad=True)
+    mean = soft_argmax(logits, tau)
+    p = (logits.detach() / tau).flatten().softmax(0).view(6, 7)
+    y, x = torch.meshgrid(torch.arange(6.0), torch.arange(7.0), indexing="ij")
+    for axis, k in enumerate((x, y)):
+        (gradient,) = torch.autograd.grad(mean[axis], logits, retain_graph=True)
+        formula = p * (k - mean[axis].detach()) / tau
+        torch.testing.assert_close(gradient, formula, rtol=0, atol=1e-14)
+        assert gradient.sum().abs() < 1e-14
+        spread = (p * (k - mean[axis].detach()).square()).sum().sqrt().item()
+        assert 0.5 * spread / tau < gradient.abs().sum().item() <= spread / tau
+
+
+def test_a_sharp_softmax_has_an_error_and_no_gradient():
+    logits = torch.randn(1, 9)
+    logits[0, 2] = 4.0
+    logits.requires_grad_()
+    loss = (soft_argmax(logits, 0.05)[0] - 5).square()
+    loss.backward()
+    assert loss.item() == pytest.approx(9) and logits.grad.abs().max() < 1e-8
+
+
+@pytest.mark.parametrize("tau, error", [(1.0, 1.818), (0.5, 0.198), (0.25, 0.002)])
+def test_a_side_mode_of_a_tenth(tau, error):
+    """20 cells away: (1/10)^(1/tau) of the weight."""
+    cells = torch.tensor([[12.0, 0.0], [32.0, 0.0]])
+    one, other = gaussian_heatmap(cells, (1, 45), sigma=1.0)
+    assert soft_argmax((one + 0.1 * other).log(), tau)[0].item() - 12 == pytest.approx(error, abs=5e-4)
+    assert soft_argmax((one + other).log(), tau)[0].item() == pytest.approx(22)  # equal modes: amid them, where nothing is
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What the functions share
+
+OF_TENSORS = {
+    "dithered_bias": lambda x: theory.dithered_bias(x, 4.0, 1.0),
+    "alias_error": lambda x: theory.alias_error(x, 0.4),
+    "border_bias": lambda x: theory.border_bias(x, 2.0),
+}
+
+
+@pytest.mark.parametrize("name", OF_TENSORS)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64, torch.int64])
+@pytest.mark.parametrize("shape", [(), (3,), (0, 2), (2, 3, 4)])
+def test_shape_dtype_device(name, dtype, shape, device):
+    x = (torch.rand(shape) * 5).to(dtype).to(device)
+    before = x.clone()
+    out = OF_TENSORS[name](x)
+    assert (out.shape, out.dtype, out.device.type) == (shape, torch.float64, device)
+    one_by_one = [OF_TENSORS[name](value) for value in x.flatten()]
+    torch.testing.assert_close(out.flatten(), torch.tensor(one_by_one, device=device), rtol=0, atol=1e-14)
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("name", OF_TENSORS)
+def test_gradients(name):
+    assert torch.autograd.gradcheck(OF_TENSORS[name], (torch.rand(5) * 3).requires_grad_())
+
+
+@pytest.mark.parametrize(
+    "call, text",
+    [
+        (lambda: theory.argmax_error(0), "stride: want a finite number > 0, got 0"),
+        (lambda: theory.argmax_error(4, convention="ceil"), "convention: want one of 'round', 'floor', got 'ceil'"),
+        (lambda: theory.argmax_distance(-1), "stride: want a finite number > 0, got -1"),
+        (lambda: theory.integer_label_bias(2.5), "stride: want a whole number, got 2.5"),
+        (lambda: theory.clamped_bias(4, 0), "cells: want a finite number > 0, got 0"),
+        (lambda: theory.dithered_bias(torch.zeros(1), 4, 0.01), "noise / stride: want a finite number >= 0.02, got 0.0025"),
+        (lambda: theory.alias_error(torch.zeros(1), 0.01), "q: want a finite number >= 0.02, got 0.01"),
+        (lambda: theory.alias_rms(0), "q: want a finite number >= 0.02, got 0"),
+        (lambda: theory.alias_amplitude(0), "q: want a finite number > 0, got 0"),
+        (lambda: theory.border_bias(torch.zeros(1), 0), "sigma: want a finite number > 0, got 0"),
+        (lambda: theory.background_pull(9, 1, 0.001), "tau: want a finite number >= 0.01, got 0.001"),
+    ],
+)
+def test_errors(call, text):
+    with pytest.raises(ValueError) as error:
+        call()
+    assert str(error.value) == text

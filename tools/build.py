@@ -1,0 +1,217 @@
+"""Build the notebooks from sources/: what is stale, or the ones named.
+
+    python tools/build.py                      rebuild what is stale
+    python tools/build.py --all                rebuild everything
+    python tools/build.py decoding             rebuild what has this in its name
+
+sources/chapters/02_decoding.py  ->  chapters/02_decoding.ipynb, outputs stored
+sources/problems/decoding.py     ->  solutions/decoding/decoding.ipynb, outputs stored
+                                 ->  exercises/decoding/decoding.ipynb, solutions cut out (nbgrader's release)
+
+Where only prose has changed, nothing runs: the outputs of the unchanged code stay.
+"""
+
+import argparse
+import ast
+import hashlib
+import os
+import re
+import time
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+from nbgrader.preprocessors import CheckCellMetadata, ClearSolutions, ComputeChecksums, LockCells
+from traitlets.config import Config
+
+from posebook.checks import PROBLEMS
+
+ROOT = Path(__file__).resolve().parents[1]
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def sources() -> list[Path]:
+    """Every source, chapters first."""
+    return sorted(ROOT.glob("sources/chapters/*.py")) + sorted(ROOT.glob("sources/problems/*.py"))
+
+
+def target(source: Path) -> Path:
+    """The executed notebook that a source becomes."""
+    if source.parent.name == "chapters":
+        return ROOT / "chapters" / f"{source.stem}.ipynb"
+    return ROOT / "solutions" / source.stem / f"{source.stem}.ipynb"
+
+
+def released(source: Path) -> Path:
+    """The notebook that students get of a problem set."""
+    return ROOT / "exercises" / source.stem / f"{source.stem}.ipynb"
+
+
+def read(source: Path) -> NotebookNode:
+    """Notebook of a source, not yet executed: fixed cell ids, nbgrader's metadata, nothing that varies."""
+    text = source.read_text(encoding="utf-8")
+    notebook = jupytext.reads(text, fmt="py:percent")
+    notebook.metadata = nbformat.from_dict({
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+        "posebook": {"digest": digest(text)},
+    })
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    seen: set[str] = set()
+    for cell in notebook.cells:
+        cell.metadata = nbformat.from_dict(nbgrader_metadata(cell))
+        cell.id = fixed_id(cell, seen)
+    nbformat.validate(notebook)
+    return notebook
+
+
+def fixed_id(cell: NotebookNode, seen: set[str]) -> str:
+    """An id that depends on the cell's text alone; equal cells are counted."""
+    base = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()[:8]
+    name, count = base, 1
+    while name in seen:
+        count += 1
+        name = f"{base}-{count}"
+    seen.add(name)
+    return name
+
+
+def nbgrader_metadata(cell: NotebookNode) -> dict:
+    """What nbgrader wants to know: an answer to write, a locked check with points, or nothing."""
+    if cell.cell_type != "code":
+        return {}
+    common = {"schema_version": 3, "task": False}
+    if "### BEGIN SOLUTION" in cell.source:
+        name = re.search(r"^def (\w+)", cell.source, re.M)[1]
+        return {"nbgrader": {"grade": False, "grade_id": name, "locked": False, "solution": True, **common}}
+    if found := re.search(r'^check\("(\w+)"', cell.source, re.M):
+        points = PROBLEMS[found[1]].points
+        return {"nbgrader": {"grade": True, "grade_id": f"check-{found[1]}", "locked": True, "points": points,
+                             "solution": False, **common}}
+    return {}
+
+
+def is_check(cell: NotebookNode) -> bool:
+    """Whether this is a locked check cell."""
+    return bool(cell.metadata.get("nbgrader", {}).get("grade"))
+
+
+def exercise(solution: NotebookNode) -> NotebookNode:
+    """The release: answers cut out, check cells locked and allowed to fail, pictures kept."""
+    notebook = nbformat.from_dict(solution)
+    config = Config({"ClearSolutions": {"code_stub": {"python": "raise NotImplementedError"}}})
+    for step in (LockCells, ClearSolutions, CheckCellMetadata):
+        notebook, _ = step(config=config).preprocess(notebook, {})
+    for cell in notebook.cells:
+        if cell.metadata.get("nbgrader"):
+            cell.outputs, cell.execution_count = [], None
+        if is_check(cell):
+            cell.metadata["tags"] = ["raises-exception"]  # Run All goes on to the next problem
+    notebook, _ = ComputeChecksums().preprocess(notebook, {})
+    return notebook
+
+
+def digest(text: str) -> str:
+    """Fingerprint of a source and of the library modules that it imports, however indirectly."""
+    pending, seen = imports(text), {}
+    while pending:
+        module = pending.pop()
+        path = ROOT / Path(*module.split("."))
+        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        if module not in seen and path.exists():
+            seen[module] = path.read_text(encoding="utf-8")
+            pending |= imports(seen[module])
+    whole = "\n".join([code(text), *(f"{module}\n{seen[module]}" for module in sorted(seen))])
+    return hashlib.sha256(whole.encode()).hexdigest()[:16]
+
+
+def imports(text: str) -> set[str]:
+    """posebook's modules that a piece of Python names in its imports."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {name for name in found if name.split(".")[0] == "posebook"}
+
+
+def code(text: str) -> str:
+    """The code cells of a source, without its prose."""
+    return "\n# %%\n".join(c.source for c in jupytext.reads(text, fmt="py:percent").cells if c.cell_type == "code")
+
+
+def stored(path: Path) -> NotebookNode | None:
+    """The built notebook as it lies there, or None where there is none to be read."""
+    try:
+        return nbformat.read(path, as_version=4)
+    except (OSError, ValueError):
+        return None
+
+
+def bare(notebook: NotebookNode) -> list[tuple]:
+    """What a source decides about a notebook: its cells, ids and metadata, not the outputs."""
+    return [(c.cell_type, c.source, c.id, c.metadata) for c in notebook.cells]
+
+
+def is_stale(source: Path) -> bool:
+    """Whether a notebook is missing or would come out otherwise."""
+    notebook, old = read(source), stored(target(source))
+    if old is None or bare(old) != bare(notebook) or old.metadata != notebook.metadata:
+        return True
+    if source.parent.name == "problems":
+        release = stored(released(source))
+        return release is None or bare(release) != bare(exercise(notebook))
+    return False
+
+
+def execute(notebook: NotebookNode, folder: Path) -> None:
+    """Run all cells; keep outputs, drop what differs from run to run."""
+    environment = {k: v for k, v in os.environ.items() if k != "POSEBOOK_COCO"}  # outputs come from what ships
+    client = NotebookClient(notebook, timeout=300, kernel_name="python3", record_timing=False,
+                            store_widget_state=False, resources={"metadata": {"path": str(folder)}})
+    client.execute(env=environment)
+    notebook.metadata.language_info = {"name": "python"}
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            output.get("data", {}).pop(WIDGET, None)
+
+
+def build(source: Path, *, force: bool) -> str:
+    """Write the notebooks of one source; returns what was done."""
+    notebook, old, path = read(source), stored(target(source)), target(source)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not force and old is not None and old.metadata == notebook.metadata:
+        outputs = iter([c for c in old.cells if c.cell_type == "code"])  # same code, same library: only prose changed
+        for cell in (c for c in notebook.cells if c.cell_type == "code"):
+            before = next(outputs)
+            cell.outputs, cell.execution_count = before.outputs, before.execution_count
+        done = "prose"
+    else:
+        execute(notebook, path.parent)
+        done = "executed"
+    nbformat.write(notebook, path)
+    if source.parent.name == "problems":
+        released(source).parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(exercise(notebook), released(source))
+    return done
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="rebuild the sources whose name holds one of these")
+    parser.add_argument("--all", action="store_true", help="rebuild and execute everything")
+    options = parser.parse_args()
+    for source in sources():
+        named = any(name in str(source.relative_to(ROOT)) for name in options.names)
+        if options.all or named or (not options.names and is_stale(source)):
+            start = time.perf_counter()
+            done = build(source, force=options.all or named)
+            print(f"{target(source).relative_to(ROOT)}: {done} in {time.perf_counter() - start:.1f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
