@@ -8,6 +8,7 @@ import importlib.metadata
 import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -67,6 +68,8 @@ def lab(options: argparse.Namespace) -> int:
         arguments.append("--allow-root")  # in a container
     from jupyterlab.labapp import main as jupyterlab
 
+    # Without a terminal JupyterLab leaves SIGINT to Python, and may then hang; SIGTERM ends it in every case.
+    signal.signal(signal.SIGINT, lambda *_: signal.raise_signal(signal.SIGTERM))
     jupyterlab(arguments)
     return 0
 

@@ -9,8 +9,8 @@ from posebook import _args
 def gaussian_heatmap(cells: Tensor, hw: tuple[int, int], *, sigma: float) -> Tensor:
     r"""Gaussian bump with peak 1 at the exact, sub-cell keypoint: :math:`\exp(-\|u - c\|^2 / (2 \sigma^2))`.
 
-    Neither rounded, truncated nor normalized; the sum is about :math:`2 \pi \sigma^2`. A keypoint may lie outside the map.
-    The bump is separable, so H + W exponentials are enough for H x W cells.
+    Neither rounded, truncated nor normalized; the sum is about :math:`2 \pi \sigma^2`. A keypoint may lie outside the
+    map. The bump is separable, so H + W exponentials are enough for H x W cells.
 
     Args:
         cells: keypoints ``(..., 2)``, (x, y) in cells (:meth:`posebook.grid.Grid.to_cells` makes them from pixels).
@@ -34,6 +34,7 @@ def gaussian_heatmap(cells: Tensor, hw: tuple[int, int], *, sigma: float) -> Ten
     _args.positive("sigma", sigma)
     wide = torch.promote_types(cells.dtype, torch.float32)  # bfloat16 cannot count beyond 256
     x, y = (torch.arange(n, dtype=wide, device=cells.device) for n in (hw[1], hw[0]))
+    # torch.exp2 is faster, but its last bit depends on the place in memory: equal distances must give equal values
     bump_x = torch.exp((x - cells[..., 0, None]).square() / (-2 * sigma**2)).to(cells.dtype)  # (..., W)
     bump_y = torch.exp((y - cells[..., 1, None]).square() / (-2 * sigma**2)).to(cells.dtype)  # (..., H)
     return bump_y[..., :, None] * bump_x[..., None, :]

@@ -66,9 +66,9 @@ def left_right_pairs(names: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
                  if name.startswith("left_") and "right_" + name[5:] in index)
 
 
-_COCO_NAMES = ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
-               "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee",
-               "left_ankle", "right_ankle")
+_COCO_NAMES = ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
+               "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip",
+               "left_knee", "right_knee", "left_ankle", "right_ankle")
 
 COCO_17 = Skeleton(
     names=_COCO_NAMES,

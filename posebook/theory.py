@@ -14,7 +14,7 @@ from posebook import _args
 
 @dataclass(frozen=True)
 class ErrorStats:
-    """Error of a decoder on one axis, in the unit of the stride: mean, variance, mean square, mean size, largest size."""
+    """Error of a decoder on one axis, in the stride's unit: mean, variance, mean square, mean size, largest size."""
 
     bias: float
     variance: float
@@ -56,7 +56,7 @@ def argmax_distance(stride: float) -> tuple[float, float, float]:
 
 
 def integer_label_bias(stride: int) -> float:
-    """Bias in px of argmax when labels are whole pixels and a tie goes to the lower cell: -1/2 for every even stride."""
+    """Bias in px of argmax when labels are whole pixels and ties go to the lower cell: -1/2 for every even stride."""
     _args.positive("stride", stride)
     if stride % 1:
         _args.fail("stride", "a whole number", stride)
@@ -64,7 +64,7 @@ def integer_label_bias(stride: int) -> float:
 
 
 def clamped_bias(stride: float, cells: int) -> float:
-    """Bias in px over a whole image: x uniform on [0, cells * stride), grid points at ``stride * k``, the last clamped."""
+    """Bias in px over a whole image: x uniform on [0, cells * stride), grid points at ``stride * k``, none beyond."""
     _args.positive("stride", stride)
     _args.positive("cells", cells)
     return -stride / (2 * cells)
@@ -107,7 +107,7 @@ def alias_error(u: Tensor, q: float) -> Tensor:
 
 
 def alias_rms(q: float) -> float:
-    r"""Root mean square of :func:`alias_error` over all phases, in cells: :math:`2 \pi q^2 \sqrt{\frac12 \sum 1 / \sinh^2}`.
+    r"""Root mean square of :func:`alias_error` over all phases, :math:`2 \pi q^2 \sqrt{\frac12 \sum 1 / \sinh^2}`.
 
     >>> f"{alias_rms(0.5):.4f} {alias_rms(1.0):.1e}"
     '0.0160 2.4e-08'
@@ -116,7 +116,7 @@ def alias_rms(q: float) -> float:
 
 
 def alias_amplitude(q: float) -> float:
-    r"""Leading term of :func:`alias_error`, :math:`4 \pi q^2 e^{-2 \pi^2 q^2}`; from q = 0.5 on the largest error, to 0.02 %.
+    r"""Leading term of :func:`alias_error`, :math:`4 \pi q^2 e^{-2 \pi^2 q^2}`; to 0.02 % its maximum once q >= 0.5.
 
     >>> f"{alias_amplitude(0.5):.4f}"
     '0.0226'
@@ -147,8 +147,8 @@ def border_bias(distance: Tensor, sigma: float) -> Tensor:
 def background_pull(cells: int, sigma: float, tau: float) -> float:
     r"""Fraction of its way to the map's center that softmax of a raw 0-to-1 Gaussian heatmap drags a keypoint.
 
-    :math:`N / C` with :math:`C = N + 2 \pi \sigma^2\,\mathrm{Ein}(1 / \tau)`; away from the border, and averaged over the
-    keypoint's place within its cell, which matters only for :math:`\sqrt{\tau}\,\sigma` below some 0.6 cells.
+    :math:`N / C` with :math:`C = N + 2 \pi \sigma^2\,\mathrm{Ein}(1 / \tau)`; away from the border, and averaged over
+    the keypoint's place within its cell, which matters only for :math:`\sqrt{\tau}\,\sigma` below some 0.6 cells.
 
     Args:
         cells: number N of cells of the map.

@@ -24,7 +24,7 @@ def test_against_scipy():
 
 @pytest.mark.parametrize("sigma", [0.75, 1.0, 2.0])
 def test_sums(sigma):
-    """Sum 2 pi sigma^2, energy pi sigma^2; sampling leaves about 4 exp(-2 pi^2 sigma^2) of it, squares half the exponent."""
+    """Sum 2 pi sigma^2, energy pi sigma^2; sampling adds some exp(-2 pi^2 sigma^2) of it, for squares the root."""
     c = torch.tensor([20.3, 19.6], dtype=torch.float64)
     heatmap = gaussian_heatmap(c, (41, 42), sigma=sigma)
     leak = math.exp(-2 * math.pi**2 * sigma**2), math.exp(-(math.pi**2) * sigma**2)
@@ -36,6 +36,16 @@ def test_peak_is_one_on_a_cell_and_lower_between_cells():
     heatmap = gaussian_heatmap(torch.tensor([[3.0, 1.0], [3.5, 1.0]], dtype=torch.float64), (4, 6), sigma=1.0)
     assert heatmap[0, 1, 3] == 1 and heatmap[0].max() == 1
     assert heatmap[1, 1, 3] == heatmap[1, 1, 4] == pytest.approx(math.exp(-1 / 8))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_equal_distances_give_equal_values(dtype):
+    """To the last bit, wherever the two cells lie in memory: else a keypoint amid two cells would have no tie."""
+    left = torch.arange(40)
+    cells = torch.stack((left + 0.5, torch.zeros(40)), -1).to(dtype)
+    for sigma in torch.linspace(0.4, 5, 200).tolist():
+        rows = gaussian_heatmap(cells, (1, 41), sigma=sigma)[:, 0]
+        assert torch.equal(rows[left, left], rows[left, left + 1])
 
 
 def test_shift_flip_transpose():

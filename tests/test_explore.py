@@ -18,7 +18,7 @@ STATES = [
     State(),
     State(stride=16, tau=0.01, x=0.0, y=95.0),
     State(stride=1, tau=10.0, x=127.0, y=0.0),
-    State(stride=4, tau=1.0),
+    State(stride=4, tau=1, x=60, y=40),
     State(stride=2, tau=0.3, x=63.5, y=47.5),
 ]
 
@@ -58,7 +58,7 @@ def test_the_cliff():
 def test_other_decoders():
     for state in (s for s in STATES if s.tau < 10):
         result = compute(state)
-        cells = Grid.center(state.stride).to_cells(torch.tensor([state.x, state.y]))
+        cells = Grid.center(state.stride).to_cells(torch.tensor([state.x, state.y], dtype=torch.float32))
         nearest = Grid.center(state.stride).to_image(cells.round())
         if (cells - cells.round()).abs().max() < 0.49:
             assert result.points["argmax"] == tuple(nearest.tolist())

@@ -158,7 +158,7 @@ def test_decoding_beyond_the_grid_dark_is_exact_and_needs_its_log():
         assert error.abs().max().item() == pytest.approx(largest, abs=5e-4)
     diagonal = torch.stack((u, u), -1) + 8
     error = refine_dark(gaussian_heatmap(diagonal, (17, 17), sigma=2.0).exp()) - diagonal
-    assert error.abs().max().item() == pytest.approx(0.0275, abs=5e-4)  # both together: more than twice
+    assert error.abs().max().item() == pytest.approx(0.0289, abs=1e-4)  # both together: more than twice
 
 
 def sweep_plane(decoder, u: Tensor, sigma: float) -> Tensor:
@@ -186,7 +186,7 @@ def test_dithered_bias_against_argmax(noise):
         moved = x + noise * torch.randn(20_000)
         error = argmax(gaussian_heatmap(on_x(moved), (1, 17), sigma=1.0))[:, 0] - x
         deviation = (error.mean() - theory.dithered_bias(torch.tensor(x), 1.0, noise)).abs()
-        assert deviation < 4.5 * error.std() / math.sqrt(len(error)) + 1e-12
+        assert deviation < 4.5 * (error.std() + 1e-6) / math.sqrt(len(error))
 
 
 @pytest.mark.parametrize("noise, amplitude", [(0.05, 0.377), (0.1, 0.286), (0.2, 0.145), (0.3, 0.0539), (0.5, 0.0023)])
@@ -205,23 +205,24 @@ def test_little_dither_is_argmax():
 # Soft-argmax: aliasing
 
 TABLE = [  # q, largest error, leading term, root mean square, in cells
-    (0.15, 0.393, 0.181, 0.250),
-    (0.25, 0.268, 0.229, 0.184),
-    (0.35, 0.139, 0.137, 0.098),
-    (0.50, 0.0226, 0.0226, 0.0160),
-    (0.60, 3.7e-3, 3.7e-3, 2.6e-3),
-    (0.75, 1.06e-4, 1.06e-4, 7.5e-5),
-    (1.00, 3.4e-8, 3.4e-8, 2.4e-8),
-    (1.50, 1.5e-18, 1.5e-18, 1.0e-18),
+    (0.15, "3.93e-01", "1.81e-01", "2.50e-01"),
+    (0.25, "2.68e-01", "2.29e-01", "1.84e-01"),
+    (0.35, "1.39e-01", "1.37e-01", "9.81e-02"),
+    (0.50, "2.26e-02", "2.26e-02", "1.60e-02"),
+    (0.60, "3.71e-03", "3.71e-03", "2.62e-03"),
+    (0.75, "1.06e-04", "1.06e-04", "7.53e-05"),
+    (1.00, "3.36e-08", "3.36e-08", "2.38e-08"),
+    (1.50, "1.46e-18", "1.46e-18", "1.03e-18"),
 ]
 
 
 @pytest.mark.parametrize("q", [0.02, 0.1, 0.15, 0.25, 0.35, 0.5, 0.6, 0.75, 1.0, 1.5, 3.0])
 def test_alias_error_is_that_of_soft_argmax(q):
     u = phases()
-    measured = soft_x(40 + u, 81, q) - (40 + u)
+    measured = soft_argmax(logits_on_a_line(u, torch.arange(-40.0, 41), q))[:, 0] - 40 - u
     torch.testing.assert_close(measured, theory.alias_error(u, q), rtol=0, atol=5e-14)
-    assert theory.alias_rms(q) == pytest.approx(measured.square().mean().sqrt().item(), abs=2e-7 if q < 0.1 else 5e-14)
+    if q >= 0.1:  # else 400 phases are too few for its harmonics
+        assert theory.alias_rms(q) == pytest.approx(measured.square().mean().sqrt().item(), abs=5e-14)
 
 
 @pytest.mark.parametrize("sigma, tau", [(1.0, 0.16), (2.0, 0.0625), (0.3, 4.0)])
@@ -236,12 +237,9 @@ def test_width_is_root_tau_times_sigma(sigma, tau):
 
 @pytest.mark.parametrize("q, largest, leading, rms", TABLE)
 def test_alias_table(q, largest, leading, rms):
-    def digits(value):  # agrees in the digits that are printed
-        return pytest.approx(value, rel=0.03 if value < 1e-3 else 1e-9, abs=0 if value < 1e-3 else 6e-4 * max(value, 0.1) ** 0.5)
-
-    assert theory.alias_error(phases(4000), q).abs().max().item() == digits(largest)
-    assert theory.alias_amplitude(q) == digits(leading)
-    assert theory.alias_rms(q) == digits(rms)
+    assert f"{theory.alias_error(phases(4000), q).abs().max():.2e}" == largest
+    assert f"{theory.alias_amplitude(q):.2e}" == leading
+    assert f"{theory.alias_rms(q):.2e}" == rms
 
 
 @pytest.mark.parametrize("q", [0.3, 0.5, 1.0, 1.5])
@@ -264,7 +262,8 @@ def test_no_width_is_argmax():
 
 def test_leading_term_and_one_percent():
     for q in (0.5, 0.55, 0.7, 1.0):
-        assert theory.alias_error(phases(4000), q).abs().max().item() == pytest.approx(theory.alias_amplitude(q), rel=2e-4)
+        largest = theory.alias_error(phases(4000), q).abs().max().item()
+        assert largest == pytest.approx(theory.alias_amplitude(q), rel=2e-4)
     assert optimize.brentq(lambda q: theory.alias_amplitude(q) - 0.01, 0.3, 1.0) == pytest.approx(0.548, abs=1e-3)
 
 
@@ -336,7 +335,8 @@ def test_cures_for_the_border():
     for truth in (0.0, 0.3, 2.0, 7.5):
         decoded = soft_x(torch.tensor(truth), 80, 2.0).item()
         assert abs(invert(decoded) - truth) < 0.04
-        assert invert(truth + theory.border_bias(torch.tensor(truth + 0.5), 2.0).item()) == pytest.approx(truth, abs=1e-9)
+        exact = truth + theory.border_bias(torch.tensor(truth + 0.5), 2.0).item()
+        assert invert(exact) == pytest.approx(truth, abs=1e-9)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -348,7 +348,9 @@ def test_ein_against_scipy():
         assert theory._ein(z) == pytest.approx(special.expi(z) - np.euler_gamma - math.log(z), rel=1e-11, abs=1e-15)
 
 
-@pytest.mark.parametrize("tau, pull, atol", [(1.0, 0.9920, 1e-9), (0.2, 0.8109, 1e-5), (0.1, 0.0614, 2e-4), (0.05, 6.4e-6, 6e-7)])
+@pytest.mark.parametrize(
+    "tau, pull, atol", [(1.0, 0.9920, 1e-9), (0.2, 0.8109, 1e-5), (0.1, 0.0614, 2e-4), (0.05, 6.4e-6, 6e-7)]
+)
 def test_background_pull(tau, pull, atol):
     """64 x 64 cells, sigma 2: the fraction of the way to the center, at any place in its cell."""
     cells = torch.tensor([20.0, 28.0]) + torch.rand(200, 2) - 0.5
@@ -373,9 +375,11 @@ def test_background_pull_in_the_other_direction():
     assert theory.background_pull(4096, 2.0, 0.01) < 1e-35
 
 
-@pytest.mark.parametrize("tau, on_a_cell, anywhere", [(1.0, 1e-8, 1e-8), (0.2, 1e-10, 1e-4), (0.1, 1e-11, 4e-3), (0.05, 1e-11, 0.05)])
+@pytest.mark.parametrize(
+    "tau, on_a_cell, anywhere", [(1.0, 1e-8, 1e-8), (0.2, 1e-10, 1e-4), (0.1, 1e-11, 4e-3), (0.05, 1e-11, 0.05)]
+)
 def test_inverting_the_pull(tau, on_a_cell, anywhere):
-    """x = (C E - N c) / (C - N): exact where the keypoint is a cell; elsewhere aliasing of the narrow softmax is left."""
+    """x = (C E - N c) / (C - N): exact on a cell; elsewhere aliasing of the narrow softmax is left."""
     for spread, bound in [(0.0, on_a_cell), (1.0, anywhere)]:
         cells = torch.tensor([20.0, 28.0]) + spread * (torch.rand(100, 2) - 0.5)
         heatmap = gaussian_heatmap(cells, (64, 64), sigma=2.0)
@@ -419,7 +423,7 @@ def test_a_side_mode_of_a_tenth(tau, error):
     cells = torch.tensor([[12.0, 0.0], [32.0, 0.0]])
     one, other = gaussian_heatmap(cells, (1, 45), sigma=1.0)
     assert soft_argmax((one + 0.1 * other).log(), tau)[0].item() - 12 == pytest.approx(error, abs=5e-4)
-    assert soft_argmax((one + other).log(), tau)[0].item() == pytest.approx(22)  # equal modes: amid them, where nothing is
+    assert soft_argmax((one + other).log(), tau)[0].item() == pytest.approx(22)  # equal modes: amid them
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -458,7 +462,8 @@ def test_gradients(name):
         (lambda: theory.argmax_distance(-1), "stride: want a finite number > 0, got -1"),
         (lambda: theory.integer_label_bias(2.5), "stride: want a whole number, got 2.5"),
         (lambda: theory.clamped_bias(4, 0), "cells: want a finite number > 0, got 0"),
-        (lambda: theory.dithered_bias(torch.zeros(1), 4, 0.01), "noise / stride: want a finite number >= 0.02, got 0.0025"),
+        (lambda: theory.dithered_bias(torch.zeros(1), 4, 0.01),
+         "noise / stride: want a finite number >= 0.02, got 0.0025"),
         (lambda: theory.alias_error(torch.zeros(1), 0.01), "q: want a finite number >= 0.02, got 0.01"),
         (lambda: theory.alias_rms(0), "q: want a finite number >= 0.02, got 0"),
         (lambda: theory.alias_amplitude(0), "q: want a finite number > 0, got 0"),

@@ -20,10 +20,7 @@ PYTHON = VENV / "bin" / "python"
 STATE = VENV / "posebook.json"  # what is installed; absent while pip is changing it
 LOG = VENV / "pip.log"
 NEEDED = (3, 11)
-UNREACHABLE = re.compile(
-    "connection broken|failed to (establish|connect)|name resolution|max retries|timed out|network is unreachable",
-    re.IGNORECASE,
-)
+UNREACHABLE = re.compile("connection broken|failed to establish|max retries|timed out|incomplete.?(read|download)", re.I)
 
 
 def main(extras):

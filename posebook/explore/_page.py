@@ -148,15 +148,15 @@ def number(name: str, value: float, low: float, high: float, *, step: float, log
 
     box.observe(follow, "value")
     slider.observe(follow, "value")
-    return HBox([box, slider])
+    return HBox([box, slider], layout=Layout(flex="0 0 410px"))
 
 
 def choice(name: str, value: object, options: tuple) -> HBox:
     """Labeled buttons, one of them down."""
     buttons = ToggleButtons(value=value, options=options, description=name)
     buttons.style.description_width, buttons.style.button_width = "50px", "50px"
-    buttons.layout = Layout(width="390px", display="flex", align_items="center")
-    return HBox([buttons])
+    buttons.layout = Layout(width="auto", display="flex", align_items="center")
+    return HBox([buttons], layout=Layout(flex="0 0 410px"))
 
 
 class Explorer:

@@ -70,7 +70,7 @@ class Result:
 def compute(state: State) -> Result:
     """Encode the keypoint in float32, decode it four ways, and ask the closed form."""
     grid, sigma = Grid.center(state.stride), SIGMA / state.stride
-    keypoint = grid.to_cells(torch.tensor([state.x, state.y]))
+    keypoint = grid.to_cells(torch.tensor([state.x, state.y], dtype=torch.float32))
     y, x = (torch.arange(n // state.stride) for n in HW)
     logits = ((x - keypoint[0]).square() + (y - keypoint[1]).square()[:, None]) / (-2 * sigma**2)  # (H, W)
     heatmap = logits.exp()
@@ -146,8 +146,8 @@ def svg(result: Result) -> str:
 def view(result: Result) -> str:
     """All that a move changes."""
     note = (
-        f"Image of {HW[1]} x {HW[0]} px, Gaussian of sigma = {SIGMA:g} px, computed in float32. Curve: closed form, "
-        "root mean square over all phases. Ring: closed form at this phase. Dot: measured."
+        f"Image of {HW[1]} x {HW[0]} px, tiled by the cells; Gaussian of sigma = {SIGMA:g} px; computed in float32. "
+        "Curve: closed form, root mean square over all phases. Ring: closed form at this phase. Dot: measured."
     )
     return _page.card(svg(result), table(result), verdict(result), note)
 

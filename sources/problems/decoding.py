@@ -38,8 +38,8 @@ from posebook.checks import check
 picture = torch.zeros(6, 9)
 picture[2, 5], picture[2, 4], picture[3, 5] = 1.0, 0.6, 0.4
 draw.show(draw.heatmaps({"stride 4: (x, y) = (20, 8) px": picture}, decode.argmax(picture)[None]),
-          "Target: a map of 6 rows and 9 columns with a circle on its highest cell, row 2 and column 5, "
-          "which is (20, 8) px at stride 4.")
+          "Target: a map of 6 rows and 9 columns with a circle on its highest cell, row 2 and "
+          "column 5, which is (20, 8) px at stride 4.")
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
@@ -91,7 +91,7 @@ logits = -((columns - 5.3) ** 2 + (rows - 2.4) ** 2) / 2
 mean = decode.soft_argmax(logits)
 title = f"stride 4: (x, y) = ({4 * mean[0]:.1f}, {4 * mean[1]:.1f}) px"
 draw.show(draw.heatmaps({title: logits.flatten().softmax(0).view(6, 9)}, mean[None]),
-          f"Target: the softmax of a Gaussian's logits with a circle at its mean, between the cells; {title}.")
+          f"Target: softmax of a Gaussian's logits with a circle at its mean between cells; {title}.")
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>

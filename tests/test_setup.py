@@ -1,0 +1,326 @@
+"""Set-up: what is installed is said alike everywhere, a wheel holds the package alone, a broken machine gets one line."""
+
+import ast
+import importlib.metadata
+import importlib.util
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+STUDENT = [Requirement(text) for text in PROJECT["dependencies"]]
+EXTRA = [Requirement(text) for texts in PROJECT["optional-dependencies"].values() for text in texts]
+DIRECT = [requirement for requirement in STUDENT + EXTRA if requirement.name != "posebook"]
+PINS = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+PINNED = {canonicalize_name(name): version for name, version in (line.split("==") for line in PINS)}
+
+
+def closure(requirements: list[Requirement]) -> set[str]:
+    """The distributions that these requirements bring, as they are installed here."""
+    found, waiting = set(), list(requirements)
+    while waiting:
+        requirement = waiting.pop()
+        name = canonicalize_name(requirement.name)
+        if (name, *requirement.extras) in found:
+            continue
+        found.add((name, *requirement.extras))
+        for need in map(Requirement, importlib.metadata.requires(name) or []):
+            if not need.marker or any(need.marker.evaluate({"extra": extra}) for extra in {"", *requirement.extras}):
+                waiting.append(need)
+    return {name for name, *extras in found}
+
+
+# What is installed is said alike everywhere
+
+
+@pytest.mark.parametrize("requirement", DIRECT, ids=str)
+def test_each_dependency_is_a_lower_bound_and_pinned_above_it(requirement):
+    assert [bound.operator for bound in requirement.specifier] == [">="]
+    assert requirement.specifier.contains(PINNED[canonicalize_name(requirement.name)])
+
+
+def test_the_pins_are_what_these_dependencies_bring():
+    brought = closure(DIRECT)
+    assert set(PINNED) - brought == set()
+    assert brought - set(PINNED) - closure([Requirement("torch")]) == set()  # a CUDA build of torch brings more
+    assert "torch==2.13.0" in PINS
+
+
+def test_conda_installs_the_same():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    *conda, pip = environment["dependencies"]
+    assert environment["name"] == PROJECT["name"] and environment["channels"] == ["conda-forge"]
+    assert conda == ["python=3.11", "pip"]
+    assert pip == {"pip": ["-c constraints.txt", "-e ."]}
+
+
+def test_only_the_python_that_ci_runs_is_claimed():
+    claimed = [text.split(" :: ")[-1] for text in PROJECT["classifiers"] if "Python :: 3" in text]
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text()
+    assert re.findall(r"python:(\d\.\d+)", workflow) == claimed == ["3.11"]
+    assert PROJECT["requires-python"] == ">=3.11"
+
+
+# A wheel
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT]
+    subprocess.run(command, check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
+
+
+def test_a_wheel_holds_the_package_with_its_data_and_nothing_else(wheel):
+    files = [path for path in (ROOT / "posebook").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    package = {path.relative_to(ROOT).as_posix() for path in files}
+    held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert held == package
+    assert any(name.startswith("posebook/data/") for name in held)
+
+
+IMPORT_ALL = """
+import importlib, json, pkgutil, sys
+target, refused = json.loads(sys.stdin.read())
+
+class Refuse:
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] in refused:
+            raise ModuleNotFoundError(f"{name} is no dependency of students", name=name)
+
+sys.meta_path.insert(0, Refuse)
+sys.path.insert(0, target)
+import posebook
+assert posebook.__path__[0].startswith(target), posebook.__path__
+print(*[importlib.import_module(module.name).__name__
+        for module in pkgutil.walk_packages(posebook.__path__, "posebook.")], sep="\\n")
+"""
+
+
+def test_an_installed_wheel_needs_student_dependencies_only(wheel, tmp_path):
+    install = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", tmp_path, wheel]
+    subprocess.run(install, check=True, capture_output=True)
+    student = closure(STUDENT)
+    refused = [
+        module
+        for module, owners in importlib.metadata.packages_distributions().items()
+        if module != "posebook" and not student.intersection(map(canonicalize_name, owners))
+    ]
+    assert {"jupytext", "nbgrader", "scipy"} <= set(refused)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", IMPORT_ALL], input=json.dumps([str(tmp_path), refused]), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "posebook.cli" in done.stdout.split()
+
+
+def test_import_posebook_is_light():
+    script = "import sys, posebook; print([m for m in ('matplotlib', 'ipywidgets', 'IPython', 'torch') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_the_version_is_said_once_more_alike():
+    import posebook
+
+    assert posebook.__version__ == PROJECT["version"]
+
+
+# make, on machines whole and broken
+
+UNREACHABLE = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "1", "PIP_CONFIG_FILE": os.devnull}
+BACKEND = """
+import zipfile
+
+def build_editable(folder, config_settings=None, metadata_directory=None):
+    with zipfile.ZipFile(f"{folder}/posebook-1-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("posebook.py", "")
+        wheel.writestr("posebook-1.dist-info/METADATA", "Metadata-Version: 2.1\\nName: posebook\\nVersion: 1\\nProvides-Extra: dev\\n")
+        wheel.writestr("posebook-1.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr("posebook-1.dist-info/RECORD", "")
+    return "posebook-1-py3-none-any.whl"
+"""
+
+
+@pytest.fixture
+def clone(tmp_path) -> Path:
+    """What `make venv` reads, around a project that installs without a network."""
+    folder = tmp_path / "a clone"
+    (folder / "tools").mkdir(parents=True)
+    for name in ("Makefile", "tools/venv.py", "constraints.txt"):
+        shutil.copy(ROOT / name, folder / name)
+    (folder / "backend.py").write_text(BACKEND)
+    (folder / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n[project]\nname = "posebook"\nversion = "1"\n'
+    )
+    return folder
+
+
+def make(folder: Path, *words: str, **environment: str) -> tuple[int, list[str]]:
+    """Exit status and lines, less those of make itself."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "TORCH_INDEX"))}
+    done = subprocess.run(
+        ["make", "--no-print-directory", *words],
+        cwd=folder,
+        env=clean | UNREACHABLE | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return done.returncode, [line for line in done.stdout.splitlines() if not line.startswith("make: ***")]
+
+
+def fake_python(folder: Path, change: str) -> str:
+    """A Python in which one thing differs."""
+    script = f"import runpy, sys; {change}; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    path = folder / "python"
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{script}" "$@"\n')
+    path.chmod(0o755)
+    return f"PYTHON={path}"
+
+
+def test_make_alone_lists_the_tasks():
+    status, lines = make(ROOT)
+    assert status == 0
+    assert [line.split("\t")[0] for line in lines] == [
+        f"make {task}" for task in ("lab", "test", "venv", "notebooks", "lint", "bench")
+    ]
+
+
+def test_an_old_python(clone):
+    old = fake_python(clone, "sys.version_info = (3, 8, 10, 'final', 0)")
+    status, lines = make(clone, "lab", old)
+    assert status != 0 and len(lines) == 1
+    assert re.fullmatch(
+        r"Python 3.11 or newer is needed, this is 3.8 \(.+\); install it or name one: make PYTHON=python3.\d+ lab", lines[0]
+    )
+    assert not (clone / ".venv").exists()
+
+
+def test_an_old_python_can_read_the_script():
+    assert ast.parse((ROOT / "tools/venv.py").read_text(), feature_version=(3, 6)).body
+
+
+def test_no_python(clone):
+    assert make(clone, "lab", "PYTHON=python-of-nobody") == (
+        2,
+        ["Python 3.11 or newer is needed, there is no python-of-nobody; install it or name one: make PYTHON=python3.12 lab"],
+    )
+
+
+def test_debian_without_python3_venv(clone):
+    status, lines = make(clone, "lab", fake_python(clone, "sys.modules['ensurepip'] = None"))
+    version = "{}.{}".format(*sys.version_info)
+    assert status != 0 and len(lines) == 1
+    assert lines[0].startswith(f"Python {version} (") and lines[0].endswith(
+        f") lacks ensurepip, which makes .venv; on Debian or Ubuntu: apt install python{version}-venv"
+    )
+    assert not (clone / ".venv").exists()
+
+
+INSTALLING = "Installing posebook into .venv: minutes the first time, seconds later. Details: .venv/pip.log"
+
+
+def test_no_network_then_a_second_try(clone):
+    """pip reaches nothing: one line, and its own words in the log. Afterwards the same command goes on."""
+    project = (clone / "pyproject.toml").read_text()
+    (clone / "pyproject.toml").write_text(project.replace("requires = []", 'requires = ["hatchling"]'))
+    status, lines = make(clone, "venv", f"PYTHON={sys.executable}")
+    assert status == 2
+    assert lines == [
+        INSTALLING,
+        "No network: pip reached no package index. Connect and run the same again. Details: .venv/pip.log",
+    ]
+    assert "Connection refused" in (clone / ".venv/pip.log").read_text()
+
+    (clone / "pyproject.toml").write_text(project)
+    assert make(clone, "venv", f"PYTHON={sys.executable}") == (0, [INSTALLING])
+    assert list(clone.glob(".venv/lib/*/site-packages/posebook.py"))
+
+
+def set_up(folder: Path, *extras: str) -> list[str]:
+    """What tools/venv.py says."""
+    command = [sys.executable, "tools/venv.py", *extras]
+    done = subprocess.run(command, cwd=folder, env=os.environ | UNREACHABLE, capture_output=True, text=True)
+    return (done.stdout + done.stderr).splitlines()
+
+
+def test_a_venv_is_brought_up_to_date_only_where_it_must(clone):
+    assert set_up(clone) == [INSTALLING]
+    assert set_up(clone) == []
+    assert set_up(clone, "dev") == [INSTALLING]  # an extra that is missing
+    assert set_up(clone) == set_up(clone, "dev") == []  # and dev serves students too
+
+    with (clone / "constraints.txt").open("a") as constraints:
+        constraints.write("another==1.0\n")
+    assert set_up(clone) == [INSTALLING]
+    assert set_up(clone, "dev") == []  # the extras stay
+
+    project = (clone / "pyproject.toml").read_text()
+    (clone / "pyproject.toml").write_text(project.replace("requires = []", 'requires = ["hatchling"]'))
+    assert set_up(clone)[1].startswith("No network: ")  # pip got nowhere and changed nothing:
+    (clone / "pyproject.toml").write_text(project)
+    assert set_up(clone) == []
+
+    cut_off = next(clone.glob(".venv/lib/*/site-packages")) / "half-1.0.dist-info"
+    cut_off.mkdir()
+    (cut_off / "METADATA").write_text("Metadata-Version: 2.1\nName: half\nVersion: 1.0\n")
+    (clone / ".venv/posebook.json").unlink()
+    assert set_up(clone) == [INSTALLING]
+    assert not cut_off.exists()
+
+    moved = clone.rename(clone.with_name("moved"))
+    assert set_up(moved) == [INSTALLING]
+    assert str(moved) in (moved / ".venv/bin/pip").read_text()
+
+
+def test_control_c_is_one_line_and_the_next_call_goes_on(clone):
+    backend = clone / "backend.py"
+    backend.write_text(BACKEND.replace("import zipfile", "import time, zipfile\ntime.sleep(60)"))
+    command = [sys.executable, "tools/venv.py"]
+    environment = os.environ | UNREACHABLE
+    setting_up = subprocess.Popen(
+        command, cwd=clone, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, process_group=0
+    )
+    assert setting_up.stdout.readline() == INSTALLING + "\n"
+    while "Getting requirements" not in (clone / ".venv/pip.log").read_text():
+        assert setting_up.poll() is None
+        time.sleep(0.1)
+    os.killpg(setting_up.pid, signal.SIGINT)
+    assert setting_up.communicate()[0].strip() == "Stopped. Run the same command again to go on."
+    assert setting_up.returncode == 1
+
+    backend.write_text(BACKEND)
+    assert set_up(clone) == [INSTALLING]
+
+
+@pytest.mark.parametrize(
+    ("log", "start"),
+    [
+        ("WARNING: Retrying after connection broken by 'NameResolutionError(...)'\nERROR: No matching", "No network: "),
+        ("urllib3.exceptions.ReadTimeoutError: HTTPSConnectionPool: Read timed out.", "No network: "),
+        ("ERROR: [Errno 28] No space left on device", "The disk is full: "),
+        ("ERROR: first\nERROR: No matching distribution found for torch", "pip stopped: ERROR: No matching distribution"),
+        ("Killed", "pip stopped: "),
+    ],
+)
+def test_each_failure_of_pip_is_one_line(log, start):
+    spec = importlib.util.spec_from_file_location("venv_script", ROOT / "tools/venv.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert script.reason(log).startswith(start)
+    assert "\n" not in script.reason(log)
