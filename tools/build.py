@@ -22,6 +22,7 @@ from pathlib import Path
 import jupytext
 import nbformat
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 from nbgrader.preprocessors import CheckCellMetadata, ClearSolutions, ComputeChecksums, LockCells
 from traitlets.config import Config
@@ -209,7 +210,10 @@ def main() -> None:
         named = any(name in str(source.relative_to(ROOT)) for name in options.names)
         if options.all or named or (not options.names and is_stale(source)):
             start = time.perf_counter()
-            done = build(source, force=options.all or named)
+            try:
+                done = build(source, force=options.all or named)
+            except CellExecutionError as error:
+                raise SystemExit(f"{source.relative_to(ROOT)}: {error}") from None
             print(f"{target(source).relative_to(ROOT)}: {done} in {time.perf_counter() - start:.1f} s", flush=True)
 
 
