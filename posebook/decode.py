@@ -24,7 +24,7 @@ def argmax(heatmap: Tensor) -> Tensor:
     tensor([1., 1.])
     """
     _args.maps("heatmap", heatmap)
-    return torch.stack(_peak(heatmap), dim=-1).to(heatmap.dtype)
+    return _peak(heatmap).to(heatmap.dtype)
 
 
 def soft_argmax(logits: Tensor, tau: float = 1.0) -> Tensor:
@@ -75,13 +75,13 @@ def refine_quarter(heatmap: Tensor) -> Tensor:
     tensor([2.2500, 0.0000])
     """
     _args.maps("heatmap", heatmap)
-    x, y = _peak(heatmap)
-    window = _window(heatmap.detach(), x, y, radius=1)
     h, w = heatmap.shape[-2:]
-    left, right, above, below = window[..., 1, 0], window[..., 1, 2], window[..., 0, 1], window[..., 2, 1]
-    dx = ((right > left).int() - (left > right).int()) * ((x > 0) & (x < w - 1))
-    dy = ((below > above).int() - (above > below).int()) * ((y > 0) & (y < h - 1))
-    return torch.stack((x + 0.25 * dx, y + 0.25 * dy), dim=-1).to(heatmap.dtype)
+    peak = _peak(heatmap)
+    around = (peak[..., 1] * w + peak[..., 0])[..., None] + peak.new_tensor([-1, -w, 1, w])
+    values = heatmap.detach().flatten(-2).gather(-1, around.clamp(0, h * w - 1))
+    before, after = values.split(2, dim=-1)  # (..., 2): left and above; right and below
+    step = (after > before).int() - (before > after).int()
+    return (peak + 0.25 * step * _inner(peak, h, w)).to(heatmap.dtype)
 
 
 def refine_dark(heatmap: Tensor, *, blur: float = 0.0) -> Tensor:
@@ -112,13 +112,12 @@ def refine_dark(heatmap: Tensor, *, blur: float = 0.0) -> Tensor:
     """
     _args.maps("heatmap", heatmap)
     _args.at_least("blur", blur, 0)
-    h, w = heatmap.shape[-2:]
-    x, y = _peak(heatmap)
+    peak = _peak(heatmap)
     wide = torch.promote_types(heatmap.dtype, torch.float32)
     kernel = _blur_rows(blur, wide, heatmap.device)  # (3, 2r+1)
-    window = kernel @ _window(heatmap, x, y, radius=kernel.shape[1] // 2).to(wide) @ kernel.T  # (..., 3, 3)
+    window = kernel @ _window(heatmap, peak, radius=kernel.shape[1] // 2).to(wide) @ kernel.T  # (..., 3, 3)
 
-    usable = (window > 0).all(-1).all(-1) & (x > 0) & (x < w - 1) & (y > 0) & (y < h - 1)
+    usable = (window.amin((-2, -1)) > 0) & _inner(peak, *heatmap.shape[-2:]).all(-1)
     log = torch.where(usable[..., None, None], window, 1.0).log()
     up, mid, down = log.unbind(-2)
     gx, gy = (mid[..., 2] - mid[..., 0]) / 2, (down[..., 1] - up[..., 1]) / 2
@@ -130,17 +129,22 @@ def refine_dark(heatmap: Tensor, *, blur: float = 0.0) -> Tensor:
     det = torch.where(usable, det, 1.0)
     step = torch.stack((hxy * gy - hyy * gx, hxy * gx - hxx * gy), dim=-1) / det[..., None]
     step = torch.where(usable[..., None], step.clamp(-1, 1), 0.0)
-    return (torch.stack((x, y), dim=-1) + step).to(heatmap.dtype)
+    return (peak + step).to(heatmap.dtype)
 
 
-def _peak(heatmap: Tensor) -> tuple[Tensor, Tensor]:
-    """Whole-number x and y ``(...)`` of the first highest value."""
+def _peak(heatmap: Tensor) -> Tensor:
+    """Whole-number (x, y) ``(..., 2)`` of the first highest value."""
     flat = heatmap.detach().flatten(-2)
     if flat.device.type == "cpu" and flat.dtype != torch.bfloat16:
         index = torch.as_tensor(flat.numpy().argmax(-1), device="cpu")  # some ten times as fast as torch's own
     else:
         index = flat.argmax(-1)
-    return index % heatmap.shape[-1], index // heatmap.shape[-1]
+    return torch.stack((index % heatmap.shape[-1], index // heatmap.shape[-1]), dim=-1)
+
+
+def _inner(peak: Tensor, h: int, w: int) -> Tensor:
+    """Whether each coordinate ``(..., 2)`` has a cell on either side."""
+    return (peak > 0) & (peak < peak.new_tensor([w - 1, h - 1]))
 
 
 def _mean_cell(logits: Tensor, tau: float) -> Tensor:
@@ -152,11 +156,11 @@ def _mean_cell(logits: Tensor, tau: float) -> Tensor:
     return torch.stack((prob.sum(-2) @ x, prob.sum(-1) @ y), dim=-1).to(logits.dtype)
 
 
-def _window(heatmap: Tensor, x: Tensor, y: Tensor, *, radius: int) -> Tensor:
-    """Values around whole cells (x, y): ``(..., 2 radius + 1, 2 radius + 1)``, 0 outside the map."""
+def _window(heatmap: Tensor, peak: Tensor, *, radius: int) -> Tensor:
+    """Values around whole cells: ``(..., 2 radius + 1, 2 radius + 1)``, 0 outside the map."""
     h, w = heatmap.shape[-2:]
     reach = torch.arange(-radius, radius + 1, device=heatmap.device)
-    rows, columns = y[..., None] + reach, x[..., None] + reach
+    columns, rows = (peak[..., None] + reach).unbind(-2)
     rows = torch.where((rows >= 0) & (rows < h), rows * w, -h * w)  # so low that no column lifts them to 0
     columns = torch.where((columns >= 0) & (columns < w), columns, -h * w)
     index = rows[..., :, None] + columns[..., None, :]  # negative outside the map

@@ -1,4 +1,4 @@
-"""Set-up: what is installed is said alike everywhere, a wheel holds the package alone, a broken machine gets one line."""
+"""Set-up: every file names the same packages, a wheel holds the package alone, a broken machine gets one line."""
 
 import ast
 import importlib.metadata
@@ -122,16 +122,15 @@ def test_an_installed_wheel_needs_student_dependencies_only(wheel, tmp_path):
         if module != "posebook" and not student.intersection(map(canonicalize_name, owners))
     ]
     assert {"jupytext", "nbgrader", "scipy"} <= set(refused)
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", IMPORT_ALL], input=json.dumps([str(tmp_path), refused]), capture_output=True, text=True
-    )
+    command = [sys.executable, "-I", "-c", IMPORT_ALL]
+    done = subprocess.run(command, input=json.dumps([str(tmp_path), refused]), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "posebook.cli" in done.stdout.split()
 
 
 def test_import_posebook_is_light():
-    script = "import sys, posebook; print([m for m in ('matplotlib', 'ipywidgets', 'IPython', 'torch') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "[]\n"
+    script = "import sys, posebook; print({'matplotlib', 'ipywidgets', 'IPython', 'torch'}.intersection(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "set()\n"
 
 
 def test_the_version_is_said_once_more_alike():
@@ -146,12 +145,17 @@ UNREACHABLE = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "1",
 BACKEND = """
 import zipfile
 
+FILES = {
+    "posebook.py": "",
+    "posebook-1.dist-info/METADATA": "Metadata-Version: 2.1\\nName: posebook\\nVersion: 1\\nProvides-Extra: dev\\n",
+    "posebook-1.dist-info/WHEEL": "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+    "posebook-1.dist-info/RECORD": "",
+}
+
 def build_editable(folder, config_settings=None, metadata_directory=None):
     with zipfile.ZipFile(f"{folder}/posebook-1-py3-none-any.whl", "w") as wheel:
-        wheel.writestr("posebook.py", "")
-        wheel.writestr("posebook-1.dist-info/METADATA", "Metadata-Version: 2.1\\nName: posebook\\nVersion: 1\\nProvides-Extra: dev\\n")
-        wheel.writestr("posebook-1.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
-        wheel.writestr("posebook-1.dist-info/RECORD", "")
+        for name, text in FILES.items():
+            wheel.writestr(name, text)
     return "posebook-1-py3-none-any.whl"
 """
 
@@ -165,7 +169,7 @@ def clone(tmp_path) -> Path:
         shutil.copy(ROOT / name, folder / name)
     (folder / "backend.py").write_text(BACKEND)
     (folder / "pyproject.toml").write_text(
-        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n[project]\nname = "posebook"\nversion = "1"\n'
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
     )
     return folder
 
@@ -205,9 +209,8 @@ def test_an_old_python(clone):
     old = fake_python(clone, "sys.version_info = (3, 8, 10, 'final', 0)")
     status, lines = make(clone, "lab", old)
     assert status != 0 and len(lines) == 1
-    assert re.fullmatch(
-        r"Python 3.11 or newer is needed, this is 3.8 \(.+\); install it or name one: make PYTHON=python3.\d+ lab", lines[0]
-    )
+    assert lines[0].startswith("Python 3.11 or newer is needed, this is 3.8 (")
+    assert re.search(r"\); install it or name one: make PYTHON=python3\.\d+ lab$", lines[0])
     assert not (clone / ".venv").exists()
 
 
@@ -216,10 +219,11 @@ def test_an_old_python_can_read_the_script():
 
 
 def test_no_python(clone):
-    assert make(clone, "lab", "PYTHON=python-of-nobody") == (
-        2,
-        ["Python 3.11 or newer is needed, there is no python-of-nobody; install it or name one: make PYTHON=python3.12 lab"],
-    )
+    status, lines = make(clone, "lab", "PYTHON=no-python")
+    assert status != 0
+    assert lines == [
+        "Python 3.11 or newer is needed, there is no no-python; install it or name one: make PYTHON=python3.12 lab"
+    ]
 
 
 def test_debian_without_python3_venv(clone):
@@ -292,10 +296,8 @@ def test_control_c_is_one_line_and_the_next_call_goes_on(clone):
     backend = clone / "backend.py"
     backend.write_text(BACKEND.replace("import zipfile", "import time, zipfile\ntime.sleep(60)"))
     command = [sys.executable, "tools/venv.py"]
-    environment = os.environ | UNREACHABLE
-    setting_up = subprocess.Popen(
-        command, cwd=clone, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, process_group=0
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    setting_up = subprocess.Popen(command, cwd=clone, env=os.environ | UNREACHABLE, process_group=0, **pipes)
     assert setting_up.stdout.readline() == INSTALLING + "\n"
     while "Getting requirements" not in (clone / ".venv/pip.log").read_text():
         assert setting_up.poll() is None
@@ -314,7 +316,7 @@ def test_control_c_is_one_line_and_the_next_call_goes_on(clone):
         ("WARNING: Retrying after connection broken by 'NameResolutionError(...)'\nERROR: No matching", "No network: "),
         ("urllib3.exceptions.ReadTimeoutError: HTTPSConnectionPool: Read timed out.", "No network: "),
         ("ERROR: [Errno 28] No space left on device", "The disk is full: "),
-        ("ERROR: first\nERROR: No matching distribution found for torch", "pip stopped: ERROR: No matching distribution"),
+        ("ERROR: first\nERROR: No matching distribution", "pip stopped: ERROR: No matching distribution Details"),
         ("Killed", "pip stopped: "),
     ],
 )

@@ -20,7 +20,7 @@ PYTHON = VENV / "bin" / "python"
 STATE = VENV / "posebook.json"  # what is installed; absent while pip is changing it
 LOG = VENV / "pip.log"
 NEEDED = (3, 11)
-UNREACHABLE = re.compile("connection broken|failed to establish|max retries|timed out|incomplete.?(read|download)", re.I)
+UNREACHABLE = re.compile("connection broken|failed to establish|max retries|timed out|incomplete", re.IGNORECASE)
 
 
 def main(extras):
@@ -32,9 +32,9 @@ def main(extras):
         return
     if not whole():
         make_venv()
-    print("Installing posebook into .venv: minutes the first time, seconds later. Details: .venv/pip.log", flush=True)
     drop_unfinished()
     LOG.write_text("")
+    print("Installing posebook into .venv: minutes the first time, seconds later. Details: .venv/pip.log", flush=True)
     if torch_index != state.get("torch_index", ""):
         pip("install", "-c", "constraints.txt", "--index-url", torch_index, "--force-reinstall", "--no-deps", "torch")
     extras = sorted(installed.union(extras))
@@ -90,7 +90,7 @@ def pip(*arguments):
     process = subprocess.Popen(
         command, cwd=str(HERE), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace"
     )
-    with LOG.open("a", encoding="utf-8") as log:
+    with LOG.open("a", encoding="utf-8", buffering=1) as log:
         for line in process.stdout:
             log.write(line)
             if line.startswith("Installing collected packages") and STATE.exists():

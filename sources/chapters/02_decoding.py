@@ -396,8 +396,8 @@ draw.curves(ax, widths, {"formula": closed}, {"float64": double, "float32": sing
 ax.axhline(1 / math.sqrt(12), color="black", linestyle=":")
 ax.text(0.85, 0.5, "argmax: 0.289 cells")
 draw.show(fig, "Error of soft-argmax against q, logarithmic: level with argmax at 0.289 cells for "
-               "q near 0.1, then a cliff: 0.016 cells at q = 0.5, 2.4e-8 at q = 1. Single precision "
-               "stops near 1e-6.")
+               "q near 0.1, then a cliff: 0.016 cells at q = 0.5, 2.4e-8 at q = 1. Single precision"
+               " stops near 1e-6.")
 assert abs(theory.alias_rms(0.05) - 1 / math.sqrt(12)) < 0.03
 
 # %% [markdown]

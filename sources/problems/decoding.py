@@ -91,7 +91,7 @@ logits = -((columns - 5.3) ** 2 + (rows - 2.4) ** 2) / 2
 mean = decode.soft_argmax(logits)
 title = f"stride 4: (x, y) = ({4 * mean[0]:.1f}, {4 * mean[1]:.1f}) px"
 draw.show(draw.heatmaps({title: logits.flatten().softmax(0).view(6, 9)}, mean[None]),
-          f"Target: softmax of a Gaussian's logits with a circle at its mean between cells; {title}.")
+          f"Target: softmax of a Gaussian's logits with a circle at its mean between; {title}.")
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
