@@ -141,7 +141,9 @@ def test_the_version_is_said_once_more_alike():
 
 # make, on machines whole and broken
 
-UNREACHABLE = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "1", "PIP_CONFIG_FILE": os.devnull}
+OFFLINE = {key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "TORCH_INDEX"))}
+OFFLINE |= {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "1", "PIP_CONFIG_FILE": os.devnull}
+TOGETHER = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
 BACKEND = """
 import zipfile
 
@@ -174,17 +176,10 @@ def clone(tmp_path) -> Path:
     return folder
 
 
-def make(folder: Path, *words: str, **environment: str) -> tuple[int, list[str]]:
+def make(folder: Path, *words: str) -> tuple[int, list[str]]:
     """Exit status and lines, less those of make itself."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "TORCH_INDEX"))}
-    done = subprocess.run(
-        ["make", "--no-print-directory", *words],
-        cwd=folder,
-        env=clean | UNREACHABLE | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    command = ["make", "--no-print-directory", *words]
+    done = subprocess.run(command, cwd=folder, env=OFFLINE, **TOGETHER)
     return done.returncode, [line for line in done.stdout.splitlines() if not line.startswith("make: ***")]
 
 
@@ -259,8 +254,7 @@ def test_no_network_then_a_second_try(clone):
 def set_up(folder: Path, *extras: str) -> list[str]:
     """What tools/venv.py says."""
     command = [sys.executable, "tools/venv.py", *extras]
-    done = subprocess.run(command, cwd=folder, env=os.environ | UNREACHABLE, capture_output=True, text=True)
-    return (done.stdout + done.stderr).splitlines()
+    return subprocess.run(command, cwd=folder, env=OFFLINE, **TOGETHER).stdout.splitlines()
 
 
 def test_a_venv_is_brought_up_to_date_only_where_it_must(clone):
@@ -296,10 +290,9 @@ def test_control_c_is_one_line_and_the_next_call_goes_on(clone):
     backend = clone / "backend.py"
     backend.write_text(BACKEND.replace("import zipfile", "import time, zipfile\ntime.sleep(60)"))
     command = [sys.executable, "tools/venv.py"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    setting_up = subprocess.Popen(command, cwd=clone, env=os.environ | UNREACHABLE, process_group=0, **pipes)
+    setting_up = subprocess.Popen(command, cwd=clone, env=OFFLINE, process_group=0, **TOGETHER)
     assert setting_up.stdout.readline() == INSTALLING + "\n"
-    while "Getting requirements" not in (clone / ".venv/pip.log").read_text():
+    while "Checking if build backend" not in (clone / ".venv/pip.log").read_text():
         assert setting_up.poll() is None
         time.sleep(0.1)
     os.killpg(setting_up.pid, signal.SIGINT)
@@ -310,13 +303,29 @@ def test_control_c_is_one_line_and_the_next_call_goes_on(clone):
     assert set_up(clone) == [INSTALLING]
 
 
+def test_torch_comes_from_the_index_that_is_named(clone):
+    index = clone / "index/torch"
+    index.mkdir(parents=True)
+    name = "torch-2.13.0+tiny-py3-none-any.whl"
+    (index / "index.html").write_text(f'<a href="{name}">{name}</a>')
+    with zipfile.ZipFile(index / name, "w") as wheel:
+        info = "torch-2.13.0+tiny.dist-info"
+        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: torch\nVersion: 2.13.0+tiny\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+    command = ["venv", f"PYTHON={sys.executable}"]
+    assert make(clone, *command, f"TORCH_INDEX={index.parent.as_uri()}") == (0, [INSTALLING])
+    assert list(clone.glob(f".venv/lib/*/site-packages/{info}/INSTALLER"))
+    assert make(clone, *command) == (0, [])
+
+
 @pytest.mark.parametrize(
     ("log", "start"),
     [
         ("WARNING: Retrying after connection broken by 'NameResolutionError(...)'\nERROR: No matching", "No network: "),
         ("urllib3.exceptions.ReadTimeoutError: HTTPSConnectionPool: Read timed out.", "No network: "),
         ("ERROR: [Errno 28] No space left on device", "The disk is full: "),
-        ("ERROR: first\nERROR: No matching distribution", "pip stopped: ERROR: No matching distribution Details"),
+        ("ERROR: first\nERROR: No matching distribution", "pip stopped: ERROR: No matching distribution. Details"),
         ("Killed", "pip stopped: "),
     ],
 )

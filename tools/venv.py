@@ -110,7 +110,7 @@ def reason(log):
     if "No space left on device" in log:
         return "The disk is full: make room (torch needs gigabytes) and run the same command again."
     errors = [line for line in log.splitlines() if line.startswith("ERROR:")] or ["ERROR: no reason given"]
-    return f"pip stopped: {errors[-1]} Details: .venv/pip.log"
+    return f"pip stopped: {errors[-1].rstrip('.')}. Details: .venv/pip.log"
 
 
 if __name__ == "__main__":
@@ -118,3 +118,5 @@ if __name__ == "__main__":
         main(sys.argv[1:])
     except KeyboardInterrupt:
         sys.exit("\nStopped. Run the same command again to go on.")
+    except OSError as error:
+        sys.exit(f"Cannot set up .venv: {error}")

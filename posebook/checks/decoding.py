@@ -263,8 +263,8 @@ SOFT_ARGMAX = Problem(
                 lambda logits, stride, tau=1.0, offset=0.0: stride * (soft_argmax(logits, 1.0, tau) + offset)),
         Mistake("The stride is missing: cells are not pixels yet, `offset + stride * cell`.",
                 lambda logits, stride, tau=1.0, offset=0.0: soft_argmax(logits, 1.0, tau, offset)),
-        Mistake("exp(10000) is infinite, and infinity / infinity is NaN. Softmax does not change when each map's "
-                "maximum is subtracted first; `torch.softmax` does that for you.", _no_shift),
+        Mistake("exp of a large number such as 10000 is infinite, and infinity / infinity is NaN. Softmax does not "
+                "change when each map's maximum is subtracted first; `torch.softmax` does that for you.", _no_shift),
         Mistake("The maximum of the whole batch is subtracted, so the other maps underflow to 0 / 0. "
                 "Subtract each map's own maximum.", _one_shift_for_all),
         Mistake("The softmax runs over one axis at a time. The probabilities of all H x W cells of a map sum to 1: "

@@ -7,6 +7,7 @@ values, so that it may as well be a proxy of a function in another process.
 import hashlib
 import html
 import inspect
+import re
 import signal
 import threading
 from collections.abc import Callable
@@ -105,21 +106,26 @@ class Report:
         return self.rows
 
     def __str__(self) -> str:
-        lines = [self.headline]
+        lines = [text for text in (self.headline, self.diagnosis) if text]
         for row in self._shown:
             lines.append(f"  {'passed' if row.passed else 'FAILED'}  {row.case}")
             lines += [f"          {text}" for text in (row.message, row.detail) if text]
-        return "\n".join(lines + [f"  {self.diagnosis}"] * bool(self.diagnosis))
+        return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         body = ""
         for row in self._shown:
             mark = "&#10003; passed" if row.passed else "<b>&#10007; failed</b>"
-            says = "<br>".join(html.escape(text) for text in (row.message, row.detail) if text)
-            columns = (mark, html.escape(row.case), says)
+            says = "<br>".join(_markup(text) for text in (row.message, row.detail) if text)
+            columns = (mark, _markup(row.case), says)
             body += "<tr>" + "".join(f"<td style='text-align:left'>{text}</td>" for text in columns) + "</tr>"
-        advice = f"<p><b>{html.escape(self.diagnosis)}</b></p>" if self.diagnosis else ""
-        return f"<p>{html.escape(self.headline)}</p><table>{body}</table>{advice}"
+        advice = f"<p><b>{_markup(self.diagnosis)}</b></p>" if self.diagnosis else ""
+        return f"<p>{_markup(self.headline)}</p>{advice}<table>{body}</table>"
+
+
+def _markup(text: str) -> str:
+    """Plain text as HTML, with `code` set as code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
 def evaluate(problem: Problem, answer: Callable, *, seed: int | str = 0) -> Report:

@@ -23,14 +23,15 @@ from posebook.checks import check
 # %% [markdown]
 # ## 1. `decode_argmax`
 #
-# *2 points, easy, about 10 minutes.* `decode_argmax(heatmap (..., H, W), stride, offset=0.0) -> (..., 2)`
+# *2 points, easy, about 10 minutes.*
+#
+# `decode_argmax(heatmap (..., H, W), stride, offset=0.0) -> (..., 2)`
 #
 # The image position, (x, y) in px, of the highest cell of each map: cell $u$ lies at $\mathrm{offset} + \mathrm{stride} \cdot u$, with
 # x along the last axis. The result has the dtype of `heatmap`. Of several equally high cells, take the one with the lowest
 # flat index (first row first, then first column).
 #
-# It is the first line of almost every pose estimator's post-processing, and swapped axes or a scaled offset there cost more
-# accuracy than most changes of the network.
+# Every decoder that refines a peak starts here, and swapped axes or a scaled offset spoil every keypoint that follows.
 #
 # `posebook.decode.argmax` is related: it returns cells, yours returns pixels.
 
@@ -73,7 +74,9 @@ check("decode_argmax", decode_argmax)
 # %% [markdown]
 # ## 2. `soft_argmax`
 #
-# *3 points, medium, about 15 minutes.* `soft_argmax(logits (..., H, W), stride, tau=1.0, offset=0.0) -> (..., 2)`
+# *3 points, medium, about 15 minutes.*
+#
+# `soft_argmax(logits (..., H, W), stride, tau=1.0, offset=0.0) -> (..., 2)`
 #
 # The image position, (x, y) in px, of the mean cell under a softmax of each map: with $p = \mathrm{softmax}(z / \tau)$ over all
 # H x W cells, $\hat u = \sum_u u\,p(u)$, and then $\mathrm{offset} + \mathrm{stride} \cdot \hat u$.
@@ -91,7 +94,7 @@ logits = -((columns - 5.3) ** 2 + (rows - 2.4) ** 2) / 2
 mean = decode.soft_argmax(logits)
 title = f"stride 4: (x, y) = ({4 * mean[0]:.1f}, {4 * mean[1]:.1f}) px"
 draw.show(draw.heatmaps({title: logits.flatten().softmax(0).view(6, 9)}, mean[None]),
-          f"Target: softmax of a Gaussian's logits with a circle at its mean between; {title}.")
+          f"Target: softmax of a Gaussian's logits with a circle at its mean; {title}.")
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
