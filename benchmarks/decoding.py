@@ -158,7 +158,8 @@ def main() -> int:
         "soft-argmax, tau 0.5": (lambda: soft_argmax(logits, 0.5), {"kornia": (lambda: kornia_soft(logits, 0.5), 2)}),
         "soft-argmax + backward": (
             lambda: gradient(soft_argmax, logits),
-            {"kornia": (lambda: gradient(kornia_soft, logits), 2), "dsntnn": (lambda: gradient(dsntnn_soft, logits), 1)}),
+            {"kornia": (lambda: gradient(kornia_soft, logits), 2),
+             "dsntnn": (lambda: gradient(dsntnn_soft, logits), 1)}),
         "quarter shift": (lambda: refine_quarter(heatmap), {"mmpose's loop": (lambda: each(loop_quarter, numbers), 7)}),
         "DARK, blur 2": (
             lambda: refine_dark(heatmap, blur=2.0), {"mmpose's loop": (lambda: each(loop_dark, numbers), 15)}),

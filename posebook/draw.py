@@ -89,16 +89,16 @@ def photograph(picture: Tensor, bones: Skeleton, truth: Tensor, found: Tensor, g
         ax.imshow(picture.numpy())
         ax.set(xlabel="x (px)", ylabel="y (px)")
     skeleton(left, truth, bones)
-    center = truth[around]
-    reach = 5 * float(grid.to_image(torch.eye(2))[0, 0] - grid.to_image(torch.zeros(1, 2))[0, 0])
-    first = grid.to_cells(center - reach).floor()
-    edges = grid.to_image(first + torch.arange(14.0)[:, None] - 0.5)
-    for x, y in edges.tolist():
-        right.axvline(x, color="white", linewidth=0.6, alpha=0.7)
-        right.axhline(y, color="white", linewidth=0.6, alpha=0.7)
-    right.plot(*center.tolist(), "x", color=YELLOW, markersize=13, markeredgewidth=3, label="marked")
+    x, y = truth[around].tolist()
+    reach = 5 * (max(grid.stride) if isinstance(grid.stride, tuple) else grid.stride)  # five cells to each side
+    first = grid.to_cells(truth[around] - reach).floor()
+    edges = grid.to_image(first + torch.arange(13.0)[:, None] - 0.5)
+    for column, row in edges.tolist():
+        right.axvline(column, color="white", linewidth=0.6, alpha=0.7)
+        right.axhline(row, color="white", linewidth=0.6, alpha=0.7)
+    right.plot(x, y, "x", color=YELLOW, markersize=13, markeredgewidth=3, label="marked")
     right.plot(*found[around].tolist(), "s", color=SKY, markersize=9, markeredgecolor="white", label="decoded")
-    right.set(xlim=(center[0] - reach, center[0] + reach), ylim=(center[1] + reach, center[1] - reach),
+    right.set(xlim=(x - reach, x + reach), ylim=(y + reach, y - reach),
               title=f"{bones.names[around]} on a grid of cells".replace("_", " "))
     right.legend(loc="lower right", fontsize=8)
     return fig

@@ -1,0 +1,88 @@
+"""Figures show what they are given, where it lies; their alt text goes with them."""
+
+import io
+
+import pytest
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+
+from posebook import draw
+from posebook.grid import Grid
+from posebook.skeleton import Skeleton
+
+FACE = Skeleton(("left_eye", "right_eye", "nose"), limbs=((0, 2), (1, 2)), pairs=((0, 1),))
+XY = torch.tensor([[40.0, 20.0], [24.0, 20.0], [32.0, 30.0]])
+
+
+def size(picture: bytes) -> tuple[int, int]:
+    return Image.open(io.BytesIO(picture)).size
+
+
+def test_show_gives_the_picture_its_words(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda data, **options: shown.append((data, options)))
+    draw.show(draw.conventions(4, {"index": Grid.index(4)}), "Three cells over twelve pixels.")
+    (data, options), = shown
+    assert size(data["image/png"])[0] == 800 and data["text/plain"] == "Three cells over twelve pixels."
+    assert options == {"raw": True, "metadata": {"image/png": {"alt": "Three cells over twelve pixels."}}}
+    with pytest.raises(ValueError, match="alt: want a sentence that says what the figure shows, got ' '"):
+        draw.show(Figure(), " ")
+
+
+def test_a_heatmap_covers_the_pixels_that_its_cells_cover():
+    fig, (ax,) = draw.axes()
+    draw.heatmap(ax, torch.rand(2, 3), Grid.center(4))
+    assert ax.images[0].get_extent() == pytest.approx((-0.5, 11.5, 7.5, -0.5))
+    draw.heatmap(ax, torch.rand(2, 3), Grid.index((4.0, 2.0)))
+    assert ax.images[1].get_extent() == pytest.approx((-2, 10, 3, -1))
+    draw.heatmap(ax, torch.tensor([[-3.0, 1.0]]), signed=True)
+    assert ax.images[2].get_clim() == (-3, 3) and ax.images[1].get_clim()[0] == 0
+
+
+def test_a_skeleton_is_its_points_and_limbs():
+    fig, (ax,) = draw.axes()
+    draw.skeleton(ax, XY, FACE)
+    *limbs, points = ax.lines
+    assert [line.get_xydata().tolist() for line in limbs] == [XY[[0, 2]].tolist(), XY[[1, 2]].tolist()]
+    assert points.get_xydata().tolist() == XY.tolist()
+    with pytest.raises(ValueError, match=r"xy: want shape \(3, 2\), one row a keypoint, got \(2, 2\)"):
+        draw.skeleton(ax, XY[:2], FACE)
+
+
+def test_a_photograph_enlarges_the_cells_around_a_keypoint():
+    grid = Grid.index(4)
+    truth = XY.clone()
+    truth[1] = float("nan")  # not labeled
+    found = grid.to_image(grid.to_cells(XY).round())
+    fig = draw.photograph(torch.zeros(48, 64, 3, dtype=torch.uint8), FACE, truth, found, grid, around=2)
+    left, right = fig.axes
+    assert right.get_xlim() == (12, 52) and right.get_ylim() == (50, 10) and right.get_title() == "nose on a grid of cells"
+    edges = {line.get_xdata()[0] for line in right.lines if list(line.get_ydata()) == [0, 1]}
+    assert {30.0, 34.0} <= edges  # the cell whose center is x = 32
+    points = [tuple(line.get_xydata()[0]) for line in right.lines if len(line.get_xydata()) == 1]
+    assert points == [(32, 30), tuple(found[2].tolist())]
+    assert size(draw.png(fig)) == (800, 460)
+
+
+def test_dots_take_the_color_of_their_line():
+    fig, (ax,) = draw.axes()
+    x = torch.arange(3.0)
+    draw.curves(ax, x, {"formula": x**2}, {"formula": x**2 + 0.1, "other": x}, xlabel="x (px)", yscale="log")
+    line, dots, other = ax.lines
+    assert line.get_color() == dots.get_color() != other.get_color()
+    assert dots.get_ydata() == pytest.approx([0.1, 1.1, 4.1]) and line.get_xdata().tolist() == [0, 1, 2]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["formula", "other"]
+    assert ax.get_xlabel() == "x (px)" and ax.get_yscale() == "log"
+
+
+def test_each_map_has_its_point():
+    fig = draw.heatmaps({"a": torch.rand(5, 9), "b": torch.rand(5, 9)}, torch.tensor([[1.0, 2.0], [8.0, 4.0]]))
+    assert [ax.get_title() for ax in fig.axes] == ["a", "b"]
+    assert [ax.lines[0].get_xydata()[0].tolist() for ax in fig.axes] == [[1, 2], [8, 4]]
+
+
+def test_conventions_name_each_position():
+    fig = draw.conventions(4, {"index": Grid.index(4), "center": Grid.center(4)})
+    words = [text.get_text() for text in fig.axes[0].texts]
+    assert {"cell 1: 4", "cell 1: 5.5", "index", "center", "image pixel"} <= set(words)

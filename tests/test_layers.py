@@ -1,0 +1,133 @@
+"""The floors of the library: a module imports only from floors below its own, absolutely, and nothing through posebook.
+
+A new module needs a floor here first. Files of one package (explore, checks, grading) share its floor and may import
+each other, without going round in circles.
+"""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import posebook
+
+FLOORS = {
+    "__init__": 0, "_args": 0, "skeleton": 0,
+    "grid": 1,
+    "encode": 2, "decode": 2, "warp": 2, "fusion": 2, "metrics": 2, "theory": 2,
+    "losses": 3, "grouping": 3, "uncertainty": 3, "people": 3, "coco": 3,
+    "models": 4, "draw": 4,
+    "training": 5,
+    "explore": 6, "checks": 6,
+    "grading": 7,
+    "cli": 8,
+}  # fmt: skip
+ROOT = Path(posebook.__file__).parent
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(ROOT.rglob("*.py"))
+}  # {"checks": .../checks/__init__.py, "checks.problem": ...}
+
+
+def imports(source: str, modules: set[str]) -> Iterator[tuple[str, str]]:
+    """Each import of something of posebook, at any depth of the source: the module meant, or "" and what is wrong."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            yield "", f"line {node.lineno}: relative import"
+        elif isinstance(node, ast.ImportFrom):
+            package, _, module = node.module.partition(".")
+            for name in node.names if package == "posebook" else ():
+                inside = f"{module}.{name.name}".lstrip(".")  # a module, or else a name within one
+                if not module and inside not in modules:
+                    yield "", f"line {node.lineno}: {name.name} through posebook itself"
+                else:
+                    yield (inside if inside in modules else module), f"line {node.lineno}"
+        elif isinstance(node, ast.Import):
+            for name in node.names:
+                package, _, module = name.name.partition(".")
+                if package == "posebook":
+                    yield module, f"line {node.lineno}" if module else f"line {node.lineno}: posebook itself"
+
+
+def violations(name: str, source: str, modules: set[str]) -> list[str]:
+    top = name.partition(".")[0]
+    if top not in FLOORS:
+        return [f"{name} has no floor: give it one in tests/test_layers.py"]
+    wrong = []
+    for module, where in imports(source, modules):
+        other = module.partition(".")[0]
+        if not module:
+            wrong.append(where)
+        elif other not in FLOORS:
+            wrong.append(f"{where}: {module} has no floor")
+        elif other != top and FLOORS[other] >= FLOORS[top]:
+            wrong.append(f"{where}: {module} is on floor {FLOORS[other]}, {name} on {FLOORS[top]}")
+        elif module == name:
+            wrong.append(f"{where}: imports itself")
+    return wrong
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_floors(name):
+    assert violations(name, MODULES[name].read_text(), set(MODULES)) == []
+
+
+def test_no_circles():
+    """Floors rule them out between modules; this rules them out within a package."""
+    graph = {name: {module for module, _ in imports(path.read_text(), set(MODULES))} for name, path in MODULES.items()}
+    assert list(TopologicalSorter(graph).static_order())
+
+
+def test_the_library_is_found():
+    assert {"_args", "skeleton", "grid", "encode", "decode", "theory"} <= set(MODULES)
+
+
+@pytest.mark.parametrize(
+    "name, source, wrong",
+    [
+        ("decode", "from posebook._args import fail\nfrom posebook import grid\nimport posebook.skeleton, torch", None),
+        ("checks", "from posebook.checks.problem import Case\nfrom posebook.checks import problem", None),
+        ("checks.problem", "from posebook.decode import argmax", None),
+        ("cli", "def main():\n    from posebook.checks import problem, evaluate", None),
+        ("decode", "from ._args import fail", "line 1: relative import"),
+        ("decode", "from . import grid", "line 1: relative import"),
+        ("decode", "from posebook.encode import gaussian_heatmap", "line 1: encode is on floor 2, decode on 2"),
+        ("grid", "import math\ndef late():\n    from posebook import decode", "line 3: decode is on floor 2, grid on 1"),
+        ("grid", "import posebook.checks.problem", "line 1: checks.problem is on floor 6, grid on 1"),
+        ("explore", "from posebook.checks.problem import Case", "line 1: checks.problem is on floor 6, explore on 6"),
+        ("decode", "import posebook", "line 1: posebook itself"),
+        ("decode", "from posebook import __version__", "line 1: __version__ through posebook itself"),
+        ("decode", "from posebook.unheard import of", "line 1: unheard has no floor"),
+        ("unheard", "import torch", "unheard has no floor: give it one in tests/test_layers.py"),
+        ("checks.problem", "from posebook.checks.problem import Case", "line 1: imports itself"),
+    ],
+)
+def test_the_rules_themselves(name, source, wrong):
+    modules = {"_args", "skeleton", "grid", "encode", "decode", "explore", "checks", "checks.problem", "cli"}
+    assert violations(name, source, modules) == ([wrong] if wrong else [])
+
+
+def test_a_circle_would_be_seen():
+    with pytest.raises(CycleError):
+        list(TopologicalSorter({"checks.a": {"checks.b"}, "checks.b": {"checks.a"}}).static_order())
+
+
+def test_the_package_itself_is_empty_and_light():
+    tree = ast.parse(MODULES["__init__"].read_text())
+    assigned = [target.id for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
+    assert assigned == ["__version__"] and len(tree.body) == 2  # its docstring and its version
+    code = "import sys; before = set(sys.modules); import posebook; print(*(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["posebook"]
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if FLOORS.get(name, 9) <= 2])
+def test_the_lower_floors_draw_nothing(name):
+    """What computes can be used without matplotlib, widgets and Jupyter."""
+    code = f"import sys, importlib; importlib.import_module('posebook.{name}'); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"matplotlib", "ipywidgets", "IPython", "jupyterlab"} & set(done.stdout.split())
