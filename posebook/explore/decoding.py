@@ -8,7 +8,6 @@ Soft-argmax is exact to float32 round-off.
 """
 
 import functools
-import io
 import math
 from dataclasses import dataclass
 
@@ -227,11 +226,10 @@ def _place(result: Result) -> str:
 
 def png(result: Result) -> bytes:
     """Five cells around the keypoint and the curve, for pages without a kernel."""
-    from matplotlib.figure import Figure  # slow to import, and no move needs it
+    from posebook import draw  # matplotlib is slow to import, and no move needs it
 
     (h, w), s = HW, result.state
-    fig = Figure(figsize=(8.6, 3.2), dpi=100, layout="constrained")
-    image, curve = fig.subplots(1, 2)
+    fig, (image, curve) = draw.axes(2, width=8.6)
     prob = result.prob.numpy()
     image.imshow(prob, cmap="Blues", vmax=2 * prob.max(), extent=(-0.5, w - 0.5, h - 0.5, -0.5))
     reach = 2.5 * s.stride
@@ -248,9 +246,7 @@ def png(result: Result) -> bytes:
     curve.plot(result.q, max(result.measured, _ERROR[0]), "o", color=_page.BLUE, label="measured")
     curve.set(title="soft-argmax: error per axis in cells", xlabel="q in cells", xlim=_Q, ylim=_ERROR)
     curve.legend(fontsize=8, loc="center right", frameon=False)
-    file = io.BytesIO()
-    fig.savefig(file, format="png")
-    return file.getvalue()
+    return draw.png(fig)
 
 
 def explore(**start: float) -> _page.Explorer:
