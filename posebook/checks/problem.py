@@ -28,7 +28,7 @@ class Case:
     Args:
         name: what is tried, in the student's words.
         draw: random generator -> arguments; where ``holds`` is given, a tuple of such tuples, one for each call.
-        atol: largest difference that counts as equal.
+        atol, rtol: a difference of ``atol + rtol * |right value|`` counts as equal.
         vjp: (input's name, output's index): compare the vector-Jacobian product rather than the result.
         holds: results of the calls -> whether the property that ``name`` states holds among them.
     """
@@ -36,6 +36,7 @@ class Case:
     name: str
     draw: Callable[[torch.Generator], tuple]
     atol: float = 1e-4
+    rtol: float = 0.0
     vjp: tuple[str, int] | None = None
     holds: Callable[..., bool] | None = None
 
@@ -171,7 +172,7 @@ def _try(problem: Problem, case: Case, answer: Callable, seed: int | str) -> tup
     if got.kind:
         return Row(case.name, False, got.message), got
     for a, b in zip(want.values, got.values, strict=True):
-        if wrong := compare(a, b, case.atol):
+        if wrong := compare(a, b, case.atol, case.rtol):
             return Row(case.name, False, *wrong), got
     if case.holds and not case.holds(*got.values):
         return Row(case.name, False, "each result is close to the right one, but this does not hold among them"), got
@@ -229,12 +230,12 @@ def _vjp(problem: Problem, case: Case, answer: Callable, args: tuple, rng: torch
     return grad
 
 
-def compare(want: object, got: object, atol: float) -> tuple[str, str] | None:
+def compare(want: object, got: object, atol: float, rtol: float = 0.0) -> tuple[str, str] | None:
     """None where ``got`` is as good as ``want``; otherwise what is wrong, in words and in numbers."""
     if isinstance(want, tuple):
         if not isinstance(got, tuple) or len(got) != len(want):
             return f"returned {_kind(got)}; want a tuple of {len(want)}", ""
-        wrongs = ((i, compare(a, b, atol)) for i, (a, b) in enumerate(zip(want, got, strict=True)))
+        wrongs = ((i, compare(a, b, atol, rtol)) for i, (a, b) in enumerate(zip(want, got, strict=True)))
         return next(((f"output {i}: {wrong[0]}", wrong[1]) for i, wrong in wrongs if wrong), None)
     if isinstance(want, Tensor):
         if not isinstance(got, Tensor):
@@ -243,30 +244,32 @@ def compare(want: object, got: object, atol: float) -> tuple[str, str] | None:
             return f"dtype: want {_dtype(want)}, got {_dtype(got)}", ""
         if got.shape != want.shape:
             return f"shape: want {tuple(want.shape)}, got {tuple(got.shape)}", ""
-        return _compare_numbers(want, got, atol)
+        return _compare_numbers(want, got, atol, rtol)
     if isinstance(want, float):
         if isinstance(got, Tensor) and got.numel() == 1:
             got = got.item()
         if isinstance(got, bool) or not isinstance(got, (int, float)):
             return f"returned {_kind(got)}; want a number", ""
-        return _compare_numbers(torch.tensor(want).double(), torch.tensor(got).double(), atol)
+        return _compare_numbers(torch.tensor(want).double(), torch.tensor(got).double(), atol, rtol)
     if type(got) is type(want) and got == want:
         return None
     return "differs from the right result", f"want {want}, got {got}"
 
 
-def _compare_numbers(want: Tensor, got: Tensor, atol: float) -> tuple[str, str] | None:
+def _compare_numbers(want: Tensor, got: Tensor, atol: float, rtol: float) -> tuple[str, str] | None:
     if want.numel() == 0:
         return None
     bad = got.isfinite().logical_not() & want.isfinite()
     same = (got == want) | (got.isnan() & want.isnan())
     gap = torch.where(same, 0.0, (got.double() - want.double()).abs().nan_to_num(torch.inf))
-    if gap.max() <= atol:
+    allowed = atol + rtol * want.double().abs().nan_to_num(0.0, 0.0, 0.0)
+    if (gap <= allowed).all():
         return None
+    gap = torch.where(gap > allowed, gap, 0.0)
     at = [int(i) for i in torch.unravel_index(gap.argmax(), gap.shape)]
     where = f"at {at}: " if at else ""
     what = "holds NaN or infinity" if bad.any() else "differs from the right result"
-    return what, f"{where}want {want[tuple(at)].item():.5g}, got {got[tuple(at)].item():.5g} (tolerance {atol:g})"
+    return what, f"{where}want {want[tuple(at)].item():.5g}, got {got[tuple(at)].item():.5g} (tolerance {allowed[tuple(at)].item():.2g})"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -278,7 +281,7 @@ def _diagnose(problem: Problem, tries: list[tuple[Row, _Outcome]], seed: int | s
     failed = [i for i, (row, _) in enumerate(tries) if not row.passed]
     best, most = "", 0
     for mistake in problem.mistakes:
-        alike = [_alike(got, _run(problem, case, mistake.answer, *_draws(problem, case, seed)), case.atol)
+        alike = [_alike(got, _run(problem, case, mistake.answer, *_draws(problem, case, seed)), case)
                  for (_, got), case in zip(tries, problem.cases, strict=True)]
         if all(alike):
             return mistake.says
@@ -288,18 +291,18 @@ def _diagnose(problem: Problem, tries: list[tuple[Row, _Outcome]], seed: int | s
     return best
 
 
-def _alike(a: _Outcome, b: _Outcome, atol: float) -> bool:
+def _alike(a: _Outcome, b: _Outcome, case: Case) -> bool:
     if a.kind or b.kind:
         return a.kind == b.kind
-    return all(_same(x, y, atol) for x, y in zip(a.values, b.values, strict=True))
+    return all(_same(x, y, case.atol, case.rtol) for x, y in zip(a.values, b.values, strict=True))
 
 
-def _same(a: object, b: object, atol: float) -> bool:
+def _same(a: object, b: object, atol: float, rtol: float = 0.0) -> bool:
     if isinstance(a, Tensor) and isinstance(b, Tensor) and a.shape == b.shape and a.dtype == b.dtype:
-        return torch.allclose(a.double(), b.double(), rtol=1e-5, atol=atol, equal_nan=True)
+        return torch.allclose(a.double(), b.double(), rtol=max(rtol, 1e-5), atol=atol, equal_nan=True)
     if isinstance(a, tuple) and isinstance(b, tuple) and len(a) == len(b):
-        return all(_same(x, y, atol) for x, y in zip(a, b, strict=True))
-    return not isinstance(a, (Tensor, tuple)) and not isinstance(b, (Tensor, tuple)) and compare(a, b, atol) is None
+        return all(_same(x, y, atol, rtol) for x, y in zip(a, b, strict=True))
+    return not isinstance(a, (Tensor, tuple)) and not isinstance(b, (Tensor, tuple)) and compare(a, b, atol, rtol) is None
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -350,6 +353,11 @@ def _refused(names: tuple[str, ...]):
     finally:
         for function, code in zip(functions, codes, strict=True):
             function.__code__ = code
+
+
+def uniform(rng: torch.Generator, low: float, high: float) -> float:
+    """A plain number between low and high, for cases to draw."""
+    return low + (high - low) * torch.rand((), generator=rng, dtype=torch.float64).item()
 
 
 def is_wire(value: object) -> bool:

@@ -1,0 +1,115 @@
+"""anchor_decode: its reference, cases and known mistakes."""
+
+import torch
+
+from posebook.checks.problem import Case, Mistake, Problem
+
+
+def anchor_decode(scores, anchors, offsets, mode="hard"):
+    """The plain solution."""
+    votes = anchors + offsets  # (B, A, 2)
+    if mode == "hard":
+        best = scores.argmax(-1)
+        return votes[torch.arange(len(votes)), best]
+    return (scores.softmax(-1)[..., None] * votes).sum(1)
+
+
+def _by_einsum(scores, anchors, offsets, mode="hard"):
+    weight = scores.softmax(-1)
+    if mode == "hard":
+        weight = torch.nn.functional.one_hot(scores.argmax(-1), scores.shape[-1]).to(scores.dtype)
+    return torch.einsum("ba,bad->bd", weight, anchors[None] + offsets)
+
+
+def _by_loops(scores, anchors, offsets, mode="hard"):
+    out = []
+    for score, offset in zip(scores, offsets, strict=True):
+        if mode == "hard":
+            best = int(score.argmax())
+            out.append(anchors[best] + offset[best])
+        else:
+            out.append(torch.softmax(score, 0) @ (anchors + offset))
+    return torch.stack(out)
+
+
+def _with(votes=lambda anchors, offsets: anchors + offsets, weights=lambda scores: scores.softmax(-1), mode_used=None):
+    """The right answer with its votes, its weights or its mode changed."""
+
+    def answer(scores, anchors, offsets, mode="hard"):
+        v = votes(anchors, offsets)
+        if (mode_used or mode) == "hard":
+            return anchor_decode(scores, torch.zeros_like(anchors), v, "hard")
+        return (weights(scores)[..., None] * v).sum(1)
+
+    return answer
+
+
+def _best_of_the_first(scores, anchors, offsets, mode="hard"):
+    if mode == "hard":
+        return (anchors + offsets)[:, scores.argmax(-1)[0]]
+    return anchor_decode(scores, anchors, offsets, mode)
+
+
+def _overflows(scores):
+    return scores.exp() / scores.exp().sum(-1, keepdim=True)
+
+
+def _draw(rng, mode, batch=3, scale=1.0, dtype=torch.float32):
+    """A grid of anchors, and random scores and offsets."""
+    y, x = torch.meshgrid(torch.arange(3), torch.arange(4), indexing="ij")
+    anchors = 8 * torch.stack((x.flatten(), y.flatten()), -1).to(dtype)  # (12, 2)
+    scores = torch.stack([torch.randperm(12, generator=rng) for _ in range(batch)]).to(dtype)
+    scores = scale * (scores / 3 + 0.1 * torch.rand(batch, 12, generator=rng, dtype=dtype))
+    return scores, anchors, 3 * torch.randn(batch, 12, 2, generator=rng, dtype=dtype), mode
+
+
+def _exact(rng, mode):
+    scores, anchors, _, mode = _draw(rng, mode)
+    keypoint = 16 * torch.rand(3, 1, 2, generator=rng)
+    return scores, anchors, keypoint - anchors, mode
+
+
+def _no_offsets(rng):
+    scores, anchors, offsets, _ = _draw(rng, "soft")
+    return scores, anchors, torch.zeros_like(offsets), "soft"
+
+
+def _sharp(rng):
+    drawn = _draw(rng, "hard", scale=1e4)
+    return drawn, (*drawn[:3], "soft")
+
+
+PROBLEM = Problem(
+    name="anchor_decode", points=2, minutes=15,
+    reference=anchor_decode,
+    own=("posebook.decode.anchors",),
+    cases=(
+        Case("exact offsets find the keypoint, hard", lambda rng: _exact(rng, "hard")),
+        Case("exact offsets find the keypoint, soft, whatever the scores", lambda rng: _exact(rng, "soft")),
+        Case("any offsets, hard: each row of the batch has its own best anchor", lambda rng: _draw(rng, "hard")),
+        Case("hard is what you get without a mode", lambda rng: _draw(rng, "hard")[:3]),
+        Case("any offsets, soft", lambda rng: _draw(rng, "soft")),
+        Case("no offsets, soft: the mean anchor", _no_offsets),
+        Case("with very sharp scores soft is hard", _sharp, holds=lambda a, b: bool(torch.allclose(a, b, atol=1e-4))),
+        Case("float64 stays float64", lambda rng: _draw(rng, "soft", dtype=torch.float64), atol=1e-9),
+        Case("soft: gradients reach the scores", lambda rng: _draw(rng, "soft"), vjp=("scores", 0)),
+        Case("gradients reach the offsets", lambda rng: _draw(rng, "hard"), vjp=("offsets", 0)),
+    ),
+    mistakes=(
+        Mistake("The offsets are missing: a vote is an anchor plus its offset.", _with(votes=lambda a, o: a + 0 * o)),
+        Mistake("The offset is subtracted: a vote is anchor + offset.", _with(votes=lambda a, o: a - o)),
+        Mistake("The best anchor of the first row is used for the whole batch.", _best_of_the_first),
+        Mistake("The softmax runs over the batch: it goes over the anchors, the last axis of `scores`.",
+                _with(weights=lambda s: s.softmax(0))),
+        Mistake("Both modes take the best anchor's vote: look at `mode`.", _with(mode_used="hard")),
+        Mistake("Both modes take the weighted mean: look at `mode`.", _with(mode_used="soft")),
+        Mistake("The votes all count the same: weight them by the softmax of their scores.",
+                _with(weights=lambda s: torch.full_like(s, 1 / s.shape[-1]) + 0 * s)),
+        Mistake("The weights are not normalized: softmax, not exp or sigmoid.", _with(weights=torch.sigmoid)),
+        Mistake("exp of a large score is infinite, and infinity / infinity is NaN; `softmax` takes care of that.",
+                _with(weights=_overflows)),
+        Mistake("The result is cut off from the scores: no `detach`, `item` or `numpy` on the way.",
+                _with(weights=lambda s: s.detach().softmax(-1))),
+    ),
+    alternatives=(_by_einsum, _by_loops),
+)

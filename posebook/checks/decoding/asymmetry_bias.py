@@ -1,0 +1,75 @@
+"""asymmetry_bias: its reference, cases and known mistakes."""
+
+import torch
+
+from posebook.checks.problem import Case, Mistake, Problem, uniform
+
+
+def asymmetry_bias(mu, sigma, tau=1.0):
+    """The plain solution."""
+    return mu * tau * sigma**4 / 2
+
+
+def _by_quadrature(mu, sigma, tau=1.0):
+    reach = 8 * sigma * tau**0.5
+    x = torch.linspace(-reach, reach, 20_001, dtype=torch.float64)
+    weight = torch.exp((-(x**2) / (2 * sigma**2) + mu * x**3 / 6) / tau)
+    return (torch.trapezoid(x * weight, x) / torch.trapezoid(weight, x)).item()
+
+
+def _next_order(mu, sigma, tau=1.0):
+    gamma = mu * sigma**3 * tau**0.5
+    return mu * tau * sigma**4 / 2 * (1 + 1.25 * gamma**2)
+
+
+def _draw(rng):
+    """mu, sigma and tau for which the first order is good: |mu sigma^3 sqrt(tau)| <= 0.02."""
+    sigma, tau = uniform(rng, 1.3, 3), uniform(rng, 0.3, 0.8)
+    return uniform(rng, 0.01, 0.02) / (sigma**3 * tau**0.5), sigma, tau
+
+
+def _mirrored(rng):
+    mu, sigma, tau = _draw(rng)
+    return (mu, sigma, tau), (-mu, sigma, tau)
+
+
+def _twice_as_wide(rng):
+    mu = uniform(rng, 5e-4, 1e-3)
+    return (mu, 1.3, 1.0), (mu, 2.6, 1.0)
+
+
+PROBLEM = Problem(
+    name="asymmetry_bias", points=2, minutes=15,
+    reference=asymmetry_bias,
+    own=("posebook.theory.asymmetry_bias",),
+    cases=(
+        Case("mu = 0.001 and sigma = 2: a bias of 0.008 px", lambda rng: (1e-3, 2.0), atol=1e-9, rtol=0.02),
+        Case("a symmetric peak has none", lambda rng: (0.0, 3.0, 0.7), atol=1e-9),
+        Case("any peak, tau below 1", _draw, atol=1e-9, rtol=0.02),
+        Case("tau = 4", lambda rng: (uniform(rng, 1e-3, 2e-3), 1.6, 4.0), atol=1e-9, rtol=0.02),
+        Case("the mirror image has the opposite bias", _mirrored, atol=1e-9, rtol=0.02,
+             holds=lambda a, b: abs(a + b) < 1e-6),
+        Case("twice as wide, sixteen times the bias", _twice_as_wide, atol=1e-9, rtol=0.02,
+             holds=lambda a, b: abs(b / a - 16) < 0.3),
+    ),
+    mistakes=(
+        Mistake("`tau` is missing: a higher temperature widens the peak, and a wider peak leans more.",
+                lambda mu, sigma, tau=1.0: mu * sigma**4 / 2),
+        Mistake("`tau` divides where it should multiply: it widens the Gaussian by tau and flattens mu by tau, and the bias has "
+                "two powers of the first for one of the second.", lambda mu, sigma, tau=1.0: mu * sigma**4 / (2 * tau)),
+        Mistake("One power of `tau` too many: sigma^4 gives tau^2, but mu is divided by tau as well.",
+                lambda mu, sigma, tau=1.0: mu * tau**2 * sigma**4 / 2),
+        Mistake("The power of sigma is 4, from E[x^4] = 3 sigma^4; this is 2.",
+                lambda mu, sigma, tau=1.0: mu * tau * sigma**2 / 2),
+        Mistake("The power of sigma is 4, from E[x^4] = 3 sigma^4; this is 3.",
+                lambda mu, sigma, tau=1.0: mu * tau * sigma**3 / 2),
+        Mistake("The factor is 3 / 6 = 1 / 2: a Gaussian's E[x^4] is 3 sigma^4, not sigma^4.",
+                lambda mu, sigma, tau=1.0: mu * tau * sigma**4 / 6),
+        Mistake("The factor 1 / 6 of the cubic term is missing: mu is the third derivative.",
+                lambda mu, sigma, tau=1.0: 3 * mu * tau * sigma**4),
+        Mistake("The sign is wrong: mu > 0 raises the logits on the right, so the mean lies right of the mode.",
+                lambda mu, sigma, tau=1.0: -mu * tau * sigma**4 / 2),
+        Mistake("The bias has the sign of mu.", lambda mu, sigma, tau=1.0: abs(mu) * tau * sigma**4 / 2),
+    ),
+    alternatives=(_by_quadrature, _next_order),
+)

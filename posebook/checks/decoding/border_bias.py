@@ -1,0 +1,90 @@
+"""border_bias: its reference, cases and known mistakes."""
+
+import math
+
+import torch
+
+from posebook.checks.problem import Case, Mistake, Problem, uniform
+
+
+def border_bias(distance, sigma):
+    """The plain solution."""
+    z = distance / sigma
+    density = math.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+    inside = (1 + math.erf(z / math.sqrt(2))) / 2
+    return sigma * density / inside
+
+
+def _with_torch(distance, sigma):
+    normal = torch.distributions.Normal(0.0, 1.0)
+    z = torch.tensor(distance / sigma, dtype=torch.float64)
+    return (sigma * normal.log_prob(z).exp() / normal.cdf(z)).item()
+
+
+def _by_quadrature(distance, sigma):
+    x = torch.linspace(-distance, 12 * sigma, 200_001, dtype=torch.float64)
+    weight = torch.exp(-(x**2) / (2 * sigma**2))
+    return (torch.trapezoid(x * weight, x) / torch.trapezoid(weight, x)).item()
+
+
+def _parts(distance, sigma):
+    z = distance / sigma
+    return z, math.exp(-(z**2) / 2) / math.sqrt(2 * math.pi), (1 + math.erf(z / math.sqrt(2))) / 2
+
+
+def _not_scaled(distance, sigma):
+    _, density, inside = _parts(distance, sigma)
+    return density / inside
+
+
+def _not_renormalized(distance, sigma):
+    _, density, _ = _parts(distance, sigma)
+    return sigma * density
+
+
+def _outside(distance, sigma):
+    z, density, inside = _parts(distance, sigma)
+    return sigma * density / max(1 - inside, 1e-12)
+
+
+def _no_root(distance, sigma):
+    z, density, _ = _parts(distance, sigma)
+    return sigma * density / ((1 + math.erf(z)) / 2)
+
+
+def _no_constant(distance, sigma):
+    z, density, inside = _parts(distance, sigma)
+    return sigma * math.exp(-(z**2) / 2) / inside
+
+
+PROBLEM = Problem(
+    name="border_bias", points=2, minutes=15,
+    reference=border_bias,
+    own=("posebook.theory.border_bias",),
+    cases=(
+        Case("on the edge, sigma 2", lambda rng: (0.0, 2.0)),
+        Case("one sigma inside", lambda rng: (1.5, 1.5)),
+        Case("far inside nothing is left", lambda rng: (12.0, 1.0)),
+        Case("any distance within two sigma", lambda rng: ((sigma := uniform(rng, 1, 4)) * uniform(rng, 0.2, 2), sigma)),
+        Case("a narrow peak", lambda rng: (uniform(rng, 0.2, 0.8), 0.8)),
+        Case("twice the size is twice the bias",
+             lambda rng: ((d := uniform(rng, 0.5, 2), 1.3), (2 * d, 2.6)), holds=lambda a, b: abs(b - 2 * a) < 1e-3),
+    ),
+    mistakes=(
+        Mistake("The bias is inward and counts as positive: the part of the bell that is cut off lies outside.",
+                lambda distance, sigma: -border_bias(distance, sigma)),
+        Mistake("What is left of the bell must be made to sum to 1 again: divide by the part that lies inside the map.",
+                _not_renormalized),
+        Mistake("The result is in units of sigma: multiply by sigma to have cells.", _not_scaled),
+        Mistake("You divide by the part of the bell that lies outside the map; the mean is over the part inside.", _outside),
+        Mistake("`distance` is measured from the edge of the first cell, not from its center: nothing is to be added.",
+                lambda distance, sigma: border_bias(distance + 0.5, sigma)),
+        Mistake("`distance` is measured from the edge of the first cell, not from its center: nothing is to be subtracted.",
+                lambda distance, sigma: border_bias(distance - 0.5, sigma)),
+        Mistake("The normal distribution function is (1 + erf(z / sqrt 2)) / 2: the root of 2 is missing.", _no_root),
+        Mistake("The normal density has a factor 1 / sqrt(2 pi).", _no_constant),
+        Mistake("The distance must be divided by sigma before it goes into the normal density and distribution.",
+                lambda distance, sigma: sigma * border_bias(distance, 1.0)),
+    ),
+    alternatives=(_with_torch, _by_quadrature),
+)

@@ -1,0 +1,122 @@
+"""entropy_cov: its reference, cases and known mistakes."""
+
+import math
+
+import torch
+
+from posebook.checks.problem import Case, Mistake, Problem, uniform
+
+
+def entropy_cov(logits, tau=1.0):
+    """The plain solution."""
+    h, w = logits.shape[-2:]
+    log_prob = torch.log_softmax(logits.flatten(-2) / tau, dim=-1)  # finite, unlike the logarithm of a softmax
+    prob = log_prob.exp()
+    entropy = -(prob * log_prob).sum(-1)
+    cells = torch.stack((torch.arange(w).repeat(h), torch.arange(h).repeat_interleave(w)), -1).to(logits.dtype)  # (H*W, 2)
+    apart = cells - (prob[..., None] * cells).sum(-2, keepdim=True)  # (..., H*W, 2)
+    return entropy, (prob[..., None] * apart).transpose(-1, -2) @ apart
+
+
+def _prob(logits, tau):
+    return torch.softmax(logits.flatten(-2) / tau, -1).unflatten(-1, logits.shape[-2:])
+
+
+def _second_minus_first(logits, tau=1.0, bessel=1.0):
+    h, w = logits.shape[-2:]
+    prob = _prob(logits, tau)
+    x, y = torch.arange(w, dtype=logits.dtype), torch.arange(h, dtype=logits.dtype)[:, None]
+    mean = [(prob * v).sum((-2, -1)) for v in (x, y)]
+    rows = [torch.stack([(prob * a * b).sum((-2, -1)) - ma * mb for b, mb in zip((x, y), mean, strict=True)], -1)
+            for a, ma in zip((x, y), mean, strict=True)]
+    return torch.special.entr(prob).sum((-2, -1)), torch.stack(rows, -2) * bessel
+
+
+def _one_map_at_a_time(logits, tau=1.0):
+    h, w = logits.shape[-2:]
+    out = []
+    for one in logits.reshape(-1, h, w):
+        p = _prob(one, tau).flatten()
+        cells = torch.cartesian_prod(torch.arange(h), torch.arange(w)).flip(-1).to(logits.dtype)
+        out.append((-(p[p > 0] * p[p > 0].log()).sum(), torch.cov(cells.T, aweights=p, correction=0)))
+    entropy, covariance = (torch.stack(values) for values in zip(*out, strict=True))
+    return entropy.reshape(logits.shape[:-2]), covariance.reshape(*logits.shape[:-2], 2, 2)
+
+
+def _plain_logarithm(logits, tau=1.0):
+    prob = _prob(logits, tau)
+    return -(prob * prob.log()).sum((-2, -1)), entropy_cov(logits, tau)[1]
+
+
+def _second_moment(logits, tau=1.0):
+    h, w = logits.shape[-2:]
+    entropy, covariance = entropy_cov(logits, tau)
+    prob = _prob(logits, tau)
+    mean = torch.stack(((prob.sum(-2) * torch.arange(w)).sum(-1), (prob.sum(-1) * torch.arange(h)).sum(-1)), -1)
+    return entropy, covariance + mean[..., :, None] * mean[..., None, :]
+
+
+def _changed(entropy=lambda e: e, covariance=lambda c: c):
+    """The right answer with one of its parts changed."""
+
+    def answer(logits, tau=1.0):
+        e, c = entropy_cov(logits, tau)
+        return entropy(e), covariance(c)
+
+    return answer
+
+
+def _tilted(rng, *batch):
+    """A correlated Gaussian's logits, wide enough for the map not to cut it."""
+    y, x = torch.arange(21.0, dtype=torch.float64)[:, None], torch.arange(25.0, dtype=torch.float64)
+    a, b, c = uniform(rng, 0.3, 0.5), uniform(rng, 0.15, 0.25), uniform(rng, 0.05, 0.12)
+    scale = 1 + torch.rand(*batch, 1, 1, generator=rng, dtype=torch.float64)
+    return -scale * (a * (x - 12) ** 2 + b * (y - 10) ** 2 + 2 * c * (x - 12) * (y - 10)) / 2
+
+
+def _pair(rng):
+    logits = 2 * torch.randn(4, 5, generator=rng, dtype=torch.float64)
+    return (logits, 1.0), (logits + 300, 1.0)
+
+
+def _tie(rng):
+    logits = torch.full((6, 7), -5000.0)
+    logits[1, 2] = logits[1, 5] = 0.0
+    return logits, 1.0
+
+
+PROBLEM = Problem(
+    name="entropy_cov", points=3, minutes=20,
+    reference=entropy_cov,
+    own=("posebook.decode.spread",),
+    cases=(
+        Case("a flat map of 4 x 5 cells: ln 20, and diag(2, 1.25)", lambda rng: (torch.zeros(4, 5), 1.0)),
+        Case("a tilted Gaussian", lambda rng: (_tilted(rng), 1.0)),
+        Case("a tilted Gaussian at tau = 0.8", lambda rng: (_tilted(rng), 0.8)),
+        Case("leading axes stay: 2 x 3 maps give (2, 3) and (2, 3, 2, 2)", lambda rng: (_tilted(rng, 2, 3), 1.5)),
+        Case("two equal cells and nothing else: ln 2, and a variance of 2.25", _tie),
+        Case("one cell has it all: entropy 0 and no spread", lambda rng: (1000 * torch.eye(1, 30).reshape(5, 6), 0.5)),
+        Case("a constant changes nothing", _pair, holds=lambda a, b: bool(torch.allclose(a[0], b[0], atol=1e-6))),
+    ),
+    mistakes=(
+        Mistake("0 times the logarithm of 0 is NaN where a probability underflows. `torch.log_softmax` stays finite, and "
+                "`torch.special.entr` knows the limit.", _plain_logarithm),
+        Mistake("x and y are swapped in the covariance: x, the last axis of `logits`, comes first.",
+                _changed(covariance=lambda c: c.flip(-1, -2))),
+        Mistake("The mean is not subtracted: this is the second moment about cell (0, 0).", _second_moment),
+        Mistake("Only the variances are there: how x and y vary together stands beside them.",
+                _changed(covariance=lambda c: torch.diag_embed(torch.diagonal(c, dim1=-2, dim2=-1)))),
+        Mistake("The logarithm is to base 2; nats have the natural one.", _changed(entropy=lambda e: e / math.log(2))),
+        Mistake("The sign of the entropy is wrong: probabilities are below 1, so their logarithms are negative.",
+                _changed(entropy=lambda e: -e)),
+        Mistake("These are standard deviations: take no root.",
+                _changed(covariance=lambda c: c.clamp(min=0).sqrt())),
+        Mistake("`tau` multiplies where it should divide.", lambda logits, tau=1.0: entropy_cov(logits, 1 / tau)),
+        Mistake("`tau` is missing: divide the logits by it before the softmax.",
+                lambda logits, tau=1.0: entropy_cov(logits)),
+        Mistake("The spread of a distribution is a sum over cells weighted by p, with no N / (N - 1).",
+                lambda logits, tau=1.0: _second_minus_first(
+                    logits, tau, bessel=logits.shape[-1] * logits.shape[-2] / (logits.shape[-1] * logits.shape[-2] - 1))),
+    ),
+    alternatives=(_second_minus_first, _one_map_at_a_time),
+)

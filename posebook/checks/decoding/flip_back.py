@@ -1,0 +1,104 @@
+"""flip_back: its reference, cases and known mistakes."""
+
+import torch
+
+from posebook.checks.problem import Case, Mistake, Problem
+
+
+def flip_back(heatmaps, pairs, stride):
+    """The plain solution."""
+    order = list(range(heatmaps.shape[-3]))
+    for left, right in pairs:
+        order[left], order[right] = right, left
+    mirrored = heatmaps[..., order, :, :].flip(-1)
+    f = (stride - 1) / stride
+    before = torch.cat((mirrored[..., :1], mirrored[..., :-1]), dim=-1)  # in[i - 1], and in[0] for i = 0
+    return (1 - f) * mirrored + f * before
+
+
+def _in_place_on_a_copy(heatmaps, pairs, stride):
+    out = heatmaps.clone()
+    for left, right in pairs:
+        out[..., left, :, :], out[..., right, :, :] = heatmaps[..., right, :, :], heatmaps[..., left, :, :]
+    out = torch.flip(out, dims=(-1,))
+    shifted = out.clone()
+    shifted[..., 1:] = out[..., :-1]
+    return torch.lerp(out, shifted, 1 - 1 / stride)
+
+
+def _by_matrix(heatmaps, pairs, stride):
+    k, w = heatmaps.shape[-3], heatmaps.shape[-1]
+    swap = torch.eye(k, dtype=heatmaps.dtype)
+    for left, right in pairs:
+        swap[[left, right]] = swap[[right, left]]
+    f = (stride - 1) / stride
+    shift = (1 - f) * torch.eye(w, dtype=heatmaps.dtype) + f * torch.diag(torch.ones(w - 1, dtype=heatmaps.dtype), -1)
+    shift[0, 0] = 1
+    return torch.einsum("jk,iw,...khw->...jhi", swap, shift.flip(1), heatmaps)
+
+
+def _with(mirror=lambda z: z.flip(-1), swap=True, fraction=lambda s: (s - 1) / s, first=lambda z: z[..., :1], right=True):
+    """The right answer with one step changed."""
+
+    def answer(heatmaps, pairs, stride):
+        order = list(range(heatmaps.shape[-3]))
+        for a, b in pairs if swap else ():
+            order[a], order[b] = b, a
+        z, f = mirror(heatmaps[..., order, :, :]), fraction(stride)
+        if not right:
+            return (1 - f) * z + f * torch.cat((z[..., 1:], z[..., -1:]), -1)
+        return (1 - f) * z + f * torch.cat((first(z), z[..., :-1]), -1)
+
+    return answer
+
+
+def _one_way(heatmaps, pairs, stride):
+    """The classic: the second assignment reads what the first has overwritten."""
+    swapped = heatmaps.clone()
+    for left, right in pairs:
+        swapped[..., left, :, :] = swapped[..., right, :, :]
+        swapped[..., right, :, :] = swapped[..., left, :, :]
+    return flip_back(swapped, (), stride)
+
+
+def _draw(rng, *shape, dtype=torch.float32):
+    return torch.rand(*shape, generator=rng, dtype=dtype)
+
+
+PAIRS = ((1, 2), (3, 4))
+
+PROBLEM = Problem(
+    name="flip_back", points=3, minutes=15,
+    reference=flip_back,
+    own=("posebook.warp.flip_heatmap",),
+    cases=(
+        Case("stride 1: mirror and swap, no shift", lambda rng: (_draw(rng, 5, 4, 6), PAIRS, 1.0)),
+        Case("no pairs, stride 4", lambda rng: (_draw(rng, 3, 4, 6), (), 4.0)),
+        Case("five keypoints, two pairs, stride 4", lambda rng: (_draw(rng, 5, 4, 6), PAIRS, 4.0)),
+        Case("leading axes stay: (2, 3, 5, 4, 6)", lambda rng: (_draw(rng, 2, 3, 5, 4, 6), ((4, 0),), 2.0)),
+        Case("a map as high as wide, so that shapes do not tell the axes apart",
+             lambda rng: (_draw(rng, 5, 5, 5), PAIRS, 8.0)),
+        Case("one impulse in the last column", lambda rng: (torch.eye(1, 7).flip(-1)[None], (), 4.0)),
+        Case("float64 stays float64", lambda rng: (_draw(rng, 5, 3, 4, dtype=torch.float64), PAIRS, 2.5), atol=1e-9),
+    ),
+    mistakes=(
+        Mistake("The shift is missing: with targets at u = x / stride the mirrored peak lies (stride - 1) / stride cells too "
+                "far left.", _with(fraction=lambda s: 0.0)),
+        Mistake("The shift is a whole cell; it is (stride - 1) / stride of one.", _with(fraction=lambda s: 1.0)),
+        Mistake("The shift goes to the left: out[i] takes from in[i - 1].", _with(right=False)),
+        Mistake("The shares are exchanged: (1 - f) of in[i] and f of in[i - 1].", _with(fraction=lambda s: 1 / s)),
+        Mistake("f is (stride - 1) / stride, in cells; (stride - 1) / 2 px is another offset.",
+                _with(fraction=lambda s: (s - 1) / 2)),
+        Mistake("The channels are not swapped: after a flip the left wrist answers in the right wrist's channel.",
+                _with(swap=False)),
+        Mistake("One channel of each pair is lost: the second assignment reads what the first has overwritten. "
+                "Index with a list of channels, or keep a copy.", _one_way),
+        Mistake("Rows are mirrored: a horizontal flip reverses the last axis.", _with(mirror=lambda z: z.flip(-2))),
+        Mistake("The maps are not mirrored back: reverse the last axis.", _with(mirror=lambda z: z)),
+        Mistake("The first column is filled with 0; the statement repeats in[0].",
+                _with(first=lambda z: torch.zeros_like(z[..., :1]))),
+        Mistake("The last column comes back in at the left, as `torch.roll` does; the statement repeats in[0].",
+                _with(first=lambda z: z[..., -1:])),
+    ),
+    alternatives=(_in_place_on_a_copy, _by_matrix),
+)
