@@ -17,7 +17,7 @@ import torch
 from _measure import interleave
 from torch import Tensor
 
-from posebook.decode import argmax, refine_dark, refine_quarter, soft_argmax
+from posebook.decode import argmax, refine_dark, refine_quarter, refine_udp, soft_argmax
 from posebook.encode import gaussian_heatmap
 
 HW, SIGMA = (64, 48), 2.0
@@ -76,6 +76,21 @@ def loop_dark(sample: np.ndarray, reach: int = 2) -> np.ndarray:
             if xx * yy - xy**2 != 0:
                 cells[k] -= np.linalg.inv(np.array([[xx, xy], [xy, yy]])) @ slope
     return cells
+
+
+def loop_udp(sample: np.ndarray) -> np.ndarray:
+    """Every map blurred as a whole, clipped and logged, its edges repeated; then one Newton step a sample."""
+    cells, top = loop_peaks(sample), sample.max((1, 2), keepdims=True)
+    logs = np.stack([ROWS @ values @ COLUMNS for values in sample])
+    logs = np.log(np.clip(logs * (top / logs.max((1, 2), keepdims=True)), 1e-3, 50))
+    logs = np.pad(logs, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    x, y = cells.astype(int).T
+    at = {(i, j): logs[np.arange(len(cells)), y + 1 + j, x + 1 + i] for i in (-1, 0, 1) for j in (-1, 0, 1)}
+    slope = np.stack((at[1, 0] - at[-1, 0], at[0, 1] - at[0, -1]), -1) / 2
+    xx, yy = (at[i, j] - 2 * at[0, 0] + at[-i, -j] for i, j in ((1, 0), (0, 1)))
+    xy = (at[1, 1] + at[-1, -1] - 2 * at[0, 0] - xx - yy) / 2
+    hessian = np.stack((xx, xy, xy, yy), -1).reshape(-1, 2, 2) + np.finfo(np.float32).eps * np.eye(2)
+    return cells - np.einsum("kij,kj->ki", np.linalg.inv(hessian), slope)
 
 
 def loop_targets(cells: np.ndarray) -> np.ndarray:
@@ -142,6 +157,7 @@ def main() -> int:
         check("its gradient, dsntnn", gradient(soft_argmax, logits), gradient(dsntnn_soft, logits), 1e-3),
         check("quarter shift, loop", refine_quarter(heatmap), each(loop_quarter, numbers), atol=0),
         check("DARK, loop with differences over one cell", refine_dark(heatmap, blur=2.0), each(loop_dark, numbers, 1)),
+        check("UDP, loop", refine_udp(heatmap, blur=2.0), each(loop_udp, numbers)),
         check("targets, loop", heatmap, each(loop_targets, points)),
         check("targets, kornia (sum 1)", density, kornia.render_gaussian2d(cells, spread, HW, False)),
     ]
@@ -163,6 +179,8 @@ def main() -> int:
         "quarter shift": (lambda: refine_quarter(heatmap), {"mmpose's loop": (lambda: each(loop_quarter, numbers), 7)}),
         "DARK, blur 2": (
             lambda: refine_dark(heatmap, blur=2.0), {"mmpose's loop": (lambda: each(loop_dark, numbers), 15)}),
+        "UDP, blur 2": (
+            lambda: refine_udp(heatmap, blur=2.0), {"mmpose's loop": (lambda: each(loop_udp, numbers), 15)}),
         "targets": (
             lambda: gaussian_heatmap(cells, HW, sigma=SIGMA),
             {"mmpose's loop": (lambda: each(loop_targets, points), 9),

@@ -175,3 +175,219 @@ def _blur_rows(sigma: float, dtype: torch.dtype, device: torch.device) -> Tensor
     kernel = torch.exp(reach.square() / (-2 * sigma**2)) if radius else torch.ones_like(reach)
     kernel = kernel / kernel.sum()
     return torch.stack([torch.nn.functional.pad(kernel, (k, 2 - k)) for k in range(3)])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# More decoders, and what a softmax says beside its mean
+
+
+def refine_udp(heatmap: Tensor, *, blur: float = 2.0) -> Tensor:
+    r"""Argmax plus one Newton step on the log of the blurred heatmap, as mmpose decodes UDP.
+
+    Exact on a Gaussian, as :func:`refine_dark`, from which it differs so: values below a thousandth of the largest of
+    the 3 x 3 window are raised to it, and so do not stop the step; a peak at the border is refined too, with the
+    map's edge repeated beyond it, which puts it half a cell outside (exactly so where nothing is tilted); and the
+    mixed difference is that of one diagonal, :math:`(L_{++} + L_{--} + 2 L_{00} - L_{+0} - L_{-0} - L_{0+} - L_{0-})
+    / 2`: equal on a quadratic, but on other maps a horizontal flip changes it.
+
+    mmpose blurs and clips whole maps where only windows are needed, clips at 0.001 and 50 (the same for a peak near
+    1), inverts indefinite Hessians and does not clamp. Here each axis's step is clamped to [-1, 1], and the peak stays
+    where the window holds nothing positive or the Hessian is not negative definite; so it often is at the border, as
+    the blur counts 0 outside the map.
+
+    Args:
+        heatmap: ``(..., H, W)``, any floating dtype.
+        blur: standard deviation >= 0 in cells, as in :func:`refine_dark`; 2 is mmpose's kernel of 11 cells.
+
+    Returns:
+        ``(..., 2)``, (x, y) in cells, in the dtype of ``heatmap``; differentiable in the step.
+
+    Raises:
+        ValueError: fewer than two axes, an empty map, an integer dtype, or ``blur < 0``.
+
+    Source: UDP, Huang et al. 2020, arXiv:1911.07524; ``refine_keypoints_dark_udp`` of mmpose.
+
+    >>> from posebook.encode import gaussian_heatmap
+    >>> refine_udp(gaussian_heatmap(torch.tensor([6.3, 7.4]), (16, 14), sigma=1.5))
+    tensor([6.3000, 7.4000])
+    """
+    _args.maps("heatmap", heatmap)
+    _args.at_least("blur", blur, 0)
+    peak = _peak(heatmap)
+    wide = torch.promote_types(heatmap.dtype, torch.float32)
+    kernel = _blur_rows(blur, wide, heatmap.device)  # (3, 2r+1)
+    window = kernel @ _window(heatmap, peak, radius=kernel.shape[1] // 2).to(wide) @ kernel.T  # (..., 3, 3)
+    window = _repeat_edge(window, peak, *heatmap.shape[-2:])
+
+    top = window.amax((-2, -1), keepdim=True)
+    log = torch.where(top > 0, torch.maximum(window, 1e-3 * top), 1.0).log()
+    up, mid, down = log.unbind(-2)
+    gx, gy = (mid[..., 2] - mid[..., 0]) / 2, (down[..., 1] - up[..., 1]) / 2
+    hxx = mid[..., 2] - 2 * mid[..., 1] + mid[..., 0]
+    hyy = down[..., 1] - 2 * mid[..., 1] + up[..., 1]
+    hxy = (down[..., 2] + up[..., 0] - 2 * mid[..., 1] - hxx - hyy) / 2  # as in the formula above
+    return (peak + _newton(gx, gy, hxx, hyy, hxy)).to(heatmap.dtype)
+
+
+def soft_argmax_window(logits: Tensor, tau: float = 1.0, *, radius: int) -> Tensor:
+    """Soft-argmax of the cells at most ``radius`` away from the argmax, on either axis: other peaks do not count.
+
+    What the window cuts off pulls the mean towards its whole cell, for a Gaussian of width q cells by less than 0.001
+    cells once ``radius >= 4 q``. At the border the window is smaller, and the mean leans inwards as before.
+
+    Args:
+        logits: scores ``(..., H, W)``, as for :func:`soft_argmax`.
+        tau: temperature > 0, in units of ``logits``.
+        radius: whole number of cells >= 1; the window has ``2 radius + 1`` cells an axis.
+
+    Returns:
+        ``(..., 2)``, (x, y) in cells, in the dtype of ``logits``; differentiable except where the argmax jumps.
+
+    Raises:
+        ValueError: as :func:`soft_argmax`, or a radius that is no whole number >= 1.
+
+    >>> soft_argmax_window(torch.tensor([[9., 9., 0., 0., 0., 0., 8.]]), radius=2)    # the peak on the right is far off
+    tensor([0.5001, 0.0000])
+    """
+    _args.maps("logits", logits)
+    _args.positive("tau", tau)
+    if isinstance(radius, bool) or not isinstance(radius, int) or radius < 1:
+        _args.fail("radius", "a whole number >= 1", radius)
+    peak = _peak(logits)
+    wide = torch.promote_types(logits.dtype, torch.float32)
+    reach = torch.arange(-radius, radius + 1, device=logits.device)
+    place = peak[..., None] + reach  # (..., 2, 2r+1)
+    inside = (place >= 0) & (place < peak.new_tensor([[logits.shape[-1]], [logits.shape[-2]]]))
+    inside = inside[..., 1, :, None] & inside[..., 0, None, :]  # (..., 2r+1, 2r+1)
+    window = torch.where(inside, _window(logits, peak, radius=radius).to(wide) / tau, -torch.inf)
+    prob = window.flatten(-2).softmax(-1).view(window.shape)
+    step = torch.stack((prob.sum(-2) @ reach.to(wide), prob.sum(-1) @ reach.to(wide)), dim=-1)
+    return (peak + step).to(logits.dtype)
+
+
+def soft_argmax_compensated(heatmap: Tensor, *, beta: float) -> Tensor:
+    r"""Soft-argmax of a raw 0-to-1 heatmap, with the pull of its zero background taken out exactly.
+
+    The softmax of :math:`\beta h` has a mean E that the N background cells drag to the map's center c. With the sum
+    :math:`C = \sum e^{\beta h}` the mean without them is :math:`(C E - N c) / (C - N)`, which is the mean under the
+    weights :math:`e^{\beta h} - 1`: so it is computed, without any difference of large numbers. What is left is
+    aliasing, as a large ``beta`` narrows the peak, and the border.
+
+    Args:
+        heatmap: ``(..., H, W)`` with a background of 0; a constant added to it would count as signal.
+        beta: inverse temperature > 0; ``beta -> 0`` tends to the center of mass of the heatmap itself.
+
+    Returns:
+        ``(..., 2)``, (x, y) in cells, in the dtype of ``heatmap``; NaN where the whole map is 0.
+
+    Raises:
+        ValueError: fewer than two axes, an empty map, an integer dtype, or ``beta <= 0``.
+
+    Source: Gu, Yang and Yao, "Removing the Bias of Integral Pose Regression", ICCV 2021.
+
+    >>> from posebook.encode import gaussian_heatmap
+    >>> heatmap = gaussian_heatmap(torch.tensor([20., 28.]), (64, 64), sigma=2.0)
+    >>> soft_argmax(10 * heatmap), soft_argmax_compensated(heatmap, beta=10)
+    (tensor([20.7044, 28.2143]), tensor([20., 28.]))
+    """
+    _args.maps("heatmap", heatmap)
+    _args.positive("beta", beta)
+    h, w = heatmap.shape[-2:]
+    wide = torch.promote_types(heatmap.dtype, torch.float32)
+    x, y = (torch.arange(n, dtype=wide, device=heatmap.device) for n in (w, h))
+    power = (beta * heatmap.to(wide)).clamp(min=-60)  # e^-60 - 1 is -1
+    weight = -torch.expm1(-power) * torch.exp(power - power.detach().amax((-2, -1), keepdim=True).clamp(min=0))
+    mean = torch.stack((weight.sum(-2) @ x, weight.sum(-1) @ y), dim=-1) / weight.sum((-2, -1))[..., None]
+    return mean.to(heatmap.dtype)
+
+
+def anchors(scores: Tensor, anchors: Tensor, offsets: Tensor, *, mode: str = "hard") -> Tensor:
+    r"""Keypoint from anchors that vote, each for its own place plus a regressed offset.
+
+    Args:
+        scores: logits ``(..., A)``, one an anchor.
+        anchors: places ``(A, 2)``, (x, y) in cells or pixels.
+        offsets: ``(..., A, 2)`` in the same unit, from the anchor to the keypoint.
+        mode: ``"hard"``, the vote of the best anchor (ties: the first), or ``"soft"``, the mean of all votes under
+            the softmax of the scores. Where all offsets are exact, both find the keypoint whatever the scores.
+
+    Returns:
+        ``(..., 2)``, (x, y) in the unit of the anchors and the dtype of ``offsets``.
+
+    Raises:
+        ValueError: shapes that do not fit together, an integer dtype, no anchor, or an unknown mode.
+
+    >>> places, votes = torch.tensor([[0., 0.], [4., 0.]]), torch.tensor([[1., 2.], [1., 2.]])
+    >>> anchors(torch.tensor([0., 1.]), places, votes), anchors(torch.tensor([0., 0.]), places, votes, mode="soft")
+    (tensor([5., 2.]), tensor([3., 2.]))
+    """
+    _args.one_of("mode", mode, ("hard", "soft"))
+    _args.floating("scores", scores, "(..., A)")
+    _args.points("anchors", anchors)
+    _args.points("offsets", offsets)
+    if scores.ndim < 1 or scores.shape[-1] < 1 or anchors.shape != (scores.shape[-1], 2):
+        _args.fail("anchors", "(A, 2), A >= 1 the last axis of scores", f"{(*anchors.shape,)} and {(*scores.shape,)}")
+    if offsets.shape != (*scores.shape, 2):
+        _args.fail("offsets", f"shape {(*scores.shape, 2)}, one offset a score", (*offsets.shape,))
+    if mode == "hard":
+        best = _peak(scores[..., None, :])[..., :1]  # (..., 1)
+        return (anchors + offsets).gather(-2, best[..., None].expand(*best.shape, 2))[..., 0, :].to(offsets.dtype)
+    wide = torch.promote_types(offsets.dtype, torch.float32)
+    prob = scores.to(wide).softmax(-1)
+    return (prob[..., None, :] @ (anchors.to(wide) + offsets.to(wide)))[..., 0, :].to(offsets.dtype)
+
+
+def spread(logits: Tensor, tau: float = 1.0) -> tuple[Tensor, Tensor]:
+    r"""Entropy and covariance of a spatial softmax :math:`p = \mathrm{softmax}(z / \tau)`: how wide it is.
+
+    Neither is the variance of the estimate: that of :func:`soft_argmax` under noise falls where p widens (see
+    :func:`posebook.theory.noise_variance`).
+
+    Args:
+        logits: scores ``(..., H, W)``; a cell of -inf does not exist.
+        tau: temperature > 0, in units of ``logits``.
+
+    Returns:
+        entropy :math:`-\sum p \ln p` in nats ``(...)``, from 0 to ln(H W), and covariance ``(..., 2, 2)`` in cells
+        squared, in the order x, y; both finite where probabilities underflow to 0, with finite gradients.
+
+    Raises:
+        ValueError: as :func:`soft_argmax`.
+
+    >>> entropy, covariance = spread(torch.zeros(2, 2))    # four equal cells
+    >>> entropy.exp(), covariance
+    (tensor(4.), tensor([[0.2500, 0.0000],
+                         [0.0000, 0.2500]]))
+    """
+    _args.maps("logits", logits)
+    _args.positive("tau", tau)
+    h, w = logits.shape[-2:]
+    wide = torch.promote_types(logits.dtype, torch.float32)
+    x, y = (torch.arange(n, dtype=wide, device=logits.device) for n in (w, h))
+    log = (logits.to(wide) / tau).flatten(-2).log_softmax(-1)
+    prob = log.exp().reshape(logits.shape)  # (..., H, W)
+    entropy = -(log.exp() * log.clamp(min=torch.finfo(wide).min)).sum(-1)  # 0 * -inf would be NaN
+    column, row = prob.sum(-2), prob.sum(-1)
+    dx, dy = x - (column @ x)[..., None], y - (row @ y)[..., None]  # (..., W), (..., H)
+    xx, yy = (column * dx.square()).sum(-1), (row * dy.square()).sum(-1)
+    xy = (dy * (prob @ dx[..., None])[..., 0]).sum(-1)
+    covariance = torch.stack((xx, xy, xy, yy), dim=-1).unflatten(-1, (2, 2))
+    return entropy.to(logits.dtype), covariance.to(logits.dtype)
+
+
+def _repeat_edge(window: Tensor, peak: Tensor, h: int, w: int) -> Tensor:
+    """The 3 x 3 window around each peak, with cells outside the map set to their nearest cells inside."""
+    near = peak[..., None] + torch.arange(-1, 2, device=peak.device)  # (..., 2, 3)
+    near = near.clamp(min=0).minimum(peak.new_tensor([[w - 1], [h - 1]])) - peak[..., None] + 1
+    columns, rows = near.unbind(-2)
+    window = window.gather(-1, columns[..., None, :].expand(window.shape))
+    return window.gather(-2, rows[..., :, None].expand(window.shape))
+
+
+def _newton(gx: Tensor, gy: Tensor, hxx: Tensor, hyy: Tensor, hxy: Tensor) -> Tensor:
+    """Step ``(..., 2)`` to the top of a quadratic, each axis clamped to [-1, 1]; 0 where it has no top."""
+    det = hxx * hyy - hxy * hxy
+    usable = (det > 0) & (hxx < 0)
+    det = torch.where(usable, det, 1.0)
+    step = torch.stack((hxy * gy - hyy * gx, hxy * gx - hxx * gy), dim=-1) / det[..., None]
+    return torch.where(usable[..., None], step.clamp(-1, 1), 0.0)

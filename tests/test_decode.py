@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from scipy import ndimage, special
+from scipy import ndimage, special, stats
 from torch import Tensor
 
 from posebook import decode
@@ -445,3 +445,429 @@ def test_dark_blurs_after_it_has_found_the_peak():
     heatmap = gaussian_heatmap(torch.tensor([14.0, 5.0], dtype=torch.float64), (11, 20), sigma=2.0) + 1e-3
     heatmap[5, 4] = 1.2
     assert (refine_dark(heatmap, blur=2.0) - torch.tensor([4.0, 5.0])).abs().max() <= 1
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The decoders added for the second half of chapter 2: what they share with those above
+
+MORE = {
+    "refine_udp": decode.refine_udp,
+    "refine_udp blur=0": partial(decode.refine_udp, blur=0.0),
+    "soft_argmax_window": partial(decode.soft_argmax_window, radius=2),
+    "soft_argmax_window tau=0.5": partial(decode.soft_argmax_window, tau=0.5, radius=3),
+    "soft_argmax_compensated": partial(decode.soft_argmax_compensated, beta=8.0),
+}
+SHARED = [
+    test_batch_is_a_loop,
+    test_strides_do_not_matter_and_inputs_stay,
+    test_shift,
+    test_flip_and_transpose,
+    test_one_cell_and_one_row,
+    test_meta,
+    test_under_a_foreign_default_device,
+    test_a_map_of_nan_spoils_only_itself,
+]
+UNLIKE = {  # each has a test of its own below
+    ("refine_udp", test_flip_and_transpose),
+    ("refine_udp blur=0", test_flip_and_transpose),
+    ("soft_argmax_compensated", test_shift),
+}
+every_more = pytest.mark.parametrize("name", MORE)
+
+
+@pytest.mark.parametrize(
+    "name, test", [(name, test) for name in MORE for test in SHARED if (name, test) not in UNLIKE]
+)
+def test_more_share(monkeypatch, name, test):
+    monkeypatch.setitem(DECODERS, name, MORE[name])
+    test(name)
+
+
+@every_more
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("leading", [(), (3,), (2, 3), (0,), (2, 0, 3)])
+def test_more_shape_dtype_device(name, dtype, leading, device):
+    heatmap = maps(*leading, dtype=dtype).to(device)
+    out = MORE[name](heatmap)
+    assert (out.shape, out.dtype, out.device.type) == ((*leading, 2), dtype, device)
+    wide = MORE[name](heatmap.to(torch.promote_types(dtype, torch.float32)))
+    assert torch.equal(out, wide.to(dtype))
+
+
+@every_more
+@pytest.mark.parametrize("heatmap", [torch.zeros(4), torch.zeros(3, 0, 4), torch.zeros(4, 4, dtype=torch.int64)])
+def test_more_errors(name, heatmap):
+    with pytest.raises(ValueError, match="logits: want" if "window" in name else "heatmap: want"):
+        MORE[name](heatmap)
+
+
+@pytest.mark.parametrize(
+    "call, text",
+    [
+        (lambda z: decode.refine_udp(z, blur=-1), "blur: want a finite number >= 0, got -1"),
+        (lambda z: decode.soft_argmax_window(z, 0, radius=1), "tau: want a finite number > 0, got 0"),
+        (lambda z: decode.soft_argmax_window(z, radius=0), "radius: want a whole number >= 1, got 0"),
+        (lambda z: decode.soft_argmax_window(z, radius=1.5), "radius: want a whole number >= 1, got 1.5"),
+        (lambda z: decode.soft_argmax_compensated(z, beta=0), "beta: want a finite number > 0, got 0"),
+        (lambda z: decode.spread(z, tau=0), "tau: want a finite number > 0, got 0"),
+        (lambda z: decode.spread(z[0]), "logits: want shape (..., H, W) with H, W >= 1, got (3,)"),
+        (lambda z: decode.anchors(z, torch.zeros(3, 2), torch.zeros(3, 3, 2), mode="mean"),
+         "mode: want one of 'hard', 'soft', got 'mean'"),
+        (lambda z: decode.anchors(z, torch.zeros(4, 2), torch.zeros(3, 3, 2)),
+         "anchors: want (A, 2), A >= 1 the last axis of scores, got (4, 2) and (3, 3)"),
+        (lambda z: decode.anchors(z, torch.zeros(3, 2), torch.zeros(3, 2)),
+         "offsets: want shape (3, 3, 2), one offset a score, got (3, 2)"),
+        (lambda z: decode.anchors(z.long(), torch.zeros(3, 2), torch.zeros(3, 3, 2)),
+         "scores: want a floating dtype, got int64"),
+    ],
+)
+def test_more_errors_of_options(call, text):
+    with pytest.raises(ValueError) as error:
+        call(torch.zeros(3, 3))
+    assert str(error.value) == text
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# refine_udp
+
+
+def slow_udp(heatmap: np.ndarray, blur: float, *, guards: bool) -> np.ndarray:
+    """One map as mmpose does it: blurred as a whole, brought back to its height, clipped, logged, its edges repeated.
+
+    With our guards the map's height counts as 1 and is that of the window, a step is at most 1 an axis, and none is
+    taken where the Hessian is not negative definite.
+    """
+    y, x = np.unravel_index(heatmap.argmax(), heatmap.shape)
+    top, radius = heatmap.max(), round(2.5 * blur)
+    kernel = np.exp(-np.arange(-radius, radius + 1) ** 2 / (2 * blur**2)) if radius else np.ones(1)
+    for axis in (0, 1):
+        heatmap = ndimage.correlate1d(heatmap, kernel / kernel.sum(), axis=axis, mode="constant")
+    window = np.pad(heatmap, 1, mode="edge")[y : y + 3, x : x + 3]
+    log = np.log(np.clip(window / window.max() if guards else window * (top / heatmap.max()), 1e-3, 50))
+    gradient = np.array([log[1, 2] - log[1, 0], log[2, 1] - log[0, 1]]) / 2
+    mixed = (log[2, 2] - log[1, 2] - log[2, 1] + 2 * log[1, 1] - log[1, 0] - log[0, 1] + log[0, 0]) / 2
+    hessian = np.array([[log[1, 0] + log[1, 2] - 2 * log[1, 1], mixed], [mixed, log[0, 1] + log[2, 1] - 2 * log[1, 1]]])
+    if guards and np.linalg.eigvalsh(hessian).max() >= -1e-12:
+        return np.array([x, y], dtype=float)
+    step = -np.linalg.solve(hessian, gradient)
+    return np.array([x, y]) + (np.clip(step, -1, 1) if guards else step)
+
+
+def anywhere(n: int, hw=(9, 11), *, sigma=1.7, seed=4) -> Tensor:
+    """Gaussians with centers anywhere between the first and the last cell."""
+    draw = torch.Generator().manual_seed(seed)
+    centers = torch.rand(n, 2, generator=draw, dtype=torch.float64) * torch.tensor([hw[1] - 1.0, hw[0] - 1.0])
+    return gaussian_heatmap(centers, hw, sigma=sigma)
+
+
+@pytest.mark.parametrize("blur", [0.0, 0.6, 1.0, 2.0])
+def test_udp_against_mmposes_way(blur):
+    """No guard of ours binds on peaks: without a blur nor at the border, where a blurred map often rises inwards."""
+    heatmap = anywhere(150)
+    at_border = ((argmax(heatmap) == 0) | (argmax(heatmap) == torch.tensor([10.0, 8.0]))).any(-1)
+    assert 10 < at_border.sum() < 100
+    heatmap = heatmap[~at_border] if blur else heatmap
+    oracle = np.stack([slow_udp(m / m.max(), blur, guards=False) for m in heatmap.numpy()])
+    close(decode.refine_udp(heatmap, blur=blur), torch.from_numpy(oracle), atol=1e-9)
+    close(decode.refine_udp(heatmap * 300, blur=blur), torch.from_numpy(oracle), atol=1e-9)  # any scale
+
+
+@pytest.mark.parametrize("blur", [0.0, 0.6, 1.0])
+def test_udp_against_a_loop_on_noise(blur):
+    """Wide steps, indefinite Hessians, values below the floor and below 0."""
+    heatmap = torch.randn(300, 6, 7, dtype=torch.float64) + 0.7
+    heatmap = heatmap[torch.tensor([ndimage.gaussian_filter(m, blur or 0.01).max() > 0 for m in heatmap.numpy()])]
+    oracle = np.stack([slow_udp(m, blur, guards=True) for m in heatmap.numpy()])
+    close(decode.refine_udp(heatmap, blur=blur), torch.from_numpy(oracle), atol=1e-9)
+    moved = np.abs(oracle - argmax(heatmap).numpy())
+    assert (moved.max(1) == 0).any() and (moved == 1).any()
+
+
+def test_udp_is_dark_on_gaussians_and_exact_on_tilted_ones():
+    """Inside the map; both mixed differences are exact on a quadratic."""
+    heatmap = gaussian_heatmap(20 + torch.rand(50, 2, dtype=torch.float64), (42, 42), sigma=1.5)
+    for blur in (0.0, 1.0, 2.0):
+        close(decode.refine_udp(heatmap, blur=blur), refine_dark(heatmap, blur=blur), atol=1e-4 if blur else 1e-9)
+    center = torch.tensor([8.3, 7.8], dtype=torch.float64)
+    y, x = torch.meshgrid(*[torch.arange(16.0, dtype=torch.float64)] * 2, indexing="ij")
+    dx, dy = x - center[0], y - center[1]
+    tilted = torch.exp(-(dx**2 + dx * dy + dy**2) / 4)
+    close(decode.refine_udp(tilted, blur=0.0), center, atol=1e-9)
+
+
+def test_udp_differs_from_dark_by_its_floor_and_its_border():
+    """A value <= 0 in the window counts as a thousandth; a border peak ends half a cell outside, whatever its slope."""
+    heatmap = torch.full((7, 9), 0.5, dtype=torch.float64)
+    heatmap[3, 4] = 2.0
+    heatmap[3, 5] = 1.0
+    raised = heatmap.clone()
+    heatmap[2, 3], raised[2, 3] = 0.0, 2e-3
+    assert refine_dark(heatmap).tolist() == [4, 3]
+    close(decode.refine_udp(heatmap, blur=0.0), decode.refine_udp(raised, blur=0.0))
+    assert decode.refine_udp(heatmap, blur=0.0).tolist() != [4, 3]
+    for slope in (0.2, 0.9):
+        edge = torch.tensor([slope, 1.0, slope], dtype=torch.float64)[:, None] * slope ** torch.arange(5.0)
+        close(decode.refine_udp(edge, blur=0.0), torch.tensor([-0.5, 1.0], dtype=torch.float64))
+        close(decode.refine_udp(edge.flip(1), blur=0.0), torch.tensor([4.5, 1.0], dtype=torch.float64))
+    assert decode.refine_udp(torch.zeros(3, 3)).tolist() == [0, 0]
+    assert decode.refine_udp(torch.full((3, 3), -1.0)).tolist() == [0, 0]
+
+
+def test_udp_depends_on_a_flip():
+    """Its mixed difference is that of one diagonal: transposed or turned by 180 degrees, not mirrored, it is equal."""
+    heatmap = maps(20)
+    out = decode.refine_udp(heatmap, blur=0.0)
+    close(decode.refine_udp(heatmap.mT, blur=0.0), out.flip(-1))
+    close(decode.refine_udp(heatmap.flip(-1, -2), blur=0.0), torch.tensor([10.0, 8.0]) - out)
+    mirrored = decode.refine_udp(heatmap.flip(-1), blur=0.0)
+    assert (mirrored[:, 0] - (10 - out[:, 0])).abs().max() > 1e-3
+    dark = refine_dark(heatmap)
+    close(refine_dark(heatmap.flip(-1))[:, 0], 10 - dark[:, 0])
+
+
+@pytest.mark.parametrize("blur", [0.0, 1.0])
+def test_udp_gradients(blur):
+    heatmap = torch.cat((maps(3, hw=(7, 8)), anywhere(3, (7, 8)))).requires_grad_()
+    assert torch.autograd.gradcheck(lambda h: decode.refine_udp(h, blur=blur), heatmap)
+    empty = torch.zeros(2, 4, 5, dtype=torch.float64, requires_grad=True)
+    decode.refine_udp(empty, blur=blur).sum().backward()
+    assert torch.equal(empty.grad, torch.zeros_like(empty))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# soft_argmax_window
+
+
+@pytest.mark.parametrize("radius", [1, 2, 4, 20])
+@pytest.mark.parametrize("tau", [0.5, 1.0])
+def test_window_against_a_map_cut_out_by_hand(radius, tau):
+    """Cells out of the window count as -inf; with a large one it is soft-argmax."""
+    logits = torch.cat((maps(20).log(), torch.randn(40, 9, 11, dtype=torch.float64)))
+    cut = torch.full_like(logits, -math.inf)
+    for z, c, (x, y) in zip(logits, cut, argmax(logits).long().tolist(), strict=True):
+        rows, columns = slice(max(0, y - radius), y + radius + 1), slice(max(0, x - radius), x + radius + 1)
+        c[rows, columns] = z[rows, columns]
+    close(decode.soft_argmax_window(logits, tau, radius=radius), soft_argmax(cut, tau))
+    close(decode.soft_argmax_window(logits, tau, radius=11), soft_argmax(logits, tau))
+
+
+def test_window_ignores_another_peak():
+    """A second person 20 cells away, 90 % as high, drags soft-argmax by many cells and the window by none."""
+    cells = torch.tensor([[10.3, 8.0], [30.0, 8.0]], dtype=torch.float64)
+    one, other = gaussian_heatmap(cells, (17, 41), sigma=1.5)
+    logits = (one + 0.9 * other).log()
+    assert soft_argmax(logits)[0] > 19
+    close(decode.soft_argmax_window(logits, radius=6), cells[0], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "q, radius, largest",
+    [(1.0, 1, 0.227), (1.0, 2, 0.0432), (1.0, 3, 2.93e-3), (1.0, 4, 6.8e-5), (2.0, 8, 1.96e-4), (4.0, 16, 3.23e-4)],
+)
+def test_window_leans_to_its_whole_cell_like_a_truncated_normal(q, radius, largest):
+    u = (torch.arange(40, dtype=torch.float64) + 0.5) / 40 - 0.5
+    logits = -(torch.arange(81.0, dtype=torch.float64) - 40 - u[:, None, None]).square() / (2 * q**2)  # (40, 1, 81)
+    error = decode.soft_argmax_window(logits, radius=radius)[:, 0] - 40 - u
+    law = stats.truncnorm.mean((-radius - 0.5 - u.numpy()) / q, (radius + 0.5 - u.numpy()) / q, scale=q)
+    assert (error - torch.from_numpy(law)).abs().max() < 0.006
+    assert error.abs().max().item() == pytest.approx(largest, rel=5e-3)
+    assert (error * u <= 0).all()
+
+
+def test_window_gradients_and_infinite_logits():
+    logits = torch.randn(4, 5, 6, dtype=torch.float64, requires_grad=True)  # peaks at the border too
+    assert torch.autograd.gradcheck(lambda z: decode.soft_argmax_window(z, 0.7, radius=2), logits)
+    masked = torch.full((1, 7), -math.inf)
+    masked[0, 3] = 2.0
+    assert decode.soft_argmax_window(masked, radius=2).tolist() == [3, 0]
+    assert decode.soft_argmax_window(torch.full((2, 2), -math.inf), radius=1).isnan().all()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# soft_argmax_compensated
+
+
+@pytest.mark.parametrize("beta", [0.5, 1.0, 5.0, 10.0, 20.0])
+def test_compensated_is_the_pull_inverted(beta):
+    """(C E - N c) / (C - N), which in float64 loses only some digits; also for values below 0."""
+    heatmap = anywhere(30, (20, 24)) + 0.05 * torch.randn(30, 20, 24, dtype=torch.float64)
+    total, n = torch.exp(beta * heatmap).sum((-2, -1))[:, None], 20 * 24
+    center = torch.tensor([11.5, 9.5], dtype=torch.float64)
+    inverted = (total * soft_argmax(heatmap, 1 / beta) - n * center) / (total - n)
+    close(decode.soft_argmax_compensated(heatmap, beta=beta), inverted, atol=1e-9)
+
+
+@pytest.mark.parametrize("beta", [1e-6, 1.0, 10.0, 30.0, 1000.0])
+def test_compensated_is_exact_on_a_cell_for_every_beta_in_float32(beta):
+    cells = torch.tensor([[20.0, 28.0], [40.0, 11.0]])
+    heatmap = gaussian_heatmap(cells, (64, 64), sigma=2.0)
+    close(decode.soft_argmax_compensated(heatmap, beta=beta), cells, atol=2e-5)
+
+
+@pytest.mark.parametrize("beta, left", [(1e-3, 1e-8), (1.0, 1e-8), (5.0, 1e-4), (10.0, 4e-3), (20.0, 0.05)])
+def test_compensated_leaves_aliasing(beta, left):
+    """At any phase of its cell; soft-argmax of the same map is off by cells until beta is 10 and more."""
+    cells = torch.tensor([20.0, 28.0]) + torch.rand(200, 2, dtype=torch.float64) - 0.5
+    heatmap = gaussian_heatmap(cells, (64, 64), sigma=2.0)
+    error = (decode.soft_argmax_compensated(heatmap, beta=beta) - cells).abs().max()
+    assert error < left
+    if beta > 1:
+        assert error > left / 4
+    if beta <= 10:
+        assert (soft_argmax(heatmap, 1 / beta) - cells).abs().max() > 0.4
+
+
+def test_compensated_beyond_exp_and_below_zero():
+    heatmap = torch.zeros(3, 5)
+    heatmap[1, 3] = 1.0
+    heatmap[0, 0] = -1.0
+    for beta in (100.0, 1e4):  # e^100 is no float32
+        assert decode.soft_argmax_compensated(heatmap, beta=beta).tolist() == [3, 1]
+    assert decode.soft_argmax_compensated(torch.zeros(3, 5), beta=5.0).isnan().all()
+
+
+def test_compensated_shift_pads_with_the_background():
+    """In a wider map of zeros the answer moves along, to the last digits: the pull of more cells is taken out too."""
+    heatmap = anywhere(5)
+    moved = torch.nn.functional.pad(heatmap, (5, 2, 3, 4))
+    out = decode.soft_argmax_compensated(heatmap, beta=8.0)
+    close(decode.soft_argmax_compensated(moved, beta=8.0), out + torch.tensor([5.0, 3.0]))
+    assert (soft_argmax(8 * moved) - soft_argmax(8 * heatmap) - torch.tensor([5.0, 3.0])).abs().max() > 0.05
+
+
+def test_compensated_gradients():
+    heatmap = (anywhere(3, (5, 6)) * (anywhere(3, (5, 6)) > 0.1)).requires_grad_()  # zeros too: their gradient counts
+    assert torch.autograd.gradcheck(lambda h: decode.soft_argmax_compensated(h, beta=3.0), heatmap)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# anchors
+
+
+def votes(*leading: int, n=12, dtype=torch.float64, seed=5) -> tuple[Tensor, Tensor, Tensor]:
+    draw = torch.Generator().manual_seed(seed)
+    y, x = torch.meshgrid(torch.arange(3), torch.arange(n // 3), indexing="ij")
+    places = 8 * torch.stack((x.flatten(), y.flatten()), -1).to(dtype)
+    scores = torch.randn(*leading, n, generator=draw, dtype=torch.float64).to(dtype)
+    return scores, places, (3 * torch.randn(*leading, n, 2, generator=draw, dtype=torch.float64)).to(dtype)
+
+
+@pytest.mark.parametrize("mode", ["hard", "soft"])
+def test_anchors_against_a_loop(mode):
+    scores, places, offsets = votes(2, 5)
+    out = decode.anchors(scores, places, offsets, mode=mode)
+    for b in range(2):
+        for k in range(5):
+            weight = special.softmax(scores[b, k].numpy()) if mode == "soft" else np.eye(12)[scores[b, k].argmax()]
+            close(out[b, k], torch.from_numpy(weight @ (places + offsets[b, k]).numpy()))
+    close(decode.anchors(scores[0, 0], places, offsets[0, 0], mode=mode), out[0, 0])
+
+
+@pytest.mark.parametrize("mode", ["hard", "soft"])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("leading", [(), (3,), (0,), (2, 3)])
+def test_anchors_exact_offsets_find_the_keypoint_whatever_the_scores(mode, dtype, leading, device):
+    scores, places, _ = (t.to(device) for t in votes(*leading, dtype=dtype))
+    keypoint = torch.tensor([13.25, 6.5], dtype=dtype, device=device)
+    out = decode.anchors(scores, places, (keypoint - places).expand(*leading, 12, 2), mode=mode)
+    assert (out.shape, out.dtype, out.device.type) == ((*leading, 2), dtype, device)
+    close(out, keypoint.expand(*leading, 2), atol=1e-5 if dtype != torch.float64 else 1e-12)
+
+
+def test_anchors_without_offsets_are_argmax_and_soft_argmax():
+    """Cells as anchors, a map as scores."""
+    logits = maps(4).log()
+    y, x = torch.meshgrid(torch.arange(9.0), torch.arange(11.0), indexing="ij")
+    cells, none = torch.stack((x, y), -1).double().flatten(0, 1), torch.zeros(4, 99, 2, dtype=torch.float64)
+    close(decode.anchors(logits.flatten(1), cells, none), argmax(logits))
+    close(decode.anchors(logits.flatten(1), cells, none, mode="soft"), soft_argmax(logits))
+
+
+def test_anchors_ties_sharp_scores_and_gradients():
+    scores, places, offsets = votes(3)
+    first = decode.anchors(torch.zeros(12).double(), places, offsets[0])
+    close(first, places[0] + offsets[0, 0])
+    close(decode.anchors(scores * 1e5, places, offsets, mode="soft"), decode.anchors(scores, places, offsets))
+    assert decode.anchors.__kwdefaults__ == {"mode": "hard"}
+    inputs = [t.clone().requires_grad_() for t in (scores, places, offsets)]
+    assert torch.autograd.gradcheck(lambda s, a, o: decode.anchors(s, a, o, mode="soft"), inputs)
+    assert torch.autograd.gradcheck(lambda a, o: decode.anchors(scores, a, o), inputs[1:])
+    before = [t.clone() for t in votes(3)]
+    assert all(torch.equal(a, b) for a, b in zip(before, (scores, places, offsets), strict=True))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# spread
+
+
+@pytest.mark.parametrize("tau", [0.4, 1.0, 3.0])
+def test_spread_against_scipy_and_numpy(tau):
+    logits = torch.randn(2, 3, 5, 7, dtype=torch.float64)
+    entropy, covariance = decode.spread(logits, tau)
+    y, x = np.mgrid[:5, :7]
+    for b in range(2):
+        for k in range(3):
+            p = special.softmax(logits[b, k].numpy() / tau)
+            assert entropy[b, k].item() == pytest.approx(special.entr(p).sum(), abs=1e-12)
+            close(covariance[b, k], torch.from_numpy(np.cov(x.ravel(), y.ravel(), aweights=p.ravel(), ddof=0)))
+    close(decode.spread(logits.mT, tau)[1], covariance.flip(-1, -2))
+    close(decode.spread(logits.flip(-1), tau)[1], covariance * torch.tensor([[1.0, -1.0], [-1.0, 1.0]]))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("leading", [(), (3,), (0,), (2, 3)])
+def test_spread_shape_dtype_device_and_half_precision(dtype, leading, device):
+    logits = maps(*leading, dtype=dtype).log().to(device)
+    before = logits.clone()
+    entropy, covariance = decode.spread(logits)
+    assert (entropy.shape, entropy.dtype, entropy.device.type) == (leading, dtype, device)
+    assert (covariance.shape, covariance.dtype) == ((*leading, 2, 2), dtype)
+    wide = decode.spread(logits.to(torch.promote_types(dtype, torch.float32)))
+    assert torch.equal(entropy, wide[0].to(dtype)) and torch.equal(covariance, wide[1].to(dtype))
+    assert torch.equal(logits, before)
+    assert decode.spread(torch.empty(2, 4, 5, device="meta"))[1].shape == (2, 2, 2)
+
+
+def test_spread_of_the_flat_the_sharp_and_the_tied():
+    entropy, covariance = decode.spread(torch.zeros(4, 5, dtype=torch.float64))
+    assert entropy.item() == pytest.approx(math.log(20))
+    close(covariance, torch.diag(torch.tensor([2.0, 1.25], dtype=torch.float64)))
+    row = torch.tensor([[0.0, 3e4, 3e4, 0.0]], requires_grad=True)  # all others underflow
+    entropy, covariance = decode.spread(row)
+    assert entropy.item() == pytest.approx(math.log(2)) and covariance.tolist() == [[0.25, 0], [0, 0]]
+    (entropy + covariance.sum()).backward()
+    assert row.grad.isfinite().all()
+    one = torch.full((3, 3), -math.inf)
+    one[1, 2] = 5.0
+    one.requires_grad_()
+    entropy, covariance = decode.spread(one)
+    (entropy + covariance.sum()).backward()
+    assert entropy.item() == 0 and not covariance.any() and one.grad.isfinite().all()
+
+
+def test_spread_ignores_a_constant_and_its_place():
+    logits = maps(5).log()
+    for a, b in zip(decode.spread(logits), decode.spread(logits + 1e4), strict=True):
+        close(a, b, atol=1e-9)
+    moved = torch.nn.functional.pad(logits, (300, 2, 3, 4), value=-math.inf)
+    for a, b in zip(decode.spread(logits), decode.spread(moved), strict=True):
+        close(a, b, atol=1e-11)
+
+
+@pytest.mark.parametrize("tau", [0.7, 1.0])
+def test_spread_gradients(tau):
+    logits = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda z: decode.spread(z, tau), logits)
+    assert torch.autograd.gradgradcheck(lambda z: decode.spread(z, tau), logits)
+
+
+def test_spread_and_temperature():
+    """dH / dtau = Var(z) / tau^3 >= 0 and dE / dtau = -Cov(x, z) / tau^2, by differences."""
+    logits, tau, h = torch.randn(6, 7, dtype=torch.float64), 0.8, 1e-5
+    p = (logits / tau).flatten().softmax(0).view(6, 7)
+    mean = (p * logits).sum()
+    slope = (decode.spread(logits, tau + h)[0] - decode.spread(logits, tau - h)[0]) / (2 * h)
+    assert slope.item() == pytest.approx((p * (logits - mean).square()).sum().item() / tau**3, rel=1e-8)
+    x = torch.arange(7.0, dtype=torch.float64)
+    slope = (soft_argmax(logits, tau + h) - soft_argmax(logits, tau - h))[0] / (2 * h)
+    assert slope.item() == pytest.approx(-(p * x * (logits - mean)).sum().item() / tau**2, rel=1e-8)

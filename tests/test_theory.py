@@ -10,8 +10,10 @@ from scipy import integrate, optimize, special, stats
 from torch import Tensor
 
 from posebook import theory
-from posebook.decode import argmax, refine_dark, refine_quarter, soft_argmax
+from posebook.decode import anchors, argmax, refine_dark, refine_quarter, soft_argmax
+from posebook.decode import spread as decode_spread
 from posebook.encode import gaussian_heatmap
+from posebook.fusion import correlated, inverse_variance
 from posebook.grid import Grid
 
 PHASES = 400
@@ -472,6 +474,370 @@ def test_gradients(name):
     ],
 )
 def test_errors(call, text):
+    with pytest.raises(ValueError) as error:
+        call()
+    assert str(error.value) == text
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Temperature: entropy and covariance
+
+
+def spread_on_a_line(u: Tensor, q: float) -> tuple[Tensor, Tensor]:
+    entropy, covariance = decode_spread(logits_on_a_line(u, torch.arange(-40.0, 41), q))
+    return entropy, covariance[:, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "q, entropy, ratio", [(0.5, 4e-3, 3e-3), (0.7, 2e-7, 1e-6), (0.85, 1e-10, 1e-10), (2.0, 1e-12, 1e-12)]
+)
+def test_wide_softmax(q, entropy, ratio):
+    """The ripple is right to its square; without it the Gaussian would be off by much more."""
+    u = phases()
+    measured, formula = spread_on_a_line(u, q), theory.smooth_spread(u, q)
+    assert (measured[0] - formula[0]).abs().max() < entropy
+    assert (measured[1] - formula[1]).abs().max() / q**2 < ratio
+    if q < 1:
+        gaussian = theory.gaussian_entropy(torch.tensor([[q**2]]))
+        assert (measured[0] - gaussian).abs().max() > 10 * entropy
+        assert (measured[1] / q**2 - 1).abs().max() > 10 * ratio
+
+
+@pytest.mark.parametrize("q, on_a_cell, between", [(0.3, -0.165, 0.478), (0.5, -0.056, 0.058), (0.7, -0.0011, 0.0011)])
+def test_entropy_against_the_gaussian(q, on_a_cell, between):
+    measured = spread_on_a_line(torch.tensor([0.0, 0.5]), q)[0] - theory.gaussian_entropy(torch.tensor([[q**2]]))
+    assert measured.tolist() == pytest.approx([on_a_cell, between], abs=5e-4)
+
+
+def test_narrow_softmax():
+    """On a cell the entropy vanishes, amid two it is ln 2, amid four ln 4; the Gaussian's falls below 0 at 0.242."""
+    for q, rel in [(0.1, 1e-6), (0.2, 1e-3), (0.3, 0.05)]:
+        entropy, variance = spread_on_a_line(torch.zeros(1), q)
+        assert (entropy.item(), variance.item()) == pytest.approx(theory.sharp_spread(q), rel=rel)
+    entropy, variance = spread_on_a_line(torch.tensor([0.5]), 0.1)
+    assert entropy.item() == pytest.approx(math.log(2)) and variance.item() == pytest.approx(0.25)
+    corner = -(torch.arange(6.0) - 2.5).square() / 0.02
+    entropy, covariance = decode_spread(corner[:, None] + corner)
+    assert entropy.item() == pytest.approx(math.log(4))
+    torch.testing.assert_close(covariance, torch.eye(2) / 4)
+    crossover = torch.tensor([[theory.ENTROPY_CROSSOVER**2]])
+    assert theory.ENTROPY_CROSSOVER == pytest.approx(0.24197, abs=1e-5)
+    assert theory.gaussian_entropy(crossover).item() == pytest.approx(0, abs=1e-14)
+    assert theory.gaussian_entropy(0.99 * crossover) < 0
+
+
+@pytest.mark.parametrize("tau", [0.8, 1.0, 2.0])
+def test_tilted_softmax(tau):
+    """Log-Gaussian scores with Hessian -A: covariance tau / A, and the entropy that belongs to it."""
+    a = torch.tensor([[0.30, 0.12], [0.12, 0.20]])
+    y, x = torch.meshgrid(torch.arange(61.0) - 30.3, torch.arange(61.0) - 29.9, indexing="ij")
+    logits = -(a[0, 0] * x**2 + 2 * a[0, 1] * x * y + a[1, 1] * y**2) / 2
+    entropy, covariance = decode_spread(logits, tau)
+    torch.testing.assert_close(covariance, tau * a.inverse(), rtol=0, atol=1e-7)
+    assert entropy.item() == pytest.approx(theory.gaussian_entropy(covariance).item(), abs=1e-7)
+    assert stats.multivariate_normal(cov=covariance.numpy()).entropy() == pytest.approx(entropy.item(), abs=1e-7)
+
+
+@pytest.mark.parametrize("sigma, tau", [(2.0, 0.25), (2.0, 1.0), (2.0, 4.0), (1.0, 1.0)])
+@pytest.mark.parametrize("dims", [1, 2])
+def test_noise_variance(sigma, tau, dims):
+    """By the gradient to 1e-6, and by simulation to its own error: both to first order in the noise."""
+    q, noise = math.sqrt(tau) * sigma, 0.02 * tau
+    square = -(torch.arange(49.0) - 24.2).square() / (2 * sigma**2)
+    logits = (square[None] if dims == 1 else square[:, None] + square).requires_grad_()
+    (gradient,) = torch.autograd.grad(soft_argmax(logits, tau)[0], logits)
+    formula = theory.noise_variance(noise, tau, q, dims=dims)
+    assert noise**2 * gradient.square().sum().item() == pytest.approx(formula, rel=1e-6 if q > 1 else 2e-3)
+    n = 1500
+    noisy = logits.detach() + noise * torch.randn(n, *logits.shape)
+    assert soft_argmax(noisy, tau)[:, 0].var().item() == pytest.approx(formula, rel=4.5 * math.sqrt(2 / n))
+
+
+def test_spread_and_noise_move_in_opposite_directions():
+    """Of the estimate in the plane it is sigma's size that does not matter, and tau that does, the other way round."""
+    tau = [0.25, 0.5, 1.0, 2.0, 4.0]
+    sd = [math.sqrt(theory.noise_variance(0.05, t, 2 * math.sqrt(t))) for t in tau]
+    assert sd == pytest.approx([0.0399, 0.0199, 0.00997, 0.00499, 0.00249], rel=5e-3)
+    assert theory.noise_variance(0.05, 1.0, 1.0) == pytest.approx(theory.noise_variance(0.05, 1.0, 3.0))
+    logits = gaussian_heatmap(torch.tensor([24.2, 24.0]), (49, 49), sigma=2.0).log()
+    widths = [decode_spread(logits, t)[1][0, 0].item() for t in tau]
+    assert widths == pytest.approx([4 * t for t in tau], rel=0.03)
+
+
+def test_raw_bump():
+    """Laplace: the softmax of a raw Gaussian bump has variance tau sigma^2 (1 + 3/2 tau), while tau is small."""
+    logits = gaussian_heatmap(torch.tensor([60.0, 0.0]), (1, 121), sigma=20.0)
+    for tau in (0.02, 0.01):
+        measured = decode_spread(logits[:, 20:101], tau)[1][0, 0].item() / (tau * 400)
+        assert measured == pytest.approx(1 + 1.5 * tau, abs=8 * tau**2)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Asymmetry
+
+
+def lopsided(x: Tensor, mu: float, sigma: float) -> Tensor:
+    return -x.square() / (2 * sigma**2) + mu * x**3 / 6
+
+
+def measured_asymmetry(mu: float, sigma: float, tau: float, stride: float) -> float:
+    """Soft-argmax in px over cells a stride apart, one of them at the mode, 9 sigmas each way."""
+    n = math.ceil(9 * sigma * math.sqrt(tau) / stride)
+    return stride * (soft_argmax(lopsided(stride * torch.arange(-n, n + 1.0), mu, sigma)[None], tau)[0].item() - n)
+
+
+@pytest.mark.parametrize(
+    "mu, sigma, tau", [(1e-3, 2.0, 1.0), (-2e-3, 2.0, 1.0), (1e-2, 1.0, 4.0), (3e-4, 4.0, 0.5), (5e-3, 2.0, 0.2)]
+)
+def test_asymmetry_bias(mu, sigma, tau):
+    bias, gamma = theory.asymmetry_bias(mu, sigma, tau), mu * sigma**3 * math.sqrt(tau)
+    reach = 8 * sigma * math.sqrt(tau)
+
+    def integral(power: int) -> float:
+        return integrate.quad(
+            lambda x: x**power * math.exp((-(x**2) / (2 * sigma**2) + mu * x**3 / 6) / tau), -reach, reach)[0]
+
+    mean = integral(1) / integral(0)
+    assert abs(gamma) <= 0.0201 and mean == pytest.approx(bias, rel=1e-3)
+    assert mean == pytest.approx(bias * (1 + 1.25 * gamma**2), rel=2e-6)
+    assert measured_asymmetry(mu, sigma, tau, 0.5) == pytest.approx(mean, rel=1e-6)
+    assert theory.asymmetry_bias(-mu, sigma, tau) == -bias
+
+
+def test_asymmetry_of_a_product_is_exact():
+    """A heatmap G (1 + mu x^3 / 6), normalized by its sum: its center of mass is mu sigma^4 / 2 to the last digits."""
+    x = torch.arange(-40.0, 41)
+    weight = torch.exp(-x.square() / 18) * (1 + 1e-3 * x**3 / 6)
+    assert ((x * weight).sum() / weight.sum()).item() == pytest.approx(theory.asymmetry_bias(1e-3, 3.0), rel=1e-12)
+
+
+def test_asymmetry_in_the_plane():
+    """A mixed term mu' x y^2 / 2 leans x as much as mu x^3 / 6 does."""
+    y, x = torch.meshgrid(*[torch.arange(-20.0, 21)] * 2, indexing="ij")
+    logits = -(x.square() + y.square()) / 8 + 1e-3 * x * y.square() / 2
+    assert soft_argmax(logits)[0].item() - 20 == pytest.approx(theory.asymmetry_bias(1e-3, 2.0), rel=1e-3)
+
+
+AT_STRIDE = {  # the bias in px measured when the stride, or the dilation, is s
+    "mu and sigma in px": lambda s: measured_asymmetry(1e-5, 10.0, 1.0, s),
+    "mu and sigma in cells": lambda s: s * measured_asymmetry(1e-3, 2.0, 1.0, 1.0),
+    "mu in px, sigma in cells": lambda s: measured_asymmetry(1e-7, 2.0 * s, 1.0, s),
+    "mu and sigma in px, three taps": lambda s: 0.05 * s * (
+        soft_argmax(lopsided(0.05 * s * torch.arange(-1.0, 2), 0.02, 5.0)[None])[0].item() - 1),
+}
+
+
+@pytest.mark.parametrize("fixed", theory.ASYMMETRY_EXPONENTS)
+def test_asymmetry_exponents(fixed):
+    s = np.array([1.0, 2.0, 4.0, 8.0])
+    slope = np.polyfit(np.log(s), np.log([AT_STRIDE[fixed](v) for v in s]), 1)[0]
+    assert slope == pytest.approx(theory.ASYMMETRY_EXPONENTS[fixed], abs=5e-3)
+
+
+def test_asymmetry_grows_with_the_fourth_power_of_a_dilation_that_widens_the_peak():
+    bias = [measured_asymmetry(1e-6, 2.0 * d, 1.0, 1.0) for d in (1, 2, 4)]
+    assert np.polyfit(np.log([1, 2, 4]), np.log(bias), 1)[0] == pytest.approx(4, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "mu, sigma, spacing, tau", [(1e-3, 2.0, 4.0, 1.0), (0.1, 2.0, 2.0, 0.5), (-0.05, 3.0, 8.0, 2.0)]
+)
+def test_three_taps(mu, sigma, spacing, tau):
+    """A stride times a dilation apart: exact, at any skewness."""
+    taps = lopsided(spacing * torch.arange(-1.0, 2), mu, sigma)[None]
+    measured = spacing * (soft_argmax(taps, tau)[0].item() - 1)
+    assert measured == pytest.approx(theory.three_tap_bias(mu, sigma, spacing, tau), rel=1e-12)
+    small = theory.three_tap_bias(mu, sigma, 0.01, tau)
+    assert small == pytest.approx(mu * 0.01**4 / (9 * tau), rel=1e-3)
+
+
+@pytest.mark.parametrize("mu, sigma, stride", [(1e-3, 2.0, 1.0), (-1e-4, 8.0, 4.0), (1e-5, 6.0, 1.0)])
+def test_dark_under_asymmetry(mu, sigma, stride):
+    """A cubic's central differences, on a map around the mode: to second order in mu."""
+    u = phases(50)
+    x = stride * (torch.arange(-6.0, 7) - u[:, None])  # (50, 13)
+    logs = lopsided(x, mu, sigma)[:, None, :] - (stride * torch.arange(-6.0, 7))[:, None].square() / (2 * sigma**2)
+    assert torch.equal(argmax(logs.exp()), torch.full((50, 2), 6.0))
+    error = stride * (refine_dark(logs.exp())[:, 0] - 6 - u)
+    formula = theory.dark_asymmetry_bias(u, mu, sigma, stride)
+    assert (error - formula).abs().max() < 0.2 * (mu * sigma**2) ** 2 * stride**3
+    assert error.mean().item() == pytest.approx(mu * (sigma * stride) ** 2 / 8, rel=2e-3)
+    ratio = theory.asymmetry_bias(mu, sigma) / (mu * (sigma * stride) ** 2 / 8)
+    assert ratio == pytest.approx(4 * sigma**2 / stride**2)
+    if stride == 1 and sigma == 6:
+        assert ratio == pytest.approx(144)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Anchors
+
+
+def anchor_line(u: Tensor, q: float, stride: float, n: int = 41) -> tuple[Tensor, Tensor, Tensor]:
+    """Scores (U, n), anchors (n, 2) and exact offsets (U, n, 2) for keypoints at phase u of the middle cell."""
+    places = on_x(stride * torch.arange(float(n)))
+    keypoint = on_x(stride * (n // 2 + u))
+    return logits_on_a_line(n // 2 + u, torch.arange(float(n)), q)[:, 0], places, keypoint[:, None] - places
+
+
+def rms(error: Tensor) -> float:
+    return error.square().mean().sqrt().item()
+
+
+@pytest.mark.parametrize("q", [0.7, 1.0, 2.0])
+@pytest.mark.parametrize("dims", [1, 2])
+def test_effective_votes(q, dims):
+    u = phases(20)
+    p = logits_on_a_line(20 + u, torch.arange(41.0), q)[:, 0].softmax(-1).square().sum(-1) ** dims
+    torch.testing.assert_close(1 / p, torch.full_like(p, theory.effective_votes(q, dims=dims)),
+                               rtol=0.05 if q < 1 else 1e-3, atol=0)
+
+
+@pytest.mark.parametrize("q", [1.0, 2.0])
+@pytest.mark.parametrize("dims", [1, 2])
+def test_noisy_offsets(q, dims):
+    """Hard: the noise itself; soft: the noise over the root of the effective votes, an axis, in the plane even less."""
+    n, rho = 4000, 1.5
+    scores, places, offsets = anchor_line(phases(n), q, 4.0, 21 if dims == 1 else 13)
+    if dims == 2:  # the line's anchors, repeated in y
+        scores = (scores[:, None, :] - (torch.arange(13.0) - 6)[:, None].square() / (2 * q**2)).flatten(1)
+        shift = torch.stack((torch.zeros(13), 4.0 * torch.arange(-6.0, 7)), -1)[:, None]  # (13, 1, 2)
+        places, offsets = (places + shift).flatten(0, 1), (offsets[:, None] - shift).flatten(1, 2)
+    noisy = offsets + rho * torch.randn_like(offsets)
+    truth = (places + offsets)[:, 0]
+    tolerance = 4.5 / math.sqrt(2 * 2 * n)
+    assert rms(anchors(scores, places, noisy) - truth) == pytest.approx(rho, rel=tolerance)
+    formula = rho / math.sqrt(theory.effective_votes(q, dims=dims))
+    assert rms(anchors(scores, places, noisy, mode="soft") - truth) == pytest.approx(formula, rel=tolerance + 1e-3)
+
+
+@pytest.mark.parametrize("q", [None, 0.3, 0.5])
+@pytest.mark.parametrize("shrink", [0.3, 1.0])
+def test_shrunk_offsets(q, shrink):
+    """Regression to the mean: a fraction of argmax's error in the best vote, of soft-argmax's in the mean."""
+    u = phases()
+    scores, places, offsets = anchor_line(u, q or 1.0, 4.0)
+    out = anchors(scores, places, (1 - shrink) * offsets, mode="soft" if q else "hard")
+    error = out[:, 0] - 4 * (20 + u)
+    assert rms(error) == pytest.approx(theory.shrunk_offset_rms(4.0, shrink, q), rel=1e-5)
+    if shrink == 1:
+        whole = 4 * theory.alias_rms(q) if q else math.sqrt(theory.argmax_error(4).mse)
+        assert rms(error) == pytest.approx(whole, rel=1e-5)
+
+
+@pytest.mark.parametrize("reach", [0.0, 0.7, 1.5, 2.0, 3.0])
+def test_clipped_offsets(reach):
+    u = phases(4000)
+    scores, places, offsets = anchor_line(u, 1.0, 4.0, 9)
+    error = anchors(scores, places, offsets.clamp(-reach, reach))[:, 0] - 4 * (4 + u)
+    assert rms(error) == pytest.approx(theory.clipped_offset_rms(4.0, reach), rel=1e-5, abs=1e-12)
+
+
+@pytest.mark.parametrize("mode, q", [("hard", None), ("soft", 1.0)])
+def test_break_even(mode, q):
+    """Just below this noise offsets help, just above no offsets are better."""
+    u = phases(4000)
+    scores, places, offsets = anchor_line(u, q or 1.0, 4.0, 15)
+    without = rms(anchors(scores, places, 0 * offsets)[:, 0] - 4 * (7 + u))
+    limit = theory.offset_break_even(4.0, theory.effective_votes(q, dims=1) if q else 1.0)
+    for factor in (0.93, 1.07):
+        noisy = offsets + factor * limit * torch.randn_like(offsets)
+        assert (rms(anchors(scores, places, noisy, mode=mode)[:, 0] - 4 * (7 + u)) < without) == (factor < 1)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Fusion
+
+
+def two_heads(v1: float, v2: float, r: float, n: int = 200_000) -> Tensor:
+    """Errors (n, 2) whose sample covariance is exactly that."""
+    errors = torch.randn(n, 2)
+    errors = (errors - errors.mean(0)) @ torch.linalg.inv(torch.linalg.cholesky(torch.cov(errors.T))).T
+    c = r * math.sqrt(v1 * v2)
+    return errors @ torch.linalg.cholesky(torch.tensor([[v1, c], [c, v2]])).T
+
+
+HEADS = [(1.0, 4.0, 0.0), (1.0, 4.0, 0.3125), (1.0, 4.0, 0.8), (2.0, 2.0, 0.5), (9.0, 1.0, -0.6)]
+
+
+@pytest.mark.parametrize("v1, v2, r", HEADS)
+def test_fused_variances(v1, v2, r):
+    """In a sample with exactly these moments both means have exactly these variances, and no weight does better."""
+    errors = two_heads(v1, v2, r, 1000)
+    w = theory.optimal_weight(v1, v2, r)
+    best = (errors @ torch.tensor([w, 1 - w])).var().item()
+    assert best == pytest.approx(theory.optimal_variance(v1, v2, r), rel=1e-9)
+    for other in (w - 0.01, w + 0.01):  # the bowl: quadratic in the weight
+        variance = (errors @ torch.tensor([other, 1 - other])).var().item()
+        assert variance - best == pytest.approx(0.01**2 * (v1 + v2 - 2 * r * math.sqrt(v1 * v2)), rel=1e-6)
+    naive, reported = inverse_variance(errors.T[..., None], torch.tensor([v1, v2])[:, None].expand(2, 1000))
+    assert naive.var().item() == pytest.approx(theory.naive_variance(v1, v2, r), rel=1e-9)
+    assert reported[0].item() / naive.var().item() == pytest.approx(theory.overconfidence(v1, v2, r), rel=1e-9)
+    joint = torch.tensor([[v1, r * math.sqrt(v1 * v2)], [r * math.sqrt(v1 * v2), v2]])
+    fused, variance = correlated(errors.T[..., None], joint.expand(1000, 2, 2))
+    assert fused.var().item() == pytest.approx(best, rel=1e-9) and variance[0].item() == pytest.approx(best, rel=1e-9)
+
+
+@pytest.mark.parametrize("ratio", [1.05, 1.5, 2.0, 5.0])
+def test_when_naive_fusion_is_worse_than_the_better_head(ratio):
+    limit = theory.naive_limit(ratio)
+    root = optimize.brentq(lambda r: theory.naive_variance(1.0, ratio**2, r) - 1, -0.5, 0.9999)
+    assert root == pytest.approx(limit, abs=1e-9)
+    assert theory.naive_limit(1.0) == 1 and theory.naive_variance(1.0, 1.0, 0.999) < 1
+    assert [theory.naive_variance(1.0, 4.0, r) for r in (0.5, 0.8)] == pytest.approx([1.12, 1.312])
+
+
+def test_the_worse_heads_weight_leaves_0_to_1_beyond_the_ratio():
+    assert theory.optimal_weight(1.0, 4.0, 0.5) == pytest.approx(1) and theory.optimal_weight(1.0, 4.0, 0.7) > 1
+    assert theory.optimal_variance(1.0, 4.0, 0.5) == pytest.approx(1) and theory.optimal_variance(1.0, 4.0, 0.7) < 1
+
+
+@pytest.mark.parametrize("v1, v2", [(1.0, 1.0), (1.0, 4.0), (9.0, 1.0)])
+@pytest.mark.parametrize("factor", [0.1, 0.5, 2.0, 10.0])
+def test_misjudged_variances(v1, v2, factor):
+    errors = two_heads(v1, v2, 0.0, 1000)
+    reported = torch.tensor([v1, factor * v2])[:, None].expand(2, 1000)
+    inflation = inverse_variance(errors.T[..., None], reported)[0].var().item() / theory.optimal_variance(v1, v2)
+    w = theory.optimal_weight(v1, v2)
+    assert inflation == pytest.approx(theory.misjudged_inflation(w, factor), rel=1e-9)
+    if v1 == v2:
+        assert inflation == pytest.approx(2 * (1 + factor**2) / (1 + factor) ** 2, rel=1e-9)
+    assert theory.misjudged_inflation(w, 1e9) == pytest.approx(1 / w)
+    assert theory.misjudged_inflation(w, 1e-9) == pytest.approx(1 / (1 - w))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What the newer functions share
+
+OF_TENSORS |= {  # the tests above take these too: pytest reads the dictionary once the file is read
+    "smooth_spread": lambda x: theory.smooth_spread(x, 0.6)[1],
+    "smooth_spread, entropy": lambda x: theory.smooth_spread(x, 0.6)[0],
+    "dark_asymmetry_bias": lambda x: theory.dark_asymmetry_bias(x, 1e-3, 2.0, 4.0),
+}
+
+
+@pytest.mark.parametrize(
+    "call, text",
+    [
+        (lambda: theory.sharp_spread(0), "q: want a finite number > 0, got 0"),
+        (lambda: theory.smooth_spread(torch.zeros(1), 0), "q: want a finite number > 0, got 0"),
+        (lambda: theory.noise_variance(1, 0, 1), "tau: want a finite number > 0, got 0"),
+        (lambda: theory.noise_variance(1, 1, 1, dims=3), "dims: want 1 or 2, got 3"),
+        (lambda: theory.asymmetry_bias(1, 0), "sigma: want a finite number > 0, got 0"),
+        (lambda: theory.asymmetry_bias(1, 1, -1), "tau: want a finite number > 0, got -1"),
+        (lambda: theory.three_tap_bias(1, 1, 0), "spacing: want a finite number > 0, got 0"),
+        (lambda: theory.dark_asymmetry_bias(torch.zeros(1), 1, 1, 0), "stride: want a finite number > 0, got 0"),
+        (lambda: theory.effective_votes(0), "q: want a finite number > 0, got 0"),
+        (lambda: theory.shrunk_offset_rms(0, 0.5), "stride: want a finite number > 0, got 0"),
+        (lambda: theory.clipped_offset_rms(4, -1), "reach: want a finite number >= 0, got -1"),
+        (lambda: theory.offset_break_even(4, 0), "votes: want a finite number > 0, got 0"),
+        (lambda: theory.optimal_weight(1, 4, 1), "r: want a correlation between -1 and 1, got 1"),
+        (lambda: theory.optimal_variance(0, 4), "v1: want a finite number > 0, got 0"),
+        (lambda: theory.naive_limit(0.5), "ratio: want a finite number >= 1, got 0.5"),
+        (lambda: theory.misjudged_inflation(2, 2), "weight: want from 0 to 1, got 2"),
+        (lambda: theory.misjudged_inflation(0.5, 0), "factor: want a finite number > 0, got 0"),
+    ],
+)
+def test_more_errors(call, text):
     with pytest.raises(ValueError) as error:
         call()
     assert str(error.value) == text

@@ -1,0 +1,118 @@
+"""Moving images, points and heatmaps together: what is done to one must be done to the others."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from posebook import _args
+from posebook.grid import Grid
+from posebook.skeleton import Skeleton
+
+
+def flip_image(image: Tensor) -> Tensor:
+    """Mirror an image ``(..., H, W)`` of any dtype from left to right: pixel x goes to ``W - 1 - x``.
+
+    Raises:
+        ValueError: not a tensor of two axes or more.
+
+    >>> flip_image(torch.tensor([[1, 2, 3]]))
+    tensor([[3, 2, 1]])
+    """
+    if not isinstance(image, Tensor) or image.ndim < 2:
+        _args.fail("image", "a tensor (..., H, W)", getattr(image, "shape", type(image).__name__))
+    return image.flip(-1)
+
+
+def flip_points(xy: Tensor, width: int, *, skeleton: Skeleton | None = None) -> Tensor:
+    """Keypoints of the mirrored image: x goes to ``width - 1 - x``, and left and right change names.
+
+    Args:
+        xy: ``(..., K, 2)`` in image pixels, integers at pixel centers; ``(..., 2)`` without a skeleton.
+        width: of the image in pixels.
+        skeleton: its ``pairs`` are exchanged; None exchanges nothing.
+
+    Returns:
+        the shape and dtype of ``xy``. Twice is once back.
+
+    Raises:
+        ValueError: not ``(..., 2)``, an integer dtype, ``width <= 0``, or a K that is not the skeleton's.
+
+    >>> flip_points(torch.tensor([[0., 5.], [9., 5.]]), 10, skeleton=Skeleton(("left", "right"), pairs=((0, 1),)))
+    tensor([[0., 5.],
+            [9., 5.]])
+    """
+    _args.points("xy", xy)
+    _args.positive("width", width)
+    mirrored = torch.stack((width - 1 - xy[..., 0], xy[..., 1]), dim=-1)
+    return _swap("xy", mirrored, -2, skeleton)
+
+
+def flip_shift(grid: Grid, *, width: int, cells: int) -> float:
+    """How far to the right, in cells, a mirrored heatmap must move to fit that of the image as it is.
+
+    Image and map are each mirrored about their own middle, and these two may differ. For an image of ``width = stride
+    * cells`` pixels it is ``(stride - 1) / stride`` with :meth:`Grid.index`, and 0 with :meth:`Grid.center` and
+    :meth:`Grid.unit_length`. Shifting by one cell instead, as much code does, leaves an error of 1 px.
+
+    Args:
+        grid: where the cells lie in the image.
+        width: of the image in pixels.
+        cells: width of the heatmap.
+
+    Raises:
+        ValueError: ``width`` or ``cells`` not > 0.
+
+    >>> flip_shift(Grid.index(4), width=256, cells=64), flip_shift(Grid.center(4), width=256, cells=64)
+    (0.75, 0.0)
+    """
+    _args.positive("width", width)
+    _args.positive("cells", cells)
+    stride, offset = (value[0] if isinstance(value, tuple) else value for value in (grid.stride, grid.offset))
+    return round((width - 1 - 2 * offset) / stride - (cells - 1), 9)  # (W - 1) / ((W - 1) / (n - 1)) may miss n - 1
+
+
+def flip_heatmap(heatmaps: Tensor, width: int, grid: Grid, *, skeleton: Skeleton | None = None) -> Tensor:
+    """Undo a flip: from the heatmaps of the mirrored image to those that the image itself should have.
+
+    Mirrored, left and right exchanged, and moved to the right by :func:`flip_shift` cells: between cells by linear
+    interpolation, beyond the map its edges repeated. Interpolation moves the center of mass exactly; it widens and
+    lowers a peak a little. Its own inverse where the shift is 0.
+
+    Args:
+        heatmaps: ``(..., K, H, W)``; ``(..., H, W)`` without a skeleton.
+        width: of the image in pixels.
+        grid: where the cells lie in the image.
+        skeleton: its ``pairs`` are exchanged; None exchanges nothing.
+
+    Returns:
+        the shape and dtype of ``heatmaps``.
+
+    Raises:
+        ValueError: fewer than two axes, an empty map, an integer dtype, ``width <= 0``, or a K that is not the
+            skeleton's.
+
+    Source: the flip test's misalignment: UDP, Huang et al. 2020, arXiv:1911.07524.
+
+    >>> flip_heatmap(torch.tensor([[0., 0., 8., 0.]]), 16, Grid.index(4))    # keypoint at 7 of 16 px: 1.75 cells
+    tensor([[0., 2., 6., 0.]])
+    """
+    _args.maps("heatmaps", heatmaps)
+    n = heatmaps.shape[-1]
+    shift = flip_shift(grid, width=width, cells=n)
+    mirrored = _swap("heatmaps", heatmaps.flip(-1), -3, skeleton)
+    whole = math.floor(shift)
+    rest = shift - whole
+    source = torch.arange(n, device=heatmaps.device) - whole
+    near = mirrored[..., source.clamp(0, n - 1)] if whole else mirrored
+    if rest == 0:
+        return near
+    return (1 - rest) * near + rest * mirrored[..., (source - 1).clamp(0, n - 1)]
+
+
+def _swap(name: str, tensor: Tensor, axis: int, skeleton: Skeleton | None) -> Tensor:
+    if skeleton is None:
+        return tensor
+    if tensor.ndim < -axis or tensor.shape[axis] != len(skeleton):
+        _args.fail(name, f"{len(skeleton)} keypoints, as the skeleton has, on axis {axis}", (*tensor.shape,))
+    return tensor.index_select(axis, torch.tensor(skeleton.flip_order, device=tensor.device))
