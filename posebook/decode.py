@@ -15,7 +15,7 @@ def argmax(heatmap: Tensor) -> Tensor:
         heatmap: ``(..., H, W)``, any floating dtype.
 
     Returns:
-        ``(..., 2)``, (x, y) in whole cells, in the dtype of ``heatmap``; no gradient passes.
+        ``(..., 2)``, (x, y) in whole cells, in the dtype of ``heatmap`` (bfloat16 counts to 256); no gradient passes.
 
     Raises:
         ValueError: fewer than two axes, an empty map or an integer dtype.
@@ -78,7 +78,7 @@ def refine_quarter(heatmap: Tensor) -> Tensor:
     h, w = heatmap.shape[-2:]
     peak = _peak(heatmap)
     around = (peak[..., 1] * w + peak[..., 0])[..., None] + peak.new_tensor([-1, -w, 1, w])
-    values = heatmap.detach().flatten(-2).gather(-1, around.clamp(0, h * w - 1))
+    values = heatmap.flatten(-2).gather(-1, around.clamp(0, h * w - 1))
     before, after = values.split(2, dim=-1)  # (..., 2): left and above; right and below
     step = (after > before).int() - (before > after).int()
     return (peak + 0.25 * step * _inner(peak, h, w)).to(heatmap.dtype)
@@ -114,7 +114,7 @@ def refine_dark(heatmap: Tensor, *, blur: float = 0.0) -> Tensor:
     _args.at_least("blur", blur, 0)
     peak = _peak(heatmap)
     wide = torch.promote_types(heatmap.dtype, torch.float32)
-    kernel = _blur_rows(blur, wide, heatmap.device)  # (3, 2r+1)
+    kernel = _blur_rows(blur, wide, heatmap.device)  # (3, 2r+3)
     window = kernel @ _window(heatmap, peak, radius=kernel.shape[1] // 2).to(wide) @ kernel.T  # (..., 3, 3)
 
     usable = (window.amin((-2, -1)) > 0) & _inner(peak, *heatmap.shape[-2:]).all(-1)
