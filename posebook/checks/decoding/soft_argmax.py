@@ -1,143 +1,9 @@
-"""The problem set *decoding*: references, cases and known mistakes."""
+"""soft_argmax: its reference, cases and known mistakes."""
 
-import numpy as np
 import torch
 
+from posebook.checks.decoding.decode_argmax import decode_argmax
 from posebook.checks.problem import Case, Mistake, Problem
-
-# ---------------------------------------------------------------------------------------------------------------------
-# decode_argmax
-
-
-def decode_argmax(heatmap, stride, offset=0.0):
-    """The plain solution."""
-    w = heatmap.shape[-1]
-    index = heatmap.flatten(-2).argmax(-1)
-    cells = torch.stack((index % w, index // w), dim=-1).to(heatmap.dtype)
-    return offset + stride * cells
-
-
-def _unraveled(heatmap, stride, offset=0.0):
-    maps = heatmap.numpy().reshape(-1, heatmap.shape[-2] * heatmap.shape[-1])
-    y, x = np.unravel_index(maps.argmax(1), heatmap.shape[-2:])
-    xy = torch.from_numpy(np.stack((x, y), -1)).to(heatmap.dtype)
-    return (xy * stride + offset).reshape(*heatmap.shape[:-2], 2)
-
-
-def _row_then_column(heatmap, stride, offset=0.0):
-    best, column = heatmap.max(dim=-1)
-    row = best.argmax(-1, keepdim=True)
-    return torch.cat((column.gather(-1, row), row), -1).to(heatmap.dtype) * stride + offset
-
-
-def _by_loops(heatmap, stride, offset=0.0, start=-float("inf")):
-    h, w = heatmap.shape[-2:]
-    out = []
-    for one in heatmap.reshape(-1, h, w):
-        best, xy = start, (0, 0)
-        for y in range(h):
-            for x in range(w):
-                if one[y, x] > best:
-                    best, xy = one[y, x], (x, y)
-        out.append(xy)
-    cells = torch.tensor(out, dtype=heatmap.dtype)
-    return (cells * stride + offset).reshape(*heatmap.shape[:-2], 2)
-
-
-def _divided_by_height(heatmap, stride, offset=0.0):
-    h = heatmap.shape[-2]
-    index = heatmap.flatten(-2).argmax(-1)
-    return offset + stride * torch.stack((index % h, index // h), dim=-1).to(heatmap.dtype)
-
-
-def _marginals(heatmap, stride, offset=0.0):
-    cells = torch.stack((heatmap.sum(-2).argmax(-1), heatmap.sum(-1).argmax(-1)), dim=-1)
-    return offset + stride * cells.to(heatmap.dtype)
-
-
-def _last_of_equals(heatmap, stride, offset=0.0):
-    h, w = heatmap.shape[-2:]
-    index = h * w - 1 - heatmap.flatten(-2).flip(-1).argmax(-1)
-    return offset + stride * torch.stack((index % w, index // w), dim=-1).to(heatmap.dtype)
-
-
-def _whole_batch(heatmap, stride, offset=0.0):
-    w = heatmap.shape[-1]
-    index = heatmap.argmax() % (heatmap.shape[-2] * w)
-    return offset + stride * torch.stack((index % w, index // w), dim=-1).to(heatmap.dtype)
-
-
-def _one_peak(rng):
-    heatmap = torch.rand(7, 11, generator=rng)
-    heatmap[2, 5] = 2.0
-    return heatmap, 4.0
-
-
-def _ridge(rng):
-    heatmap = torch.zeros(9, 12)
-    row, column = torch.randperm(9, generator=rng), torch.randperm(12, generator=rng)
-    heatmap[row[0], :] = 0.6
-    heatmap[:, column[0]] = 0.6
-    heatmap[row[1], column[1]] = 1.0
-    return heatmap, 2.0
-
-
-def _negative(rng):
-    cy, cx = torch.randint(2, 6, (2,), generator=rng)
-    y, x = torch.arange(8.0)[:, None], torch.arange(10.0)
-    return -1 - (y - cy) ** 2 - (x - cx) ** 2, 4.0
-
-
-def _tie(rng):
-    heatmap = torch.rand(6, 8, generator=rng)
-    heatmap[4, 1] = heatmap[1, 6] = heatmap[1, 2] = 3.0
-    return heatmap, 8.0
-
-
-DECODE_ARGMAX = Problem(
-    name="decode_argmax", points=2, minutes=10,
-    reference=decode_argmax,
-    own=("posebook.decode.argmax",),
-    cases=(
-        Case("a peak in row 2, column 5 at stride 4 lies at (20, 8)", _one_peak),
-        Case("leading axes stay: 2 x 3 maps of 7 x 11 cells give (2, 3, 2)",
-             lambda rng: (torch.rand(2, 3, 7, 11, generator=rng), 4.0)),
-        Case("an offset of 1.5 px is added in pixels", lambda rng: (torch.rand(4, 5, 9, generator=rng), 4.0, 1.5)),
-        Case("one high cell wins over a long ridge", _ridge),
-        Case("every value may be negative", _negative),
-        Case("of equal cells the lowest flat index wins", _tie),
-        Case("float64 stays float64",
-             lambda rng: (torch.rand(3, 6, 4, generator=rng, dtype=torch.float64), 2.5, -0.5), atol=1e-9),
-        Case("a map of one column", lambda rng: (torch.rand(2, 9, 1, generator=rng), 3.0)),
-    ),
-    mistakes=(
-        Mistake("x and y are swapped: the last axis of `heatmap` is x, and x comes first in the result.",
-                lambda heatmap, stride, offset=0.0: decode_argmax(heatmap, stride, offset).flip(-1)),
-        Mistake("The offset is multiplied by the stride: it is already in pixels, so add it last, "
-                "`offset + stride * cell`.",
-                lambda heatmap, stride, offset=0.0: stride * (decode_argmax(heatmap, 1.0) + offset)),
-        Mistake("The stride is missing: cells are not pixels yet, `offset + stride * cell`.",
-                lambda heatmap, stride, offset=0.0: decode_argmax(heatmap, 1.0, offset)),
-        Mistake("The offset is missing: `offset + stride * cell`.",
-                lambda heatmap, stride, offset=0.0: decode_argmax(heatmap, stride)),
-        Mistake("The flat index is taken apart with the height: a row is W cells long, so x = index % W, "
-                "y = index // W.", _divided_by_height),
-        Mistake("Rows and columns are summed before the maximum: a long low ridge then beats the highest cell. "
-                "Look for the highest cell itself.", _marginals),
-        Mistake("The search starts from 0, so a map of negative values has no maximum. Start from minus infinity.",
-                lambda heatmap, stride, offset=0.0: _by_loops(heatmap, stride, offset, start=0.0)),
-        Mistake("Of equal cells the last one wins; the statement asks for the lowest flat index. Replace only "
-                "where a value is greater, not where it is equal.", _last_of_equals),
-        Mistake("One maximum is taken over the whole batch. Each map has its own: take it over the last two axes only.",
-                _whole_batch),
-        Mistake("The result is always float32. It should have the dtype of `heatmap`.",
-                lambda heatmap, stride, offset=0.0: decode_argmax(heatmap, stride, offset).float()),
-    ),
-    alternatives=(_unraveled, _row_then_column, _by_loops),
-)
-
-# ---------------------------------------------------------------------------------------------------------------------
-# soft_argmax
 
 
 def soft_argmax(logits, stride, tau=1.0, offset=0.0):
@@ -199,6 +65,24 @@ def _unit_coordinates(logits, stride, tau=1.0, offset=0.0):
     return offset + stride * (soft_argmax(logits, 1.0, tau) / span)
 
 
+def _centered_coordinates(logits, stride, tau=1.0, offset=0.0):
+    return offset + stride * (2 * _unit_coordinates(logits, 1.0, tau) - 1)
+
+
+def _no_exponential(logits, stride, tau=1.0, offset=0.0):
+    z = logits / tau
+    return _mean(z / z.sum((-2, -1), keepdim=True), stride, offset)
+
+
+def _four_axes(logits, stride, tau=1.0, offset=0.0):
+    b, k, h, w = logits.shape
+    return soft_argmax(logits, stride, tau, offset)
+
+
+def _single_inside(logits, stride, tau=1.0, offset=0.0):
+    return soft_argmax(logits.float(), stride, tau, offset).to(logits.dtype)
+
+
 def _hard(logits, stride, tau=1.0, offset=0.0):
     return decode_argmax(logits, stride, offset)
 
@@ -234,10 +118,10 @@ def _agree(a, b):
     return bool(torch.allclose(a, b, rtol=0, atol=1e-6))
 
 
-SOFT_ARGMAX = Problem(
+PROBLEM = Problem(
     name="soft_argmax", points=3, minutes=15,
     reference=soft_argmax,
-    own=("posebook.decode.soft_argmax",),
+    own=("posebook.decode.soft_argmax", "posebook.decode._mean_cell"),
     cases=(
         Case("a flat map gives its center", lambda rng: (torch.zeros(1, 1, 5, 7), 1.0)),
         Case("a Gaussian gives its center, between the cells", _gaussian_logits),
@@ -247,8 +131,8 @@ SOFT_ARGMAX = Problem(
              lambda rng: (_random_logits(rng, 2, 3, 5, 9), 4.0, 0.7)),
         Case("an offset of 1.5 px is added in pixels", lambda rng: (_random_logits(rng, 4, 6, 5), 4.0, 1.0, 1.5)),
         Case("a small tau gives the highest cell", _cold),
-        Case("adding 10000 to every logit changes nothing", _with_constant, atol=1e-6, holds=_agree),
-        Case("adding 10000 to one map of three changes nothing", _constant_on_one_map, atol=1e-6, holds=_agree),
+        Case("adding 10000 to every logit changes nothing", _with_constant, holds=_agree),
+        Case("adding 10000 to one map of three changes nothing", _constant_on_one_map, holds=_agree),
         Case("gradients reach the logits", lambda rng: (_random_logits(rng, 2, 6, 7), 4.0, 1.5), vjp=("logits", 0)),
     ),
     mistakes=(
@@ -263,6 +147,19 @@ SOFT_ARGMAX = Problem(
                 lambda logits, stride, tau=1.0, offset=0.0: stride * (soft_argmax(logits, 1.0, tau) + offset)),
         Mistake("The stride is missing: cells are not pixels yet, `offset + stride * cell`.",
                 lambda logits, stride, tau=1.0, offset=0.0: soft_argmax(logits, 1.0, tau, offset)),
+        Mistake("The offset is missing: `offset + stride * cell`.",
+                lambda logits, stride, tau=1.0, offset=0.0: soft_argmax(logits, stride, tau)),
+        Mistake("Half of (stride - 1) is added: the statement puts cell u at offset + stride * u.",
+                lambda logits, stride, tau=1.0, offset=0.0: soft_argmax(logits, stride, tau, offset + (stride - 1) / 2)),
+        Mistake("Half a cell is added: the statement puts cell u at offset + stride * u.",
+                lambda logits, stride, tau=1.0, offset=0.0: soft_argmax(logits, stride, tau, offset + stride / 2)),
+        Mistake("The logits are divided by their sum: a softmax takes their exponentials first.", _no_exponential),
+        Mistake("`tau` is applied after the softmax: divide the logits by it before.",
+                lambda logits, stride, tau=1.0, offset=0.0: offset + stride * (soft_argmax(logits, 1.0) / tau)),
+        Mistake("You count on four axes, or another fixed number: `...` stands for any number of leading axes, none "
+                "included. `logits.shape[-2:]` and `flatten(-2)` do not care.", _four_axes),
+        Mistake("Adding 10000 in float32 leaves three decimals of a logit: the result should be computed in the dtype of "
+                "`logits`, not only returned in it.", _single_inside),
         Mistake("exp of a large number such as 10000 is infinite, and infinity / infinity is NaN. Softmax does not "
                 "change when each map's maximum is subtracted first; `torch.softmax` does that for you.", _no_shift),
         Mistake("The maximum of the whole batch is subtracted, so the other maps underflow to 0 / 0. "
@@ -272,6 +169,7 @@ SOFT_ARGMAX = Problem(
         Mistake("The softmax runs over the whole batch. Each map is a distribution of its own: "
                 "take it over the last two axes only.", _whole_batch_softmax),
         Mistake("Coordinates run from 0 to 1. A cell's coordinate is its index: 0, 1, ..., W - 1.", _unit_coordinates),
+        Mistake("Coordinates run from -1 to 1. A cell's coordinate is its index: 0, 1, ..., W - 1.", _centered_coordinates),
         Mistake("This is argmax: it takes the highest cell, not the mean, and no gradient passes.", _hard),
         Mistake("The values are right, but the result is cut off from `logits`: no `detach`, `item` or `numpy` "
                 "on the way.",
@@ -281,5 +179,3 @@ SOFT_ARGMAX = Problem(
     ),
     alternatives=(_shifted_exponentials, _log_sum_exp, _one_map_at_a_time),
 )
-
-PROBLEMS = (DECODE_ARGMAX, SOFT_ARGMAX)
