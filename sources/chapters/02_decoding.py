@@ -401,7 +401,7 @@ assert soft_rms(1.0, torch.float32) > 10 * theory.alias_rms(1.0)  # single preci
 # %%
 fig, (ax,) = draw.axes(height=3.4)
 draw.curves(ax, widths, {"formula": closed}, {"float64": double, "float32": single},
-            xlabel="q, width of the sampled Gaussian (cells)", ylabel="rms error (cells)", yscale="log")
+            xlabel="q, width of the Gaussian (cells)", ylabel="rms error (cells)", yscale="log")
 ax.axhline(1 / math.sqrt(12), color="black", linestyle=":")
 ax.text(0.85, 0.5, "argmax: 0.289 cells")
 draw.show(fig, "Error of soft-argmax against q, logarithmic: close to argmax's 0.289 cells for "
