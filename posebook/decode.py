@@ -96,7 +96,7 @@ def refine_dark(heatmap: Tensor, *, blur: float = 0.0) -> Tensor:
         blur: standard deviation >= 0, in cells, of a Gaussian that smooths the map before the logarithm (its kernel
             reaches ``round(2.5 * blur)`` cells, the map counts as 0 outside); 0 for none. The peak is that of the
             map before the blur. A blurred Gaussian is a Gaussian but for the kernel's ends: off by 2e-4 cells at most
-            if ``blur >= 1``.
+            if neither it nor ``blur`` is narrower than 1 cell.
 
     Returns:
         ``(..., 2)``, (x, y) in cells, in the dtype of ``heatmap``; differentiable in the step.

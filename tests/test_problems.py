@@ -166,7 +166,7 @@ def test_a_mistake_in_part_of_the_cases_is_named_as_such():
         return xy.flip(-1) if heatmap.ndim == 2 else xy + 3
 
     report = evaluate("decode_argmax", swapped_without_batch)
-    assert report.diagnosis.startswith("In 4 of the 8 failed cases your answer does this") and "x and y are swapped" in report.diagnosis
+    assert report.diagnosis.startswith("In 4 of the 8 failed cases your answer does this: x and y are swapped")
 
 
 def test_an_answer_that_is_wrong_in_a_new_way_gets_no_diagnosis():

@@ -52,8 +52,8 @@ def _marginals(heatmap, stride, offset=0.0):
     return offset + stride * cells.to(heatmap.dtype)
 
 
-def _ridge_by_ridge(heatmap, stride, offset=0.0):
-    cells = torch.stack((heatmap.amin(-2).argmax(-1), heatmap.amin(-1).argmax(-1)), dim=-1)
+def _one_axis_at_a_time(heatmap, stride, offset=0.0):
+    cells = torch.stack((heatmap.amax(-2).argmax(-1), heatmap.amax(-1).argmax(-1)), dim=-1)
     return offset + stride * cells.to(heatmap.dtype)
 
 
@@ -132,8 +132,8 @@ PROBLEM = Problem(
                 "y = index // W.", _divided_by_height),
         Mistake("Rows and columns are summed before the maximum: a long low ridge then beats the highest cell. "
                 "Look for the highest cell itself.", _marginals),
-        Mistake("The highest column and the highest row are looked for one by one: a high ridge and a high cell elsewhere "
-                "mix. Find one cell, then take it apart.", _ridge_by_ridge),
+        Mistake("Column and row are looked for one by one: of two equal cells, the column of one meets the row of the "
+                "other. Find one cell, then take its index apart.", _one_axis_at_a_time),
         Mistake("Half a cell, or half of (stride - 1), is added: the statement puts cell u at offset + stride * u.",
                 lambda heatmap, stride, offset=0.0: decode_argmax(heatmap, stride, offset + (stride - 1) / 2)),
         Mistake("Half a cell is added: the statement puts cell u at offset + stride * u.",

@@ -150,7 +150,8 @@ PROBLEM = Problem(
         Mistake("The offset is missing: `offset + stride * cell`.",
                 lambda logits, stride, tau=1.0, offset=0.0: soft_argmax(logits, stride, tau)),
         Mistake("Half of (stride - 1) is added: the statement puts cell u at offset + stride * u.",
-                lambda logits, stride, tau=1.0, offset=0.0: soft_argmax(logits, stride, tau, offset + (stride - 1) / 2)),
+                lambda logits, stride, tau=1.0, offset=0.0: (
+                    soft_argmax(logits, stride, tau, offset + (stride - 1) / 2))),
         Mistake("Half a cell is added: the statement puts cell u at offset + stride * u.",
                 lambda logits, stride, tau=1.0, offset=0.0: soft_argmax(logits, stride, tau, offset + stride / 2)),
         Mistake("The logits are divided by their sum: a softmax takes their exponentials first.", _no_exponential),
@@ -158,8 +159,8 @@ PROBLEM = Problem(
                 lambda logits, stride, tau=1.0, offset=0.0: offset + stride * (soft_argmax(logits, 1.0) / tau)),
         Mistake("You count on four axes, or another fixed number: `...` stands for any number of leading axes, none "
                 "included. `logits.shape[-2:]` and `flatten(-2)` do not care.", _four_axes),
-        Mistake("Adding 10000 in float32 leaves three decimals of a logit: the result should be computed in the dtype of "
-                "`logits`, not only returned in it.", _single_inside),
+        Mistake("In float32, 10000 plus a logit keeps three decimals of the logit: compute in the dtype of `logits`, "
+                "do not only return it.", _single_inside),
         Mistake("exp of a large number such as 10000 is infinite, and infinity / infinity is NaN. Softmax does not "
                 "change when each map's maximum is subtracted first; `torch.softmax` does that for you.", _no_shift),
         Mistake("The maximum of the whole batch is subtracted, so the other maps underflow to 0 / 0. "
@@ -169,7 +170,8 @@ PROBLEM = Problem(
         Mistake("The softmax runs over the whole batch. Each map is a distribution of its own: "
                 "take it over the last two axes only.", _whole_batch_softmax),
         Mistake("Coordinates run from 0 to 1. A cell's coordinate is its index: 0, 1, ..., W - 1.", _unit_coordinates),
-        Mistake("Coordinates run from -1 to 1. A cell's coordinate is its index: 0, 1, ..., W - 1.", _centered_coordinates),
+        Mistake("Coordinates run from -1 to 1. A cell's coordinate is its index: 0, 1, ..., W - 1.",
+                _centered_coordinates),
         Mistake("This is argmax: it takes the highest cell, not the mean, and no gradient passes.", _hard),
         Mistake("The values are right, but the result is cut off from `logits`: no `detach`, `item` or `numpy` "
                 "on the way.",
