@@ -1,6 +1,6 @@
 """Argument checks: one clear error that names the argument, what was wanted and what came."""
 
-import sys
+import math
 from numbers import Integral, Real
 
 import torch
@@ -14,7 +14,10 @@ def fail(name: str, want: str, got: object) -> None:
 
 def is_number(value: object) -> bool:
     """A plain finite number, numpy's scalars included; no bool, no tensor."""
-    return isinstance(value, Real) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    try:
+        return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a whole number beyond every float
+        return False
 
 
 def positive(name: str, value: float) -> None:
