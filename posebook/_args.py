@@ -1,6 +1,7 @@
 """Argument checks: one clear error that names the argument, what was wanted and what came."""
 
 import math
+from numbers import Integral, Real
 
 import torch
 from torch import Tensor
@@ -11,16 +12,24 @@ def fail(name: str, want: str, got: object) -> None:
     raise ValueError(f"{name}: want {want}, got {got}")
 
 
+def is_number(value: object) -> bool:
+    """A plain finite number, numpy's scalars included; no bool, no tensor."""
+    try:
+        return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a whole number beyond every float
+        return False
+
+
 def positive(name: str, value: float) -> None:
     """A finite plain number above 0."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-        fail(name, "a finite number > 0", value if isinstance(value, (int, float)) else type(value).__name__)
+    if not is_number(value) or not value > 0:
+        fail(name, "a finite number > 0", _shown(value))
 
 
 def at_least(name: str, value: float, least: float) -> None:
     """A finite plain number, ``least`` or more."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value < math.inf:
-        fail(name, f"a finite number >= {least}", value if isinstance(value, (int, float)) else type(value).__name__)
+    if not is_number(value) or not value >= least:
+        fail(name, f"a finite number >= {least}", _shown(value))
 
 
 def one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -54,5 +63,9 @@ def points(name: str, tensor: Tensor) -> None:
 def size(name: str, value: tuple[int, int]) -> None:
     """A pair (height, width) of whole numbers of at least 1."""
     ok = isinstance(value, (tuple, list, torch.Size)) and len(value) == 2
-    if not ok or not all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in value):
+    if not ok or not all(isinstance(n, Integral) and not isinstance(n, bool) and n >= 1 for n in value):
         fail(name, "(height, width), two whole numbers >= 1", value)
+
+
+def _shown(value: object) -> object:
+    return value if isinstance(value, Real) else type(value).__name__

@@ -15,7 +15,7 @@ def argmax(heatmap: Tensor) -> Tensor:
         heatmap: ``(..., H, W)``, any floating dtype.
 
     Returns:
-        ``(..., 2)``, (x, y) in whole cells, in the dtype of ``heatmap``; no gradient passes.
+        ``(..., 2)``, (x, y) in whole cells, in the dtype of ``heatmap`` (bfloat16 counts to 256); no gradient passes.
 
     Raises:
         ValueError: fewer than two axes, an empty map or an integer dtype.
@@ -78,7 +78,7 @@ def refine_quarter(heatmap: Tensor) -> Tensor:
     h, w = heatmap.shape[-2:]
     peak = _peak(heatmap)
     around = (peak[..., 1] * w + peak[..., 0])[..., None] + peak.new_tensor([-1, -w, 1, w])
-    values = heatmap.detach().flatten(-2).gather(-1, around.clamp(0, h * w - 1))
+    values = heatmap.flatten(-2).gather(-1, around.clamp(0, h * w - 1))
     before, after = values.split(2, dim=-1)  # (..., 2): left and above; right and below
     step = (after > before).int() - (before > after).int()
     return (peak + 0.25 * step * _inner(peak, h, w)).to(heatmap.dtype)
@@ -96,7 +96,7 @@ def refine_dark(heatmap: Tensor, *, blur: float = 0.0) -> Tensor:
         blur: standard deviation >= 0, in cells, of a Gaussian that smooths the map before the logarithm (its kernel
             reaches ``round(2.5 * blur)`` cells, the map counts as 0 outside); 0 for none. The peak is that of the
             map before the blur. A blurred Gaussian is a Gaussian but for the kernel's ends: off by 2e-4 cells at most
-            if ``blur >= 1``.
+            if neither it nor ``blur`` is narrower than 1 cell.
 
     Returns:
         ``(..., 2)``, (x, y) in cells, in the dtype of ``heatmap``; differentiable in the step.
@@ -114,7 +114,7 @@ def refine_dark(heatmap: Tensor, *, blur: float = 0.0) -> Tensor:
     _args.at_least("blur", blur, 0)
     peak = _peak(heatmap)
     wide = torch.promote_types(heatmap.dtype, torch.float32)
-    kernel = _blur_rows(blur, wide, heatmap.device)  # (3, 2r+1)
+    kernel = _blur_rows(blur, wide, heatmap.device)  # (3, 2r+3)
     window = kernel @ _window(heatmap, peak, radius=kernel.shape[1] // 2).to(wide) @ kernel.T  # (..., 3, 3)
 
     usable = (window.amin((-2, -1)) > 0) & _inner(peak, *heatmap.shape[-2:]).all(-1)
@@ -124,11 +124,7 @@ def refine_dark(heatmap: Tensor, *, blur: float = 0.0) -> Tensor:
     hxx = mid[..., 2] - 2 * mid[..., 1] + mid[..., 0]
     hyy = down[..., 1] - 2 * mid[..., 1] + up[..., 1]
     hxy = (down[..., 2] - down[..., 0] - up[..., 2] + up[..., 0]) / 4
-    det = hxx * hyy - hxy * hxy
-    usable = usable & (det > 0) & (hxx < 0)
-    det = torch.where(usable, det, 1.0)
-    step = torch.stack((hxy * gy - hyy * gx, hxy * gx - hxx * gy), dim=-1) / det[..., None]
-    step = torch.where(usable[..., None], step.clamp(-1, 1), 0.0)
+    step = torch.where(usable[..., None], _newton(gx, gy, hxx, hyy, hxy), 0.0)
     return (peak + step).to(heatmap.dtype)
 
 
@@ -215,7 +211,7 @@ def refine_udp(heatmap: Tensor, *, blur: float = 2.0) -> Tensor:
     _args.at_least("blur", blur, 0)
     peak = _peak(heatmap)
     wide = torch.promote_types(heatmap.dtype, torch.float32)
-    kernel = _blur_rows(blur, wide, heatmap.device)  # (3, 2r+1)
+    kernel = _blur_rows(blur, wide, heatmap.device)  # (3, 2r+3)
     window = kernel @ _window(heatmap, peak, radius=kernel.shape[1] // 2).to(wide) @ kernel.T  # (..., 3, 3)
     window = _repeat_edge(window, peak, *heatmap.shape[-2:])
 

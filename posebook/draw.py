@@ -26,7 +26,7 @@ def show(fig: Figure, alt: str) -> None:
     """
     from IPython.display import display
 
-    if not alt.strip():
+    if not alt or not alt.strip():
         _args.fail("alt", "a sentence that says what the figure shows", repr(alt))
     display({"image/png": png(fig), "text/plain": alt}, raw=True, metadata={"image/png": {"alt": alt}})
 
@@ -60,9 +60,11 @@ def skeleton(ax: Axes, xy: Tensor, bones: Skeleton, *, color: str = SKY) -> None
 def heatmap(ax: Axes, cells: Tensor, grid: Grid | None = None, *, signed: bool = False) -> None:
     """Draw a map ``(H, W)``, each cell as the square that it covers: in cells, or in image px where a grid is given.
 
-    ``signed`` puts 0 at white, positive values in red and negative ones in blue.
+    Dark is 0 or less. ``signed`` puts 0 at white, positive values in red and negative ones in blue.
     """
     _args.maps("cells", cells)
+    if cells.ndim != 2:
+        _args.fail("cells", "one map (H, W)", tuple(cells.shape))
     h, w = cells.shape
     corners = (grid or Grid()).to_image(torch.tensor([[-0.5, -0.5], [w - 0.5, h - 0.5]]))
     (left, top), (right, bottom) = corners.tolist()
@@ -129,9 +131,14 @@ def curves(ax: Axes, x: Sequence[float] | Tensor, lines: Mapping[str, Tensor], d
     """Closed forms as lines and measurements as dots over the same x; ``options`` go to ``ax.set``.
 
     Dots with the name of a line take its color and no entry of their own in the legend.
+
+    Raises:
+        ValueError: more than six names.
     """
     x, dots = torch.as_tensor(x), dots or {}
     names = list(dict.fromkeys([*lines, *dots]))
+    if len(names) > len(MARKERS):
+        _args.fail("lines, dots", f"at most {len(MARKERS)} names", len(names))
     for name, color, marker in zip(names, (BLUE, RED, GREEN, PURPLE, ORANGE, BLACK), MARKERS, strict=False):
         if name in lines:
             ax.plot(x.numpy(), lines[name].numpy(), color=color, linewidth=1.6, label=name)

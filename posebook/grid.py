@@ -3,7 +3,6 @@
 Every other module speaks either cells or pixels; only a :class:`Grid` turns one into the other.
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -36,8 +35,8 @@ class Grid:
         for name in ("stride", "offset"):
             value = getattr(self, name)
             numbers = value if isinstance(value, tuple) else (value, value)
-            if len(numbers) != 2 or not all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers):
-                _args.fail(name, "a finite number or an (x, y) pair", value)
+            if len(numbers) != 2 or not all(map(_args.is_number, numbers)):
+                _args.fail(name, "a finite number or a tuple (x, y) of two", value)
         if not (min(self.stride) if isinstance(self.stride, tuple) else self.stride) > 0:
             _args.fail("stride", "> 0", self.stride)
 
@@ -49,6 +48,7 @@ class Grid:
     @classmethod
     def center(cls, stride: Pair) -> "Grid":
         """A cell at the center of the ``stride x stride`` pixels that it covers: offset ``(stride - 1) / 2``."""
+        stride = cls(stride).stride  # checked
         if isinstance(stride, tuple):
             return cls(stride, tuple((s - 1) / 2 for s in stride))
         return cls(stride, (stride - 1) / 2)
@@ -69,13 +69,20 @@ class Grid:
     def to_image(self, cells: Tensor) -> Tensor:
         """Image pixels ``(..., 2)`` of cell coordinates ``(..., 2)``, both (x, y)."""
         _args.points("cells", cells)
-        return self._pair(self.offset, cells) + self._pair(self.stride, cells) * cells
+        wide = _wide(cells)
+        return (_pair(self.offset, wide) + _pair(self.stride, wide) * wide).to(cells.dtype)
 
     def to_cells(self, xy: Tensor) -> Tensor:
         """Cell coordinates ``(..., 2)`` of image pixels ``(..., 2)``, both (x, y); the inverse of :meth:`to_image`."""
         _args.points("xy", xy)
-        return (xy - self._pair(self.offset, xy)) / self._pair(self.stride, xy)
+        wide = _wide(xy)
+        return ((wide - _pair(self.offset, wide)) / _pair(self.stride, wide)).to(xy.dtype)
 
-    @staticmethod
-    def _pair(value: Pair, like: Tensor) -> Tensor:
-        return torch.tensor(value, dtype=like.dtype, device=like.device)
+
+def _pair(value: Pair, like: Tensor) -> Tensor:
+    return torch.tensor(value, dtype=like.dtype, device=like.device)
+
+
+def _wide(points: Tensor) -> Tensor:
+    """At least float32: half precision would round between the two operations."""
+    return points.to(torch.promote_types(points.dtype, torch.float32))

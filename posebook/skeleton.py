@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from posebook._args import fail
+from posebook._args import fail, is_number
 
 
 @dataclass(frozen=True)
@@ -30,17 +30,19 @@ class Skeleton:
 
     def __post_init__(self):
         n = len(self.names)
-        if n == 0 or len(set(self.names)) != n:
-            fail("names", "one or more distinct names", self.names)
+        if not isinstance(self.names, tuple) or n == 0 or len(set(self.names)) != n:
+            fail("names", "a tuple of one or more distinct names", self.names)
         for field in ("limbs", "pairs"):
             for pair in getattr(self, field):
-                if len(pair) != 2 or pair[0] == pair[1] or not all(0 <= k < n for k in pair):
+                whole = isinstance(pair, tuple) and all(type(k) is int and 0 <= k < n for k in pair)
+                if not whole or len(pair) != 2 or pair[0] == pair[1]:
                     fail(field, f"two different indices from 0 to {n - 1}", pair)
         paired = [k for pair in self.pairs for k in pair]
         if len(set(paired)) != len(paired):
             fail("pairs", "each keypoint in one pair at most", self.pairs)
-        if self.oks_sigmas is not None and (len(self.oks_sigmas) != n or min(self.oks_sigmas) <= 0):
-            fail("oks_sigmas", f"{n} numbers > 0", self.oks_sigmas)
+        if self.oks_sigmas is not None:
+            if len(self.oks_sigmas) != n or not all(is_number(s) and s > 0 for s in self.oks_sigmas):
+                fail("oks_sigmas", f"{n} finite numbers > 0", self.oks_sigmas)
 
     def __len__(self) -> int:
         """Number of keypoints K."""

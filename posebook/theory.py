@@ -56,7 +56,7 @@ def argmax_distance(stride: float) -> tuple[float, float, float]:
 
 
 def integer_label_bias(stride: int) -> float:
-    """Bias in px of argmax when labels are whole pixels and ties go to the lower cell: -1/2 for every even stride."""
+    """Bias in px of argmax with whole-pixel labels, cell k at ``stride * k``, ties to the lower cell: -1/2 if even."""
     _args.positive("stride", stride)
     if stride % 1:
         _args.fail("stride", "a whole number", stride)
@@ -77,10 +77,11 @@ def dithered_bias(x: Tensor, stride: float, noise: float) -> Tensor:
     amplitude s/2 that noise of standard deviation ``noise`` px > 0 (at least 0.02 strides) melts.
     """
     _args.positive("stride", stride)
-    _args.at_least("noise / stride", noise / stride, 0.02)
+    _args.at_least("noise", noise, 0.02 * stride)
+    x = torch.as_tensor(x, dtype=torch.float64)
     k = torch.arange(1, 1 + math.ceil(1.5 * stride / noise), dtype=torch.float64, device=x.device)
     weight = (-1) ** k / k * torch.exp(-2 * (math.pi * k * noise / stride) ** 2)
-    return stride / math.pi * torch.sin(2 * math.pi * x.double()[..., None] * k / stride) @ weight
+    return stride / math.pi * torch.sin(2 * math.pi * x[..., None] * k / stride) @ weight
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -95,15 +96,16 @@ def alias_error(u: Tensor, q: float) -> Tensor:
 
     Args:
         u: keypoint minus its nearest cell, in cells; any shape.
-        q: standard deviation of the softmax, :math:`\sqrt{\tau}\,\sigma` in cells, at least 0.02. As q -> 0 the error
-            tends to -u: argmax.
+        q: width of the Gaussian that the softmax samples, :math:`\sqrt{\tau}\,\sigma` in cells, at least 0.02. As
+            q -> 0 the error tends to -u: argmax.
 
     Returns:
         error in cells, shape of ``u``, float64.
     """
+    u = torch.as_tensor(u, dtype=torch.float64)
     n = _harmonics(q).to(u.device)
     weight = (-1) ** n / torch.sinh(2 * math.pi**2 * q**2 * n)
-    return 2 * math.pi * q**2 * (torch.sin(2 * math.pi * u.double()[..., None] * n) @ weight)
+    return 2 * math.pi * q**2 * (torch.sin(2 * math.pi * u[..., None] * n) @ weight)
 
 
 def alias_rms(q: float) -> float:
@@ -140,7 +142,9 @@ def border_bias(distance: Tensor, sigma: float) -> Tensor:
             ``1 / (24 sigma)`` cells.
     """
     _args.positive("sigma", sigma)
-    z = distance.double() / sigma
+    z = torch.as_tensor(distance, dtype=torch.float64) / sigma
+    if (z < 0).any():
+        _args.fail("distance", ">= 0, inside the map", z.min().item() * sigma)
     return sigma * torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi) / torch.special.ndtr(z)
 
 

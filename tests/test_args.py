@@ -65,3 +65,15 @@ def test_bad(check, arguments, text):
     with pytest.raises(ValueError) as error:
         check(*arguments)
     assert str(error.value) == text
+
+
+@pytest.mark.parametrize("value", [np.float32(2.0), np.float64(2.0), np.int64(2), 2])
+def test_numpy_scalars_are_numbers(value):
+    _args.positive("sigma", value)
+    _args.at_least("sigma", value, 2)
+
+
+@pytest.mark.parametrize("value", [True, torch.tensor(2.0), "2", None, 10**400, float("nan"), float("inf")])
+def test_these_are_no_numbers(value):
+    with pytest.raises(ValueError, match="sigma: want a finite number > 0, got "):
+        _args.positive("sigma", value)

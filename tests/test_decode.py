@@ -63,7 +63,7 @@ def test_shape_dtype_device(name, leading, dtype, device):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_the_wide_result_rounded(name, dtype):
     heatmap = maps(20, dtype=dtype)
-    close(DECODERS[name](heatmap).float(), DECODERS[name](heatmap.float()), atol=8 * torch.finfo(dtype).eps)
+    assert torch.equal(DECODERS[name](heatmap), DECODERS[name](heatmap.float()).to(dtype))
 
 
 @every_decoder
@@ -412,6 +412,27 @@ def test_dark_stays_on_a_saddle():
     saddle = torch.tensor([[0.0, -0.1, -8.0], [-0.1, 0.001, -0.1], [-8.0, -0.1, 0.0]]).exp()
     assert refine_dark(saddle).tolist() == [1, 1]
     assert refine_dark(torch.ones(3, 3)).tolist() == [0, 0]
+
+
+def test_dark_stays_in_a_hollow():
+    """A sharp cell within a ring: once blurred it is a minimum, and a Newton step would look for that."""
+    heatmap = torch.full((9, 9), 0.1, dtype=torch.float64)
+    heatmap[2:7, 2:7] = 0.95
+    heatmap[3:6, 3:6] = 0.1
+    heatmap[3:6, 6] = 0.97  # lopsided: the step would not be 0
+    heatmap[4, 4] = 1.0
+    assert slow_dark(heatmap.numpy(), blur=1.0).tolist() == [4, 4]
+    assert refine_dark(heatmap, blur=1.0).tolist() == [4, 4]
+
+
+def test_dark_on_a_singular_hessian():
+    """Determinant 0, give or take the logarithms' last bits: stay or go as far as the clamp, with a gradient of 0."""
+    powers = torch.tensor([[-10.0, -1.0, -2.0], [-1.0, 0.0, -2.5], [-1.0, -2.5, -7.0]], dtype=torch.float64)
+    heatmap = torch.exp2(powers).requires_grad_()
+    cells = refine_dark(heatmap)
+    assert set(cells.tolist()) <= {0.0, 1.0, 2.0}
+    cells.sum().backward()
+    assert torch.equal(heatmap.grad, torch.zeros(3, 3, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("flip", [(), (0,), (1,), (0, 1)])

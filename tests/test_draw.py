@@ -57,7 +57,8 @@ def test_a_photograph_enlarges_the_cells_around_a_keypoint():
     found = grid.to_image(grid.to_cells(XY).round())
     fig = draw.photograph(torch.zeros(48, 64, 3, dtype=torch.uint8), FACE, truth, found, grid, around=2)
     left, right = fig.axes
-    assert right.get_xlim() == (12, 52) and right.get_ylim() == (50, 10) and right.get_title() == "nose on a grid of cells"
+    assert right.get_xlim() == (12, 52) and right.get_ylim() == (50, 10)
+    assert right.get_title() == "nose on a grid of cells"
     edges = {line.get_xdata()[0] for line in right.lines if list(line.get_ydata()) == [0, 1]}
     assert {30.0, 34.0} <= edges  # the cell whose center is x = 32
     points = [tuple(line.get_xydata()[0]) for line in right.lines if len(line.get_xydata()) == 1]

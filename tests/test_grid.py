@@ -82,9 +82,9 @@ def test_gradients_meta_and_inputs(grid):
     [
         (lambda: Grid(0), "stride: want > 0, got 0"),
         (lambda: Grid((4.0, -1.0)), "stride: want > 0, got (4.0, -1.0)"),
-        (lambda: Grid([4, 4]), "stride: want a finite number or an (x, y) pair, got [4, 4]"),
-        (lambda: Grid((1.0, 2.0, 3.0)), "stride: want a finite number or an (x, y) pair, got (1.0, 2.0, 3.0)"),
-        (lambda: Grid(4, float("nan")), "offset: want a finite number or an (x, y) pair, got nan"),
+        (lambda: Grid([4, 4]), "stride: want a finite number or a tuple (x, y) of two, got [4, 4]"),
+        (lambda: Grid((1.0, 2.0, 3.0)), "stride: want a finite number or a tuple (x, y) of two, got (1.0, 2.0, 3.0)"),
+        (lambda: Grid(4, float("nan")), "offset: want a finite number or a tuple (x, y) of two, got nan"),
         (lambda: Grid.center(-1), "stride: want > 0, got -1"),
         (lambda: Grid.unit_length((9, 9), (1, 3)),
          "image_hw, map_hw: want at least 2 pixels and 2 cells an axis, got ((9, 9), (1, 3))"),

@@ -42,16 +42,16 @@ def test_left_right_pairs():
 @pytest.mark.parametrize(
     "arguments, text",
     [
-        (dict(names=()), "names: want one or more distinct names, got ()"),
-        (dict(names=("a", "a")), "names: want one or more distinct names, got ('a', 'a')"),
+        (dict(names=()), "names: want a tuple of one or more distinct names, got ()"),
+        (dict(names=("a", "a")), "names: want a tuple of one or more distinct names, got ('a', 'a')"),
         (dict(names=NAMES, limbs=((0, 3),)), "limbs: want two different indices from 0 to 2, got (0, 3)"),
         (dict(names=NAMES, limbs=((-1, 2),)), "limbs: want two different indices from 0 to 2, got (-1, 2)"),
         (dict(names=NAMES, limbs=((0, 1, 2),)), "limbs: want two different indices from 0 to 2, got (0, 1, 2)"),
         (dict(names=NAMES, pairs=((1, 1),)), "pairs: want two different indices from 0 to 2, got (1, 1)"),
         (dict(names=NAMES, pairs=((0, 1), (1, 2))),
          "pairs: want each keypoint in one pair at most, got ((0, 1), (1, 2))"),
-        (dict(names=NAMES, oks_sigmas=(0.1,)), "oks_sigmas: want 3 numbers > 0, got (0.1,)"),
-        (dict(names=NAMES, oks_sigmas=(0.1, 0.0, 0.1)), "oks_sigmas: want 3 numbers > 0, got (0.1, 0.0, 0.1)"),
+        (dict(names=NAMES, oks_sigmas=(0.1,)), "oks_sigmas: want 3 finite numbers > 0, got (0.1,)"),
+        (dict(names=NAMES, oks_sigmas=(0.1, 0.0, 0.1)), "oks_sigmas: want 3 finite numbers > 0, got (0.1, 0.0, 0.1)"),
     ],
 )
 def test_errors(arguments, text):

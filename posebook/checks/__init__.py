@@ -3,9 +3,8 @@
 import sys
 from collections.abc import Callable
 
-from posebook.checks import decoding
+from posebook.checks import decoding, trial
 from posebook.checks.problem import Case, Mistake, Problem, Report, Row
-from posebook.checks.problem import evaluate as _evaluate
 
 __all__ = ["PROBLEMS", "Case", "CheckFailed", "Mistake", "Problem", "Report", "Row", "check", "evaluate"]
 
@@ -29,7 +28,7 @@ def evaluate(name: str, answer: Callable, seed: int | str = 0) -> Report:
         raise ValueError(f"name: want one of {', '.join(PROBLEMS)}, got {name!r}")
     if not callable(answer):
         raise ValueError(f"answer: want a function, got {type(answer).__name__}")
-    return _evaluate(PROBLEMS[name], answer, seed=seed)
+    return trial.evaluate(PROBLEMS[name], answer, seed=seed)
 
 
 def check(name: str, answer: Callable) -> None:

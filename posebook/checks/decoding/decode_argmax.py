@@ -52,6 +52,16 @@ def _marginals(heatmap, stride, offset=0.0):
     return offset + stride * cells.to(heatmap.dtype)
 
 
+def _one_axis_at_a_time(heatmap, stride, offset=0.0):
+    cells = torch.stack((heatmap.amax(-2).argmax(-1), heatmap.amax(-1).argmax(-1)), dim=-1)
+    return offset + stride * cells.to(heatmap.dtype)
+
+
+def _four_axes(heatmap, stride, offset=0.0):
+    b, k, h, w = heatmap.shape
+    return decode_argmax(heatmap, stride, offset)
+
+
 def _last_of_equals(heatmap, stride, offset=0.0):
     h, w = heatmap.shape[-2:]
     index = h * w - 1 - heatmap.flatten(-2).flip(-1).argmax(-1)
@@ -94,7 +104,8 @@ def _tie(rng):
 PROBLEM = Problem(
     name="decode_argmax", points=2, minutes=10,
     reference=decode_argmax,
-    own=("posebook.decode.argmax",),
+    own=("posebook.decode.argmax", "posebook.decode.refine_quarter", "posebook.decode.refine_dark",
+         "posebook.decode._peak"),
     cases=(
         Case("a peak in row 2, column 5 at stride 4 lies at (20, 8)", _one_peak),
         Case("leading axes stay: 2 x 3 maps of 7 x 11 cells give (2, 3, 2)",
@@ -121,6 +132,18 @@ PROBLEM = Problem(
                 "y = index // W.", _divided_by_height),
         Mistake("Rows and columns are summed before the maximum: a long low ridge then beats the highest cell. "
                 "Look for the highest cell itself.", _marginals),
+        Mistake("Column and row are looked for one by one: of two equal cells, the column of one meets the row of the "
+                "other. Find one cell, then take its index apart.", _one_axis_at_a_time),
+        Mistake("Half a cell, or half of (stride - 1), is added: the statement puts cell u at offset + stride * u.",
+                lambda heatmap, stride, offset=0.0: decode_argmax(heatmap, stride, offset + (stride - 1) / 2)),
+        Mistake("Half a cell is added: the statement puts cell u at offset + stride * u.",
+                lambda heatmap, stride, offset=0.0: decode_argmax(heatmap, stride, offset + stride / 2)),
+        Mistake("The offset is subtracted: `offset + stride * cell`.",
+                lambda heatmap, stride, offset=0.0: decode_argmax(heatmap, stride, -offset)),
+        Mistake("Cells are counted from 1: the first one is cell 0.",
+                lambda heatmap, stride, offset=0.0: decode_argmax(heatmap, stride, offset + stride)),
+        Mistake("You count on four axes, or another fixed number: `...` stands for any number of leading axes, none "
+                "included. `heatmap.shape[-2:]` and `flatten(-2)` do not care.", _four_axes),
         Mistake("The search starts from 0, so a map of negative values has no maximum. Start from minus infinity.",
                 lambda heatmap, stride, offset=0.0: _by_loops(heatmap, stride, offset, start=0.0)),
         Mistake("Of equal cells the last one wins; the statement asks for the lowest flat index. Replace only "

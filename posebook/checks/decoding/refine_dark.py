@@ -133,7 +133,7 @@ def _tie(rng):
 PROBLEM = Problem(
     name="refine_dark", points=3, minutes=25,
     reference=refine_dark,
-    own=("posebook.decode.refine_dark",),
+    own=("posebook.decode.refine_dark", "posebook.decode._newton"),
     cases=(
         Case("exact on a Gaussian", lambda rng: (_gaussian(rng),), atol=1e-6),
         Case("exact on a tilted Gaussian", lambda rng: (_gaussian(rng, tilt=0.12),), atol=1e-6),

@@ -65,6 +65,24 @@ def _unit_coordinates(logits, stride, tau=1.0, offset=0.0):
     return offset + stride * (soft_argmax(logits, 1.0, tau) / span)
 
 
+def _centered_coordinates(logits, stride, tau=1.0, offset=0.0):
+    return offset + stride * (2 * _unit_coordinates(logits, 1.0, tau) - 1)
+
+
+def _no_exponential(logits, stride, tau=1.0, offset=0.0):
+    z = logits / tau
+    return _mean(z / z.sum((-2, -1), keepdim=True), stride, offset)
+
+
+def _four_axes(logits, stride, tau=1.0, offset=0.0):
+    b, k, h, w = logits.shape
+    return soft_argmax(logits, stride, tau, offset)
+
+
+def _single_inside(logits, stride, tau=1.0, offset=0.0):
+    return soft_argmax(logits.float(), stride, tau, offset).to(logits.dtype)
+
+
 def _hard(logits, stride, tau=1.0, offset=0.0):
     return decode_argmax(logits, stride, offset)
 
@@ -103,7 +121,7 @@ def _agree(a, b):
 PROBLEM = Problem(
     name="soft_argmax", points=3, minutes=15,
     reference=soft_argmax,
-    own=("posebook.decode.soft_argmax",),
+    own=("posebook.decode.soft_argmax", "posebook.decode._mean_cell"),
     cases=(
         Case("a flat map gives its center", lambda rng: (torch.zeros(1, 1, 5, 7), 1.0)),
         Case("a Gaussian gives its center, between the cells", _gaussian_logits),
@@ -113,8 +131,8 @@ PROBLEM = Problem(
              lambda rng: (_random_logits(rng, 2, 3, 5, 9), 4.0, 0.7)),
         Case("an offset of 1.5 px is added in pixels", lambda rng: (_random_logits(rng, 4, 6, 5), 4.0, 1.0, 1.5)),
         Case("a small tau gives the highest cell", _cold),
-        Case("adding 10000 to every logit changes nothing", _with_constant, atol=1e-6, holds=_agree),
-        Case("adding 10000 to one map of three changes nothing", _constant_on_one_map, atol=1e-6, holds=_agree),
+        Case("adding 10000 to every logit changes nothing", _with_constant, holds=_agree),
+        Case("adding 10000 to one map of three changes nothing", _constant_on_one_map, holds=_agree),
         Case("gradients reach the logits", lambda rng: (_random_logits(rng, 2, 6, 7), 4.0, 1.5), vjp=("logits", 0)),
     ),
     mistakes=(
@@ -129,6 +147,20 @@ PROBLEM = Problem(
                 lambda logits, stride, tau=1.0, offset=0.0: stride * (soft_argmax(logits, 1.0, tau) + offset)),
         Mistake("The stride is missing: cells are not pixels yet, `offset + stride * cell`.",
                 lambda logits, stride, tau=1.0, offset=0.0: soft_argmax(logits, 1.0, tau, offset)),
+        Mistake("The offset is missing: `offset + stride * cell`.",
+                lambda logits, stride, tau=1.0, offset=0.0: soft_argmax(logits, stride, tau)),
+        Mistake("Half of (stride - 1) is added: the statement puts cell u at offset + stride * u.",
+                lambda logits, stride, tau=1.0, offset=0.0: (
+                    soft_argmax(logits, stride, tau, offset + (stride - 1) / 2))),
+        Mistake("Half a cell is added: the statement puts cell u at offset + stride * u.",
+                lambda logits, stride, tau=1.0, offset=0.0: soft_argmax(logits, stride, tau, offset + stride / 2)),
+        Mistake("The logits are divided by their sum: a softmax takes their exponentials first.", _no_exponential),
+        Mistake("`tau` is applied after the softmax: divide the logits by it before.",
+                lambda logits, stride, tau=1.0, offset=0.0: offset + stride * (soft_argmax(logits, 1.0) / tau)),
+        Mistake("You count on four axes, or another fixed number: `...` stands for any number of leading axes, none "
+                "included. `logits.shape[-2:]` and `flatten(-2)` do not care.", _four_axes),
+        Mistake("In float32, 10000 plus a logit keeps three decimals of the logit: compute in the dtype of `logits`, "
+                "do not only return it.", _single_inside),
         Mistake("exp of a large number such as 10000 is infinite, and infinity / infinity is NaN. Softmax does not "
                 "change when each map's maximum is subtracted first; `torch.softmax` does that for you.", _no_shift),
         Mistake("The maximum of the whole batch is subtracted, so the other maps underflow to 0 / 0. "
@@ -138,6 +170,8 @@ PROBLEM = Problem(
         Mistake("The softmax runs over the whole batch. Each map is a distribution of its own: "
                 "take it over the last two axes only.", _whole_batch_softmax),
         Mistake("Coordinates run from 0 to 1. A cell's coordinate is its index: 0, 1, ..., W - 1.", _unit_coordinates),
+        Mistake("Coordinates run from -1 to 1. A cell's coordinate is its index: 0, 1, ..., W - 1.",
+                _centered_coordinates),
         Mistake("This is argmax: it takes the highest cell, not the mean, and no gradient passes.", _hard),
         Mistake("The values are right, but the result is cut off from `logits`: no `detach`, `item` or `numpy` "
                 "on the way.",

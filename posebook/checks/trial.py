@@ -1,0 +1,326 @@
+"""How an answer is tried: case by case, with guards, and which known mistake it makes."""
+
+import hashlib
+import inspect
+import signal
+import threading
+import traceback
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pkgutil import resolve_name
+
+import torch
+from torch import Tensor
+
+from posebook.checks.problem import Case, Problem, Report, Row, is_wire
+
+SECONDS = 10  # an answer that takes longer is interrupted, where the platform can
+
+
+def evaluate(problem: Problem, answer: Callable, *, seed: int | str = 0) -> Report:
+    """Try an answer on every case.
+
+    Args:
+        problem: what is asked.
+        answer: a function, or a proxy with the same call; a proxy brings its own
+            ``vjp(args, input_index, output_index, cotangent)``.
+        seed: decides what the cases draw.
+    """
+    with _plain_torch():
+        tries: list[tuple[Row, _Outcome]] = []
+        for case in problem.cases:
+            tries.append(_try(problem, case, answer, seed) if not _hopeless(tries) else _untried(case, tries[-1][1]))
+        rows = tuple(row for row, _ in tries)
+        diagnosis = "" if all(row.passed for row in rows) else _diagnose(problem, tries, seed)
+    return Report(problem.name, problem.points, rows, diagnosis)
+
+
+def _hopeless(tries: list[tuple[Row, "_Outcome"]]) -> bool:
+    """Whether the next case would fare no better, and cost as long."""
+    return bool(tries) and tries[-1][1].kind in ("stub", "endless")
+
+
+def _untried(case: Case, before: "_Outcome") -> tuple[Row, "_Outcome"]:
+    stub = before.kind == "stub"
+    return Row(case.name, False, before.message if stub else "not tried: an earlier case did not return"), before
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# One case
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What a case made of an answer: the values it returned, or the kind of failure and words for it."""
+
+    values: tuple = ()
+    kind: str = ""
+    message: str = ""
+    detail: str = ""
+
+
+def _try(problem: Problem, case: Case, answer: Callable, seed: int | str) -> tuple[Row, _Outcome]:
+    right, rng = _draws(problem, case, seed)
+    want = _run(problem, case, problem.reference, *_draws(problem, case, seed))
+    with _refused(problem.own):
+        got = _run(problem, case, answer, right, rng)
+    if want.kind:
+        raise RuntimeError(f"{problem.name}: the reference fails on {case.name!r}: {want.message}")
+    if got.kind:
+        return Row(case.name, False, got.message, got.detail), got
+    for a, b in zip(want.values, got.values, strict=True):
+        if wrong := compare(a, b, case.atol, case.rtol):
+            return Row(case.name, False, *wrong), got
+    if case.holds and not case.holds(*got.values):
+        return Row(case.name, False, "each result is close to the right one, but this does not hold among them"), got
+    return Row(case.name, True), got
+
+
+def _draws(problem: Problem, case: Case, seed: int | str) -> tuple[list[tuple], torch.Generator]:
+    """Argument tuples of the case's calls, and the generator that goes on to draw a cotangent."""
+    digest = hashlib.sha256(f"{seed}/{problem.name}/{case.name}".encode()).digest()
+    rng = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+    drawn = case.draw(rng)
+    return (list(drawn) if case.holds else [drawn]), rng
+
+
+def _run(problem: Problem, case: Case, answer: Callable, calls: list[tuple], rng: torch.Generator) -> _Outcome:
+    values = []
+    for args in calls:
+        fresh = _copy(args)
+        try:
+            with _time_limit(SECONDS):
+                values.append(_vjp(problem, case, answer, fresh, rng) if case.vjp else _detach(answer(*fresh)))
+        except _TooLong:
+            return _Outcome(kind="endless", message=f"did not return within {SECONDS} s, and was interrupted")
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # an answer may raise anything
+            return _raised(error)
+        names = list(inspect.signature(problem.reference).parameters)
+        for name, before, after in zip(names, args, fresh, strict=False):
+            if isinstance(before, Tensor) and not _equal(before, after):
+                return _Outcome(kind="mutates", message=f"changed its input `{name}` in place; work on a copy")
+    return _Outcome(tuple(values))
+
+
+def _raised(error: BaseException) -> _Outcome:
+    """What a row says of an exception. Its own words may quote a hidden input, so they stand in the detail."""
+    kind = type(error).__name__
+    try:
+        text = str(error).strip().split("\n")[0][:200]
+    except Exception:
+        text = "an exception without words"
+    if isinstance(error, Told):
+        return _Outcome(kind=kind, message=text)
+    if kind == "NotImplementedError" and not text:
+        return _Outcome(kind="stub", message="not written yet: put your lines in place of the `raise`")
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
+    where = f" (line {frames[0].lineno}: {frames[0].line})" if frames and frames[0].line else ""
+    return _Outcome(kind=kind, message=f"raised {kind}", detail=text + where)
+
+
+def _vjp(problem: Problem, case: Case, answer: Callable, args: tuple, rng: torch.Generator) -> Tensor:
+    """Gradient of <cotangent, output> in one input."""
+    wrt, output = case.vjp
+    index = list(inspect.signature(problem.reference).parameters).index(wrt)
+    like = _pick(problem.reference(*_copy(args)), output)
+    cotangent = torch.randn(like.shape, generator=rng, dtype=like.dtype)
+    if hasattr(answer, "vjp"):
+        return answer.vjp(args, index, output, cotangent)
+    leaf = args[index].requires_grad_()
+    try:
+        out = _pick(answer(*args), output)
+    except RuntimeError as error:
+        if "in-place" in str(error) and "leaf" in str(error):
+            raise Told(f"changed its input `{wrt}` in place; work on a copy") from None
+        raise
+    if isinstance(out, Tensor) and out.shape == cotangent.shape and not out.requires_grad:
+        raise Told(f"no gradient reaches `{wrt}`: it was detached, rounded, or turned into numbers on the way")
+    if wrong := compare(like, out, float("inf")):
+        raise Told(wrong[0])
+    grad, = torch.autograd.grad(out, leaf, cotangent, allow_unused=True)
+    leaf.requires_grad_(False)
+    if grad is None:
+        raise Told(f"no gradient reaches `{wrt}`: the result does not depend on it")
+    return grad
+
+
+def compare(want: object, got: object, atol: float, rtol: float = 0.0) -> tuple[str, str] | None:
+    """None where ``got`` is as good as ``want``; otherwise what is wrong, in words and in numbers."""
+    if isinstance(want, tuple):
+        if not isinstance(got, tuple) or len(got) != len(want):
+            return f"returned {_kind(got)}; want a tuple of {len(want)}", ""
+        wrongs = ((i, compare(a, b, atol, rtol)) for i, (a, b) in enumerate(zip(want, got, strict=True)))
+        return next(((f"output {i}: {wrong[0]}", wrong[1]) for i, wrong in wrongs if wrong), None)
+    if isinstance(want, Tensor):
+        if not isinstance(got, Tensor):
+            return f"returned {_kind(got)}; want a tensor of shape {tuple(want.shape)}", ""
+        plain = type(got) in (Tensor, torch.nn.Parameter) and not got.is_nested and got.layout == torch.strided
+        if not plain or got.device != want.device:
+            return "returned an unusual tensor; want a plain one, dense and on the CPU", ""
+        if got.dtype != want.dtype:
+            return f"dtype: want {_dtype(want)}, got {_dtype(got)}", ""
+        if got.shape != want.shape:
+            return f"shape: want {tuple(want.shape)}, got {tuple(got.shape)}", ""
+        return _compare_numbers(want, got, atol, rtol)
+    if isinstance(want, float):
+        if isinstance(got, Tensor) and got.numel() == 1:
+            got = got.item()
+        if isinstance(got, bool) or not isinstance(got, (int, float)):
+            return f"returned {_kind(got)}; want a number", ""
+        return _compare_numbers(torch.tensor(want).double(), torch.tensor(got).double(), atol, rtol)
+    if type(got) is type(want) and is_wire(want) and got == want:
+        return None
+    return "differs from the right result", f"want {want}, got {got}"
+
+
+def _compare_numbers(want: Tensor, got: Tensor, atol: float, rtol: float) -> tuple[str, str] | None:
+    if want.numel() == 0:
+        return None
+    bad = got.isfinite().logical_not() & want.isfinite()
+    same = (got == want) | (got.isnan() & want.isnan())
+    gap = torch.where(same, 0.0, (got.double() - want.double()).abs().nan_to_num(torch.inf))
+    allowed = atol + rtol * want.double().abs().nan_to_num(0.0, 0.0, 0.0)
+    if (gap <= allowed).all():
+        return None
+    gap = torch.where(gap > allowed, gap, 0.0)
+    at = [int(i) for i in torch.unravel_index(gap.argmax(), gap.shape)]
+    at_most = allowed[tuple(at)].item()
+    where = f"at {at}: " if at else ""
+    what = "holds NaN or infinity" if bad.any() else "differs from the right result"
+    off = f"off by {gap.max().item():.1e}, tolerance {at_most:.1e}"
+    return what, f"{where}want {want[tuple(at)].item():.5g}, got {got[tuple(at)].item():.5g} ({off})"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Which known mistake is it?
+
+
+def _diagnose(problem: Problem, tries: list[tuple[Row, _Outcome]], seed: int | str) -> str:
+    """Words of the mistake that does the same in every case; failing that, in at least half of the failed ones.
+
+    One case alone may agree by chance: it counts only where the mistake also passes whatever the answer passes.
+    """
+    failed = [i for i, (row, _) in enumerate(tries) if not row.passed]
+    best, most = "", 0
+    for mistake in problem.mistakes:
+        alike = [_alike(got, _run(problem, case, mistake.answer, *_draws(problem, case, seed)), case)
+                 for (_, got), case in zip(tries, problem.cases, strict=True)]
+        if all(alike):
+            return mistake.says
+        hits = sum(alike[i] and not tries[i][1].kind for i in failed)
+        fits = all(same for same, (row, _) in zip(alike, tries, strict=True) if row.passed)
+        if hits > most and 2 * hits >= len(failed) and (hits > 1 or fits):
+            best, most = f"In {hits} of the {len(failed)} failed cases your answer does this: {mistake.says}", hits
+    return best
+
+
+def _alike(a: _Outcome, b: _Outcome, case: Case) -> bool:
+    if a.kind or b.kind:
+        return a.kind == b.kind
+    pairs = zip(b.values, a.values, strict=True)
+    return all(compare(theirs, got, case.atol, case.rtol) is None for theirs, got in pairs)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Guards
+
+
+class Told(Exception):
+    """What a row says as it stands: a gradient that got lost, a library function that is the answer itself."""
+
+
+class _TooLong(BaseException):
+    """Not an Exception, so that ``except Exception`` in an answer does not swallow it."""
+
+
+@contextmanager
+def _time_limit(seconds: float):
+    """Interrupt what takes longer: in a main thread, where there are POSIX timers."""
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(signum, frame):
+        raise _TooLong
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)  # again each second, for an answer that catches everything
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def _plain_torch():
+    """Gradients on, tensors on the CPU and of float32 unless said otherwise, whatever the notebook has set."""
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.inference_mode(False), torch.enable_grad(), torch.device("cpu"):
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+
+
+_one_at_a_time = threading.RLock()
+
+
+@contextmanager
+def _refused(names: tuple[str, ...]):
+    """Make library functions raise, however they were imported: their code is exchanged for the time being."""
+    functions = [resolve_name(name) for name in names]
+    _one_at_a_time.acquire()
+    codes = [function.__code__ for function in functions]
+    try:
+        for name, function in zip(names, functions, strict=True):
+            text = f"`{name}` is the function that you are asked to write"
+            scope: dict = {}
+            exec(f"def refuse(*args, **options):\n"
+                 f"    from posebook.checks.trial import Told\n"
+                 f"    raise Told({text!r})", scope)
+            function.__code__ = scope["refuse"].__code__
+        yield
+    finally:
+        for function, code in zip(functions, codes, strict=True):
+            function.__code__ = code
+        _one_at_a_time.release()
+
+
+def _copy(value: object) -> object:
+    if isinstance(value, tuple):
+        return tuple(_copy(item) for item in value)
+    return value.detach().clone() if isinstance(value, Tensor) else value
+
+
+def _detach(value: object) -> object:
+    if type(value) is tuple:
+        return tuple(_detach(item) for item in value)
+    return value.detach() if isinstance(value, Tensor) else value
+
+
+def _pick(value: object, output: int) -> object:
+    return value[output] if isinstance(value, tuple) and output < len(value) else value
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    return torch.equal(a, b) or bool(((a == b) | (a.isnan() & b.isnan())).all())
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "None (is there a `return`?)"
+    if isinstance(value, tuple):
+        return f"a tuple of {len(value)}"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
