@@ -15,6 +15,8 @@
 # The text behind them: [chapter 2](../../chapters/02_decoding.ipynb).
 
 # %%
+import math
+
 import torch
 
 from posebook import decode, draw
@@ -125,3 +127,440 @@ check("soft_argmax", soft_argmax)
 # %% [markdown]
 # **Predict, then run.** A map has logit 0 everywhere but in one corner, where it has logit 5. Stride 4, 8 x 8 cells. Is the answer of your
 # function nearer to the corner or to the center? What about 64 x 64 cells?
+
+# %% [markdown]
+# ## 3. `argmax_error_stats`
+#
+# *2 points, medium, about 10 minutes.*
+#
+# `argmax_error_stats(stride, convention="round") -> (bias, variance, mse)`
+#
+# The error, estimate minus truth in px on one axis, of snapping a coordinate to cells: its mean in px, its variance and its mean square in px
+# squared, as exact plain numbers. The keypoint is uniform over a cell, away from the border, without noise or offset. `convention` is
+# `"round"`, which takes the nearest cell, or `"floor"`, which takes the one below.
+#
+# Three lines of algebra say what no benchmark table does: how much of an error is the decoder's.
+#
+# `posebook.theory.argmax_error` is related: it returns five figures in an object.
+
+# %%
+u = torch.linspace(-0.5, 0.5, 101)[:-1] + 0.005
+fig, (ax,) = draw.axes(height=2.2)
+draw.curves(ax, u, {"round": -4 * u, "floor": -4 * (u + 0.5)},
+            xlabel="place in the cell", ylabel="error (px)")
+draw.show(fig, "Target: the errors to average at stride 4, over the place in the cell: rounding "
+               "falls from "
+               "+2 to -2 px, floor from 0 to -4 px.")
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# Both errors are uniform over a range of one stride. A uniform variable over a range r has variance r^2 / 12.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# The mean square is the variance plus the square of the mean.
+#
+# </details>
+
+# %%
+def argmax_error_stats(stride, convention="round"):
+    """Bias (px), variance and mean square error (px squared) of snapping to cells."""
+    ### BEGIN SOLUTION
+    if convention == "round":
+        return 0.0, stride**2 / 12, stride**2 / 12
+    return -stride / 2, stride**2 / 12, stride**2 / 3
+    ### END SOLUTION
+
+# %%
+check("argmax_error_stats", argmax_error_stats)
+
+# %% [markdown]
+# **Predict, then run.** How many times the mean square error of rounding is that of floor? Does it depend on the stride?
+
+# %% [markdown]
+# ## 4. `border_bias`
+#
+# *2 points, medium, about 15 minutes.*
+#
+# `border_bias(distance, sigma) -> cells`
+#
+# How far soft-argmax leans inward when the softmax is a Gaussian of standard deviation `sigma` cells whose center lies `distance` >= 0 cells
+# inside the map's edge: the edge of the first cell, half a cell outside its center, far from any other edge. A plain positive number in cells, in
+# the continuous approximation: the mean of a bell that is cut off at the edge, minus its center.
+#
+# People stand at the edges of pictures. There, soft-argmax loses to plain argmax.
+#
+# `posebook.theory.border_bias` is related: it takes tensors.
+
+# %%
+x = torch.linspace(-3, 6, 91)
+bell = torch.exp(-((x - 1) ** 2) / 4.5)
+fig, (ax,) = draw.axes(height=2.2)
+seen = torch.where(x < 0, torch.nan, bell)
+draw.curves(ax, x, {"the whole bell": bell, "what the map sees": seen},
+            xlabel="cells from the edge", ylabel="p, not normalized")
+draw.show(fig, "Target: a bell with its center 1 cell inside the edge at 0; the part left of "
+               "the edge is missing, "
+               "so the mean of the rest lies to the right of the center.")
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# With z = distance / sigma, the mean of a normal variable given that it is above -z is the normal density at z over the normal distribution
+# function at z.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `math.erf` gives the distribution function: (1 + erf(z / sqrt 2)) / 2.
+#
+# </details>
+
+# %%
+def border_bias(distance, sigma):
+    """Inward bias of soft-argmax in cells."""
+    ### BEGIN SOLUTION
+    z = distance / sigma
+    density = math.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+    inside = (1 + math.erf(z / math.sqrt(2))) / 2
+    return sigma * density / inside
+    ### END SOLUTION
+
+# %%
+check("border_bias", border_bias)
+
+# %% [markdown]
+# **Predict, then run.** On the very edge, is the bias larger for sigma = 1 or for sigma = 2? By which factor?
+
+# %% [markdown]
+# ## 5. `entropy_cov`
+#
+# *3 points, hard, about 20 minutes.*
+#
+# `entropy_cov(logits (..., H, W), tau=1.0) -> (entropy (...), covariance (..., 2, 2))`
+#
+# How wide the softmax $p$ of each map is: its entropy $-\sum p \ln p$ in nats, and the covariance of a cell drawn from it, in cells squared, in
+# the order x, y. Both stay finite where probabilities underflow to 0.
+#
+# Uncertainty heads report one or the other; section 2.13 shows what neither of them is.
+#
+# `posebook.decode.spread` is the answer itself.
+
+# %%
+rows, columns = torch.meshgrid(torch.arange(9.0), torch.arange(13.0), indexing="ij")
+tilted = -(0.15 * (columns - 6) ** 2 + 0.5 * (rows - 4) ** 2 - 0.3 * (columns - 6) * (rows - 4))
+entropy, covariance = decode.spread(tilted)
+draw.show(draw.heatmaps({f"entropy {entropy:.2f} nats": tilted.flatten().softmax(0).view(9, 13)}),
+          f"Target: a tilted bell with entropy {entropy:.2f} nats, variances "
+          f"{covariance[0, 0]:.2f} in x and "
+          f"{covariance[1, 1]:.2f} in y, and covariance {covariance[0, 1]:.2f} cells squared.")
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# `torch.log_softmax` gives ln p without taking the logarithm of a probability that has become 0.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# With `cells` (H*W, 2) and their mean m, the covariance is the sum of p times the outer product of (cell - m) with itself.
+#
+# </details>
+
+# %%
+def entropy_cov(logits, tau=1.0):
+    """Entropy (nats) and covariance (cells squared; x, y) of a spatial softmax."""
+    ### BEGIN SOLUTION
+    h, w = logits.shape[-2:]
+    log_prob = torch.log_softmax(logits.flatten(-2) / tau, dim=-1)
+    prob = log_prob.exp()
+    entropy = -(prob * log_prob).sum(-1)
+    cells = torch.stack((torch.arange(w).repeat(h), torch.arange(h).repeat_interleave(w)), -1)
+    cells = cells.to(logits.dtype)  # (H*W, 2)
+    apart = cells - (prob[..., None] * cells).sum(-2, keepdim=True)  # (..., H*W, 2)
+    return entropy, (prob[..., None] * apart).transpose(-1, -2) @ apart
+    ### END SOLUTION
+
+# %%
+check("entropy_cov", entropy_cov)
+
+# %% [markdown]
+# **Predict, then run.** What is the entropy of a softmax with two equal cells and nothing else? Does it depend on how far apart they are? And
+# the covariance?
+
+# %% [markdown]
+# ## 6. `asymmetry_bias`
+#
+# *2 points, medium, about 15 minutes.*
+#
+# `asymmetry_bias(mu, sigma, tau=1.0) -> float`
+#
+# Mean minus mode in px of $p(x) \propto e^{(-x^2 / 2 \sigma^2 + \mu x^3 / 6) / \tau}$, a Gaussian of standard deviation `sigma` px whose logits have
+# a third derivative `mu` at the mode, in px to the power -3. To within 2 %, for $|\mu \sigma^3 \sqrt\tau| \le 0.02$; a plain number.
+#
+# Peaks of real networks are lopsided. Soft-argmax leans to the longer side, argmax does not.
+#
+# `posebook.theory.asymmetry_bias` is the answer itself.
+
+# %%
+x = torch.linspace(-5, 5, 101)
+fig, (ax,) = draw.axes(height=2.2)
+bells = {f"mu = {mu}": torch.exp(-(x**2) / 4.5 + mu * x**3 / 6) for mu in (0.0, 0.1)}
+draw.curves(ax, x, bells, xlabel="x (px)", ylabel="p, not normalized")
+draw.show(fig, "Target: a symmetric bell, and one with a fatter right side: both have their "
+               "highest point at 0, "
+               "but the mean of the second lies to the right.")
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# For small mu, $e^{\mu x^3 / 6 \tau} \approx 1 + \mu x^3 / 6 \tau$. What is left is a moment of a Gaussian. Of which variance?
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# A Gaussian of variance v has $E[x^4] = 3 v^2$, and here $v = \tau \sigma^2$.
+#
+# </details>
+
+# %%
+def asymmetry_bias(mu, sigma, tau=1.0):
+    """Mean minus mode of a slightly lopsided peak, in px."""
+    ### BEGIN SOLUTION
+    return mu * tau * sigma**4 / 2
+    ### END SOLUTION
+
+# %%
+check("asymmetry_bias", asymmetry_bias)
+
+# %% [markdown]
+# **Predict, then run.** The peak becomes twice as wide and keeps its `mu`. How many times larger is the bias?
+
+# %% [markdown]
+# ## 7. `anchor_decode`
+#
+# *2 points, easy, about 15 minutes.*
+#
+# `anchor_decode(scores (B, A), anchors (A, 2), offsets (B, A, 2), mode="hard") -> (B, 2)`
+#
+# Each anchor votes for a place, its own plus its offset. `"hard"` returns the vote of the anchor with the highest score (no ties are drawn), `"soft"`
+# the mean of all votes weighted by the softmax of the scores. Gradients reach the offsets, and with `"soft"` the scores.
+#
+# Anchor-based detectors and offset heads on heatmaps are this function.
+#
+# `posebook.decode.anchors` is the answer itself.
+
+# %%
+places = torch.cartesian_prod(torch.arange(0.0, 24, 8), torch.arange(0.0, 16, 8))  # (6, 2) px
+votes = torch.tensor([11.0, 6.0]).expand(6, 2)
+fig, (ax,) = draw.axes(height=2.2)
+for (x, y), (dx, dy) in zip(places.tolist(), (votes - places).tolist(), strict=True):
+    ax.annotate("", (x + dx, y + dy), (x, y), arrowprops={"arrowstyle": "->"})
+ax.set(xlim=(-2, 18), ylim=(10, -2), xlabel="x (px)", ylabel="y (px)", aspect="equal")
+draw.show(fig, "Target: six anchors on a grid of 8 px, each with an arrow, its offset, to one "
+               "and the same point "
+               "(11, 6): with exact offsets every vote is right.")
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# `anchors + offsets` broadcasts to (B, A, 2).
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `votes[torch.arange(B), best]` picks one vote for each row of the batch.
+#
+# </details>
+
+# %%
+def anchor_decode(scores, anchors, offsets, mode="hard"):
+    """The vote of the best anchor, or the softmax-weighted mean of votes."""
+    ### BEGIN SOLUTION
+    votes = anchors + offsets  # (B, A, 2)
+    if mode == "hard":
+        best = scores.argmax(-1)
+        return votes[torch.arange(len(votes)), best]
+    return (scores.softmax(-1)[..., None] * votes).sum(1)
+    ### END SOLUTION
+
+# %%
+check("anchor_decode", anchor_decode)
+
+# %% [markdown]
+# **Predict, then run.** All offsets are exact. What happens to the answer of `"soft"` when you draw new scores at random?
+
+# %% [markdown]
+# ## 8. `fuse`
+#
+# *2 points, medium, about 10 minutes.*
+#
+# `fuse(estimates (M, ..., D), variances (M, ...)) -> (fused (..., D), variance (...))`
+#
+# The minimum-variance mean of M independent unbiased heads, and its variance. Each head has one variance, which its D axes share.
+#
+# Two heads, two cameras, a heatmap and a regression: whenever two estimates of one point meet, this is the rule, and its assumptions matter.
+#
+# `posebook.fusion.inverse_variance` is the answer itself.
+
+# %%
+x = torch.linspace(-4, 14, 181)
+bells = {f"variance {v:g}": torch.exp(-((x - m) ** 2) / (2 * v)) / v**0.5
+         for m, v in ((0.0, 1.0), (10.0, 4.0), (2.0, 0.8))}
+fig, (ax,) = draw.axes(height=2.2)
+draw.curves(ax, x, bells, xlabel="x (px)", ylabel="density, not normalized")
+draw.show(fig, "Target: heads at 0 with variance 1 and at 10 with variance 4 fuse to 2 with "
+               "variance 0.8: nearer to "
+               "the surer head, and narrower than both.")
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# Weights that sum to 1 and minimize the variance are proportional to 1 / variance.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `variances[..., None]` lines up with the D axes.
+#
+# </details>
+
+# %%
+def fuse(estimates, variances):
+    """Inverse-variance mean of M heads, and its variance."""
+    ### BEGIN SOLUTION
+    precision = 1 / variances  # (M, ...)
+    total = precision.sum(0)
+    return (precision[..., None] * estimates).sum(0) / total[..., None], 1 / total
+    ### END SOLUTION
+
+# %%
+check("fuse", fuse)
+
+# %% [markdown]
+# **Predict, then run.** A third head with variance 1000 joins. Can it make the result worse, if it tells the truth about its variance?
+
+# %% [markdown]
+# ## 9. `refine_dark`
+#
+# *3 points, hard, about 25 minutes.*
+#
+# `refine_dark(heatmap (..., H, W)) -> (..., 2)`
+#
+# The peak (x, y) in cells: the argmax (ties: lowest flat index) plus one Newton step on the logarithm $L$ of the heatmap, without any blur. Central
+# differences: first differences halved, second differences with unit spacing, the mixed one divided by 4; the full 2 x 2 Hessian; each axis of the step
+# clamped to [-1, 1].
+#
+# The cell stays unrefined where it lies in the first or last row or column, where any value of its 3 x 3 window is not positive, or where the
+# Hessian is not negative definite (determinant <= 0; no near-singular cases are drawn).
+#
+# `posebook.decode.refine_dark` is the answer itself.
+
+# %%
+rows, columns = torch.meshgrid(torch.arange(7.0), torch.arange(9.0), indexing="ij")
+bump = torch.exp(-((columns - 4.3) ** 2 + (rows - 2.6) ** 2) / 3)
+refined = decode.refine_dark(bump)
+draw.show(draw.heatmaps({"argmax (4, 3), refined (4.3, 2.6)": bump}, refined[None]),
+          "Target: a Gaussian bump with a circle at its refined peak, (4.3, 2.6), between the "
+          "cells; the argmax is (4, 3).")
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# Write it for one map with Python indices first; then loop over `heatmap.reshape(-1, h, w)`.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# The inverse of a symmetric [[a, b], [b, c]] is [[c, -b], [-b, a]] / (a c - b^2).
+#
+# </details>
+
+# %%
+def refine_dark(heatmap):
+    """Argmax plus one clamped Newton step on the log of the heatmap, in cells."""
+    ### BEGIN SOLUTION
+    h, w = heatmap.shape[-2:]
+    out = []
+    for one in heatmap.reshape(-1, h, w):
+        index = int(one.flatten().argmax())
+        x, y = index % w, index // w
+        cell = torch.tensor([x, y], dtype=heatmap.dtype)
+        window = one[max(y - 1, 0):y + 2, max(x - 1, 0):x + 2]
+        if window.shape == (3, 3) and (window > 0).all():
+            z = window.log()
+            gx, gy = (z[1, 2] - z[1, 0]) / 2, (z[2, 1] - z[0, 1]) / 2
+            a, c = z[1, 2] - 2 * z[1, 1] + z[1, 0], z[2, 1] - 2 * z[1, 1] + z[0, 1]
+            b = (z[2, 2] - z[2, 0] - z[0, 2] + z[0, 0]) / 4
+            det = a * c - b**2
+            if det > 0:
+                cell = cell - (torch.stack((c * gx - b * gy, a * gy - b * gx)) / det).clamp(-1, 1)
+        out.append(cell)
+    return torch.stack(out).reshape(*heatmap.shape[:-2], 2)
+    ### END SOLUTION
+
+# %%
+check("refine_dark", refine_dark)
+
+# %% [markdown]
+# **Predict, then run.** On a perfect Gaussian, does the answer change when you square the heatmap? When you multiply it by 3?
+
+# %% [markdown]
+# ## 10. `flip_back`
+#
+# *3 points, medium, about 15 minutes.*
+#
+# `flip_back(heatmaps (..., K, H, W), pairs, stride) -> (..., K, H, W)`
+#
+# The network has seen the mirrored image; undo that in its heatmaps, for targets at $u = x / \mathrm{stride}$. Mirror the last axis; swap the channels
+# of each (left, right) pair (the pairs are disjoint, there may be none, and other channels stay); then shift to the right by
+# $f = (\mathrm{stride} - 1) / \mathrm{stride}$ cells:
+#
+# $$\mathrm{out}[i] = (1 - f)\,\mathrm{in}[i] + f\,\mathrm{in}[i - 1], \qquad \mathrm{in}[-1] := \mathrm{in}[0]$$
+#
+# `pairs` is a tuple of pairs of channel numbers, `stride` >= 1. Forgetting one of the three steps is the most common bug of the flip test.
+#
+# `posebook.warp.flip_heatmap` is related: it works for any grid.
+
+# %%
+before = torch.exp(-((torch.arange(12.0) - 3) ** 2) / 2)
+mirrored = before.flip(0)
+shifted = 0.25 * mirrored + 0.75 * torch.cat((mirrored[:1], mirrored[:-1]))
+fig, (ax,) = draw.axes(height=2.2)
+draw.curves(ax, torch.arange(12), {"mirrored": mirrored, "and shifted": shifted},
+            xlabel="cell", ylabel="value")
+draw.show(fig, "Target: at stride 4 a mirrored peak at cell 8 moves three quarters of a cell to "
+               "the right.")
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# Build a list of channels in their new order and index with it: `heatmaps[..., order, :, :]`.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `torch.cat((z[..., :1], z[..., :-1]), dim=-1)` is in[i - 1] with in[0] repeated.
+#
+# </details>
+
+# %%
+def flip_back(heatmaps, pairs, stride):
+    """Undo a horizontal image flip: mirror, swap channels, shift by (stride - 1) / stride cells."""
+    ### BEGIN SOLUTION
+    order = list(range(heatmaps.shape[-3]))
+    for left, right in pairs:
+        order[left], order[right] = right, left
+    mirrored = heatmaps[..., order, :, :].flip(-1)
+    f = (stride - 1) / stride
+    before = torch.cat((mirrored[..., :1], mirrored[..., :-1]), dim=-1)
+    return (1 - f) * mirrored + f * before
+    ### END SOLUTION
+
+# %%
+check("flip_back", flip_back)
+
+# %% [markdown]
+# **Predict, then run.** At stride 1, how large is the shift? And at stride 32?

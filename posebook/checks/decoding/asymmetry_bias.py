@@ -55,8 +55,8 @@ PROBLEM = Problem(
     mistakes=(
         Mistake("`tau` is missing: a higher temperature widens the peak, and a wider peak leans more.",
                 lambda mu, sigma, tau=1.0: mu * sigma**4 / 2),
-        Mistake("`tau` divides where it should multiply: it widens the Gaussian by tau and flattens mu by tau, and the bias has "
-                "two powers of the first for one of the second.", lambda mu, sigma, tau=1.0: mu * sigma**4 / (2 * tau)),
+        Mistake("`tau` divides where it should multiply: it widens the variance and flattens mu, and the bias has two "
+                "powers of the first for one of the second.", lambda mu, sigma, tau=1.0: mu * sigma**4 / (2 * tau)),
         Mistake("One power of `tau` too many: sigma^4 gives tau^2, but mu is divided by tau as well.",
                 lambda mu, sigma, tau=1.0: mu * tau**2 * sigma**4 / 2),
         Mistake("The power of sigma is 4, from E[x^4] = 3 sigma^4; this is 2.",

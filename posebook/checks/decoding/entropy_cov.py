@@ -13,7 +13,7 @@ def entropy_cov(logits, tau=1.0):
     log_prob = torch.log_softmax(logits.flatten(-2) / tau, dim=-1)  # finite, unlike the logarithm of a softmax
     prob = log_prob.exp()
     entropy = -(prob * log_prob).sum(-1)
-    cells = torch.stack((torch.arange(w).repeat(h), torch.arange(h).repeat_interleave(w)), -1).to(logits.dtype)  # (H*W, 2)
+    cells = torch.stack((torch.arange(w).repeat(h), torch.arange(h).repeat_interleave(w)), -1).to(logits.dtype)
     apart = cells - (prob[..., None] * cells).sum(-2, keepdim=True)  # (..., H*W, 2)
     return entropy, (prob[..., None] * apart).transpose(-1, -2) @ apart
 
@@ -54,6 +54,11 @@ def _second_moment(logits, tau=1.0):
     prob = _prob(logits, tau)
     mean = torch.stack(((prob.sum(-2) * torch.arange(w)).sum(-1), (prob.sum(-1) * torch.arange(h)).sum(-1)), -1)
     return entropy, covariance + mean[..., :, None] * mean[..., None, :]
+
+
+def _with_bessel(logits, tau=1.0):
+    n = logits.shape[-2] * logits.shape[-1]
+    return _second_minus_first(logits, tau, bessel=n / (n - 1))
 
 
 def _changed(entropy=lambda e: e, covariance=lambda c: c):
@@ -99,8 +104,8 @@ PROBLEM = Problem(
         Case("a constant changes nothing", _pair, holds=lambda a, b: bool(torch.allclose(a[0], b[0], atol=1e-6))),
     ),
     mistakes=(
-        Mistake("0 times the logarithm of 0 is NaN where a probability underflows. `torch.log_softmax` stays finite, and "
-                "`torch.special.entr` knows the limit.", _plain_logarithm),
+        Mistake("0 times the logarithm of 0 is NaN where a probability underflows. `torch.log_softmax` stays finite, "
+                "and `torch.special.entr` knows the limit.", _plain_logarithm),
         Mistake("x and y are swapped in the covariance: x, the last axis of `logits`, comes first.",
                 _changed(covariance=lambda c: c.flip(-1, -2))),
         Mistake("The mean is not subtracted: this is the second moment about cell (0, 0).", _second_moment),
@@ -115,8 +120,7 @@ PROBLEM = Problem(
         Mistake("`tau` is missing: divide the logits by it before the softmax.",
                 lambda logits, tau=1.0: entropy_cov(logits)),
         Mistake("The spread of a distribution is a sum over cells weighted by p, with no N / (N - 1).",
-                lambda logits, tau=1.0: _second_minus_first(
-                    logits, tau, bessel=logits.shape[-1] * logits.shape[-2] / (logits.shape[-1] * logits.shape[-2] - 1))),
+                _with_bessel),
     ),
     alternatives=(_second_minus_first, _one_map_at_a_time),
 )

@@ -37,7 +37,8 @@ def _by_matrix(heatmaps, pairs, stride):
     return torch.einsum("jk,iw,...khw->...jhi", swap, shift.flip(1), heatmaps)
 
 
-def _with(mirror=lambda z: z.flip(-1), swap=True, fraction=lambda s: (s - 1) / s, first=lambda z: z[..., :1], right=True):
+def _with(mirror=lambda z: z.flip(-1), swap=True, fraction=lambda s: (s - 1) / s, first=lambda z: z[..., :1],
+          right=True):
     """The right answer with one step changed."""
 
     def answer(heatmaps, pairs, stride):
@@ -82,8 +83,8 @@ PROBLEM = Problem(
         Case("float64 stays float64", lambda rng: (_draw(rng, 5, 3, 4, dtype=torch.float64), PAIRS, 2.5), atol=1e-9),
     ),
     mistakes=(
-        Mistake("The shift is missing: with targets at u = x / stride the mirrored peak lies (stride - 1) / stride cells too "
-                "far left.", _with(fraction=lambda s: 0.0)),
+        Mistake("The shift is missing: with targets at u = x / stride the mirrored peak is (stride - 1) / stride cells "
+                "too far left.", _with(fraction=lambda s: 0.0)),
         Mistake("The shift is a whole cell; it is (stride - 1) / stride of one.", _with(fraction=lambda s: 1.0)),
         Mistake("The shift goes to the left: out[i] takes from in[i - 1].", _with(right=False)),
         Mistake("The shares are exchanged: (1 - f) of in[i] and f of in[i - 1].", _with(fraction=lambda s: 1 / s)),

@@ -146,8 +146,8 @@ PROBLEM = Problem(
         Case("of equal peaks the lowest flat index", _tie, atol=1e-6),
     ),
     mistakes=(
-        Mistake("The logarithm is missing: a Newton step is exact for the log of a Gaussian, which is a parabola, not for the "
-                "Gaussian itself.", lambda heatmap: _newton(heatmap, log=False)),
+        Mistake("The logarithm is missing: a Newton step is exact on a parabola: the log of a Gaussian is one, the "
+                "Gaussian is not.", lambda heatmap: _newton(heatmap, log=False)),
         Mistake("The mixed derivative is missing: on a tilted peak x and y do not part.",
                 lambda heatmap: _newton(heatmap, mixed=False)),
         Mistake("The first differences are not halved: from left to right neighbor is two cells.",
