@@ -159,9 +159,10 @@ def _window(heatmap: Tensor, peak: Tensor, *, radius: int) -> Tensor:
     columns, rows = (peak[..., None] + reach).unbind(-2)
     rows = torch.where((rows >= 0) & (rows < h), rows * w, -h * w)  # so low that no column lifts them to 0
     columns = torch.where((columns >= 0) & (columns < w), columns, -h * w)
-    index = rows[..., :, None] + columns[..., None, :]  # negative outside the map
-    values = heatmap.flatten(-2).gather(-1, index.clamp(min=0).flatten(-2)).view(index.shape)
-    return torch.where(index >= 0, values, 0.0)
+    index = rows[..., :, None] + columns[..., None, :]
+    inside = index >= 0
+    values = heatmap.flatten(-2).gather(-1, index.clamp_(min=0).flatten(-2)).view(index.shape)
+    return torch.where(inside, values, 0.0)
 
 
 def _blur_rows(sigma: float, dtype: torch.dtype, device: torch.device) -> Tensor:
