@@ -11,7 +11,7 @@ endef
 .PHONY: tasks lab test venv notebooks lint bench
 
 tasks:
-	@sed -n 's/^\([a-z]*\): *## /make \1\t/p' Makefile
+	@awk -F': *## *' '/^[a-z]+: *## / {print "make " $$1 "\t" $$2}' Makefile
 
 lab: ## set up, copy what is missing into work/ and open JupyterLab there
 	$(setup)

@@ -7,7 +7,7 @@ import time
 
 import torch
 
-from posebook.explore import decoding
+from posebook.explore import asymmetry, decoding, temperature
 
 MOVES = 300
 
@@ -28,3 +28,17 @@ if __name__ == "__main__":
         spent = cost(decoding.explore(stride=stride), "tau", torch.linspace(0.02, 2, MOVES).tolist())
         h, w = (n // stride for n in decoding.HW)
         print(f"decoding  {stride:6}  {f'{w} x {h}':8}  {spent.median():9.2f}  {spent.quantile(0.95):6.2f}")
+    print("explorer     control                  median ms  p95 ms")
+    sweeps = {
+        "tau": torch.logspace(-2, 0.5, MOVES),
+        "sigma": torch.linspace(2, 3, MOVES),
+        "noise": torch.linspace(0.1, 0.9, MOVES),
+        "phase": torch.linspace(0, 0.5, MOVES),
+        "mu": torch.logspace(-5, -3, MOVES),
+    }
+    cases = [(temperature, name, {}) for name in ("tau", "sigma", "noise", "phase")]
+    cases += [(asymmetry, name, {"fixed": fixed}) for fixed in asymmetry.FIXED for name in ("mu", "tau", "sigma")]
+    for module, name, start in cases:
+        spent = cost(module.explore(**start), name, sweeps[name].clamp(*getattr(module, name.upper())).tolist())
+        title, control = module.__name__.rpartition(".")[2], " ".join((name, *start.values()))
+        print(f"{title:11}  {control:23}  {spent.median():9.2f}  {spent.quantile(0.95):6.2f}")

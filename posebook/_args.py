@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def fail(name: str, want: str, got: object) -> None:
-    """Raise ``ValueError("tau: want > 0, got -1")``."""
+    """Raise ``ValueError("tau: want a finite number > 0, got -1")``."""
     raise ValueError(f"{name}: want {want}, got {got}")
 
 

@@ -1,5 +1,6 @@
 """The built notebooks agree with their sources; their text keeps what it promises. nbval executes them."""
 
+import importlib
 import re
 
 import build
@@ -21,14 +22,16 @@ def outputs(notebook):
 
 
 def printed(notebook):
-    """All text that a notebook's cells print."""
-    return "\n".join(o.get("text", "") + o.get("data", {}).get("text/plain", "") for o in outputs(notebook))
+    """All text that a notebook's cells print; alt texts do not count."""
+    plain = [o for o in outputs(notebook) if "image/png" not in o.get("data", {})]
+    return "\n".join(o.get("text", "") + o.get("data", {}).get("text/plain", "") for o in plain)
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda s: s.stem)
 def test_built_notebooks_agree_with_their_source(source):
     fresh = build.read(source)
-    assert build.bare(build.stored(build.target(source))) == build.bare(fresh), "run `make notebooks`"
+    old = build.stored(build.target(source))
+    assert build.bare(old) == build.bare(fresh) and old.metadata == fresh.metadata, "run `make notebooks`"
     if source in SETS:
         release = build.stored(build.released(source))
         assert build.bare(release) == build.bare(build.exercise(fresh)), "run `make notebooks`"
@@ -55,8 +58,9 @@ def test_every_picture_has_words(path):
     for output in outputs(nbformat.read(path, as_version=4)):
         if "image/png" in output.get("data", {}):
             text = output.data["text/plain"]
-            assert len(text.split()) > 8 and output.metadata.get("image/png", {}).get("alt", text) == text
-            assert not re.match(r"plot|figure|image|picture of", text, re.I)
+            assert output.metadata.get("image/png", {}).get("alt", text) == text
+            good = len(text.split()) > 8 and not re.match(r"plot|figure|image|picture of", text, re.I)
+            assert good, f"alt text: want more than 8 words that say what is there, got {text!r}"
 
 
 @each_notebook
@@ -70,7 +74,8 @@ def test_links_lead_somewhere(path):
 def test_cells_are_short(path):
     for cell in nbformat.read(path, as_version=4).cells:
         lines = cell.source.splitlines() if cell.cell_type == "code" else []
-        assert len(lines) <= 20 and all(len(line) <= 100 for line in lines), cell.source
+        longest = max(map(len, lines), default=0)
+        assert len(lines) <= 20 and longest <= 100, f"want 20 lines of 100, got {len(lines)} of {longest}: {lines[0]}"
 
 
 @each_chapter
@@ -80,8 +85,11 @@ def test_sections_ask_predict_and_conclude(source):
     assert sections
     for section in sections:
         title = section.splitlines()[0]
-        assert title.endswith("?"), title
-        assert "**Predict.**" in section and "**Takeaway.**" in section, title
+        assert title.endswith("?"), f"{title}: want a question"
+        for part in ("**Predict.**", "**Takeaway.**"):
+            assert part in section, f"{title}: no {part}"
+    numbers = [int(re.match(r"\d+\.(\d+) ", section)[1]) for section in sections]
+    assert numbers == list(range(1, len(sections) + 1)), numbers
 
 
 @each_chapter
@@ -93,8 +101,9 @@ def test_numbers_in_a_takeaway_were_printed_above(source):
             above = printed(nbformat.from_dict({"cells": notebook.cells[:k]}))
             for number in re.findall(r"\d+\.\d+", cell.source.split("**Takeaway.**")[1].split("##")[0]):
                 found += 1
-                assert number in above, f"{number}: {cell.source}"
-    assert found >= 3
+                seen = re.search(rf"(?<![\d.]){re.escape(number)}0*(?!\d)", above)
+                assert seen, f"{number} in a takeaway was not printed above: {cell.source}"
+    assert found >= 3, "want 3 decimal numbers in takeaways"
 
 
 @each_set
@@ -103,6 +112,15 @@ def test_exercises_hold_no_solution_and_their_checks_fail_until_it_is_written(so
     bodies = re.findall(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", source.read_text(encoding="utf-8"), re.S)
     text = "\n".join(cell.source for cell in release.cells)
     assert bodies and "SOLUTION" not in text and not any(body.strip() in text for body in bodies)
+
+    problems = importlib.import_module(f"posebook.checks.{source.stem}").PROBLEMS
+    statements = "\n".join(cell.source for cell in release.cells if cell.cell_type == "markdown")
+    for n, p in enumerate(problems, 1):
+        head = rf"## {n}\. `{p.name}`\n\n\*{p.points} points?, (easy|medium|hard), about {p.minutes} minutes\.\*"
+        assert re.search(head, statements), f"want a statement {n} of {p.name}: {p.points} points, {p.minutes} minutes"
+    ids = [cell.metadata.nbgrader.grade_id for cell in release.cells if "nbgrader" in cell.metadata]
+    want = [name for p in problems for name in (p.name, f"check-{p.name}")]
+    assert ids == want, "each of PROBLEMS wants its solution between markers, then its check cell"
 
     NotebookClient(release, timeout=120, kernel_name="python3").execute()
     checks = [cell for cell in release.cells if build.is_check(cell)]

@@ -29,12 +29,15 @@ def test_a_known_mistake_fails_and_is_named(p, mistake):
     for seed in SEEDS:
         report = evaluate(p.name, mistake.answer, seed)
         assert not report.passed and report.score < p.points
-        assert report.diagnosis == mistake.says, f"seed {seed}: {report}"
+        assert report.diagnosis == mistake.says, f"taken for another mistake, seed {seed}: {report}"
 
 
 @problems
 def test_a_problem_is_complete(p):
-    assert len(p.mistakes) >= 5 and len(p.alternatives) >= 2 and p.points > 0 and p.minutes > 0 and p.own
+    assert len(p.mistakes) >= 5, "want 5 known mistakes"
+    assert len(p.alternatives) >= 2, "want 2 right answers written otherwise"
+    assert p.own, "want the library's names that are the answer, such as posebook.decode.argmax"
+    assert p.points > 0 and p.minutes > 0
     assert len({case.name for case in p.cases}) == len(p.cases)
 
 
@@ -42,7 +45,8 @@ def test_a_problem_is_complete(p):
 def test_cases_draw_wire_values_that_the_seed_decides(p):
     drawn = {seed: [trial._draws(p, case, seed)[0] for case in p.cases] for seed in (0, 1)}
     again = [trial._draws(p, case, 0)[0] for case in p.cases]
-    assert all(is_wire(args) for calls in drawn[0] for args in calls)
+    wire = all(is_wire(args) for calls in drawn[0] for args in calls)
+    assert wire, "cases draw tensors, numbers, strings, None and tuples of these only"
     assert all(trial.compare(tuple(a), tuple(b), 0.0) is None for a, b in zip(drawn[0], again, strict=True))
     assert any(trial.compare(tuple(a), tuple(b), 0.0) for a, b in zip(drawn[0], drawn[1], strict=True))
 

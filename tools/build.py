@@ -53,6 +53,10 @@ def released(source: Path) -> Path:
 def read(source: Path) -> NotebookNode:
     """Notebook of a source, not yet executed: fixed cell ids, nbgrader's metadata, nothing that varies."""
     text = source.read_text(encoding="utf-8")
+    try:
+        ast.parse(text)
+    except SyntaxError as error:
+        raise SystemExit(f"{source.name}, line {error.lineno}: {error.msg}") from None
     notebook = jupytext.reads(text, fmt="py:percent")
     notebook.metadata = nbformat.from_dict({
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -88,6 +92,8 @@ def nbgrader_metadata(cell: NotebookNode) -> dict:
         name = re.search(r"^def (\w+)", cell.source, re.M)[1]
         return {"nbgrader": {"grade": False, "grade_id": name, "locked": False, "solution": True, **common}}
     if found := re.search(r'^check\("(\w+)"', cell.source, re.M):
+        if found[1] not in PROBLEMS:
+            raise SystemExit(f'check("{found[1]}"): want one of {", ".join(PROBLEMS)}; is it in PROBLEMS of its set?')
         points = PROBLEMS[found[1]].points
         return {"nbgrader": {"grade": True, "grade_id": f"check-{found[1]}", "locked": True, "points": points,
                              "solution": False, **common}}
@@ -172,7 +178,8 @@ def execute(notebook: NotebookNode, folder: Path) -> None:
     """Run all cells; keep outputs, drop what differs from run to run."""
     environment = {k: v for k, v in os.environ.items() if k != "POSEBOOK_COCO"}  # outputs come from what ships
     client = NotebookClient(notebook, timeout=300, kernel_name="python3", record_timing=False,
-                            store_widget_state=False, resources={"metadata": {"path": str(folder)}})
+                            store_widget_state=False, resources={"metadata": {"path": str(folder)}},
+                            extra_arguments=["--log-level=40"])
     client.execute(env=environment)
     notebook.metadata.language_info = {"name": "python"}
     for cell in notebook.cells:
@@ -212,8 +219,9 @@ def main() -> None:
             start = time.perf_counter()
             try:
                 done = build(source, force=options.all or named)
-            except CellExecutionError as error:
-                raise SystemExit(f"{source.relative_to(ROOT)}: {error}") from None
+            except (CellExecutionError, RuntimeError) as error:  # a cell raised; a solution's markers do not match
+                plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+                raise SystemExit(f"{source.relative_to(ROOT)}: {plain}") from None
             print(f"{target(source).relative_to(ROOT)}: {done} in {time.perf_counter() - start:.1f} s", flush=True)
 
 

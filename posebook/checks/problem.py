@@ -105,6 +105,9 @@ class Report:
             lines += [f"          {text}" for text in (row.message, row.detail) if text]
         return "\n".join(lines)
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def _repr_html_(self) -> str:
         body = ""
         for row in self._shown:

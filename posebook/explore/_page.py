@@ -4,7 +4,8 @@ import base64
 import html
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from ipywidgets import HTML, BoundedFloatText, FloatLogSlider, FloatSlider, HBox, Layout, ToggleButtons, VBox
 from PIL import Image
@@ -89,6 +90,55 @@ def heatmap(values: Tensor, x: float, y: float, width: float, height: float) -> 
     return tag("image", href=uri, x=x, y=y, width=width, height=height, **stretch)
 
 
+@dataclass(frozen=True)
+class Plot:
+    """A frame in a picture with coordinates of its own; an axis named in ``log`` is logarithmic.
+
+    >>> Plot((10, 20, 100, 50), (1, 100), (0, 4), log="x").at(10, 1)
+    (60.0, 57.5)
+    """
+
+    box: tuple[float, float, float, float]  # left, top, width, height
+    x: tuple[float, float]  # lowest and highest
+    y: tuple[float, float]
+    log: str = "xy"
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        """Place in the picture; what lies outside goes to the edge."""
+        left, top, width, height = self.box
+        right, up = _share(x, *self.x, log="x" in self.log), _share(y, *self.y, log="y" in self.log)
+        return left + width * right, top + height * (1 - up)
+
+    def curve(self, points: Iterable[tuple[float, float]], color: str = INK, width: float = 2, **style: object) -> str:
+        """A line through those of the points (x, y) that lie inside."""
+        (x0, x1), (y0, y1) = self.x, self.y
+        inside = (self.at(x, y) for x, y in points if x0 <= x <= x1 and y0 <= y <= y1)
+        places = " ".join([f"{right:.1f},{down:.1f}" for right, down in inside])
+        return tag("polyline", points=places, fill="none", stroke=color, stroke_width=width, **style)
+
+    def level(self, y: float, color: str = LINE, **style: object) -> str:
+        """A line right across."""
+        left, _, width, _ = self.box
+        place = self.at(self.x[0], y)[1]
+        return tag("line", x1=left, x2=left + width, y1=place, y2=place, stroke=color, **style)
+
+    def axes(self, x: dict[float, str], y: dict[float, str], caption: str) -> str:
+        """Labels at these places, lines across at those of y, and what x is."""
+        left, top, width, height = self.box
+        parts = []
+        for value, label in y.items():
+            parts += self.level(value), words(label, left - 6, self.at(self.x[0], value)[1] + 4, anchor="end")
+        for value, label in x.items():
+            parts.append(words(label, self.at(value, self.y[0])[0], top + height + 15, anchor="middle"))
+        return "".join(parts) + words(caption, left + width, top + height + 30, anchor="end")
+
+
+def _share(value: float, low: float, high: float, *, log: bool) -> float:
+    """How much of the way from low to high."""
+    value = min(max(value, low), high)
+    return math.log(value / low) / math.log(high / low) if log else (value - low) / (high - low)
+
+
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     """An HTML table; the first cell of a row is its name."""
     top = tag("tr", *(tag("th", cell, scope="col") for cell in head))
@@ -151,12 +201,12 @@ def number(name: str, value: float, low: float, high: float, *, step: float, log
     return HBox([box, slider], layout=Layout(flex="0 0 410px"))
 
 
-def choice(name: str, value: object, options: tuple) -> HBox:
-    """Labeled buttons, one of them down."""
+def choice(name: str, value: object, options: tuple, *, width: int = 50) -> HBox:
+    """Labeled buttons ``width`` px wide, one of them down; wide ones get a row of their own."""
     buttons = ToggleButtons(value=value, options=options, description=name)
-    buttons.style.description_width, buttons.style.button_width = "50px", "50px"
+    buttons.style.description_width, buttons.style.button_width = "50px", f"{width}px"
     buttons.layout = Layout(width="auto", display="flex", align_items="center")
-    return HBox([buttons], layout=Layout(flex="0 0 410px"))
+    return HBox([buttons], layout=Layout(flex="0 0 410px" if width * len(options) < 300 else "0 0 100%"))
 
 
 class Explorer:

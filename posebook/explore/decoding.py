@@ -171,56 +171,43 @@ def _cells(stride: int) -> str:
 # The curve: both axes are logarithmic.
 
 _MARKERS = {"square": "s", "diamond": "D", "triangle": "^", "circle": "o"}
-_Q, _ERROR, _BOX = (0.03, 30.0), (1e-8, 10.0), (556, 24, 270, 192)
-
-
-def _at(q: float, error: float) -> tuple[float, float]:
-    """Place in the picture; what lies outside goes to the edge."""
-    x, y, width, height = _BOX
-    right, up = (math.log(min(max(v, low), high) / low) / math.log(high / low)
-                 for v, (low, high) in ((q, _Q), (error, _ERROR)))
-    return x + width * right, y + height * (1 - up)
+_PLOT = _page.Plot((556, 24, 270, 192), x=(0.03, 30.0), y=(1e-8, 10.0))  # q, error
 
 
 @functools.cache
 def _closed_form() -> list[tuple[float, float]]:
     """Points (q, error) of the curve, as far down as it is drawn."""
-    points = [(q, theory.alias_rms(q)) for q in (_Q[0] * 10 ** (i / 100) for i in range(160))]
-    return [(q, error) for q, error in points if error > _ERROR[0]]
+    points = [(q, theory.alias_rms(q)) for q in (_PLOT.x[0] * 10 ** (i / 100) for i in range(160))]
+    return [(q, error) for q, error in points if error > _PLOT.y[0]]
 
 
 @functools.cache
 def _curve() -> str:
     """Axes, the closed form, the level of argmax: the same for every state."""
-    x, y, width, height = _BOX
-    parts = []
-    for power, label in ((0, "1"), (-2, "0.01"), (-4, "1e-4"), (-6, "1e-6"), (-8, "1e-8")):
-        level = _at(1, 10.0**power)[1]
-        parts.append(_page.tag("line", x1=x, x2=x + width, y1=level, y2=level, stroke=_page.LINE))
-        parts.append(_page.words(label, x - 6, level + 4, anchor="end"))
-    for q in (0.1, 0.5, 1, 2, 10):
-        parts.append(_page.words(f"{q:g}", _at(q, 1)[0], y + height + 15, anchor="middle"))
-    parts.append(_page.words("q = sqrt(tau) sigma / s, cells", x + width, y + height + 30, anchor="end"))
-    level = _at(1, 1 / math.sqrt(12))[1]
-    parts.append(_page.tag("line", x1=x, x2=x + width, y1=level, y2=level, stroke=_page.RED, stroke_dasharray="4 3"))
-    parts.append(_page.words("argmax 0.29", x + width, level + 14, color=_page.RED, anchor="end"))
-    points = " ".join("{:.1f},{:.1f}".format(*_at(*point)) for point in _closed_form())
-    parts.append(_page.tag("polyline", points=points, fill="none", stroke=_page.INK, stroke_width=2))
-    return "".join(parts)
+    x, _, width, _ = _PLOT.box
+    argmax = 1 / math.sqrt(12)
+    label = _page.words("argmax 0.29", x + width, _PLOT.at(1, argmax)[1] + 14, color=_page.RED, anchor="end")
+    return "".join([
+        _PLOT.axes(
+            {q: f"{q:g}" for q in (0.1, 0.5, 1, 2, 10)},
+            {1.0: "1", 1e-2: "0.01", 1e-4: "1e-4", 1e-6: "1e-6", 1e-8: "1e-8"}, "q = sqrt(tau) sigma / s, cells",
+        ),
+        _PLOT.level(argmax, _page.RED, stroke_dasharray="4 3"), label, _PLOT.curve(_closed_form()),
+    ])
 
 
 def _place(result: Result) -> str:
     """The float32 floor, the closed form here and now as a ring, the measurement as a dot."""
-    x, y, width, height = _BOX
-    floor = _at(1, result.floor)[1]
+    x, y, width, height = _PLOT.box
+    floor = _PLOT.at(1, result.floor)[1]
     parts = [
         _page.tag("rect", x=x, y=floor, width=width, height=y + height - floor, fill=_page.GRAY, fill_opacity=0.12),
         _page.words("float32 round-off", x + width - 4, y + height - 6, anchor="end"),
     ]
-    at = _at(result.q, result.expected)
-    if result.expected >= _ERROR[0]:
+    at = _PLOT.at(result.q, result.expected)
+    if result.expected >= _PLOT.y[0]:
         parts.append(_page.tag("circle", cx=at[0], cy=at[1], r=9, fill="none", stroke=_page.INK, stroke_width=1.5))
-    parts.append(_page.mark(*DECODERS["soft-argmax"], *_at(result.q, result.measured), name="place"))
+    parts.append(_page.mark(*DECODERS["soft-argmax"], *_PLOT.at(result.q, result.measured), name="place"))
     return "".join(parts)
 
 
@@ -242,9 +229,9 @@ def png(result: Result) -> bytes:
     image.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     curve.loglog(*zip(*_closed_form(), strict=True), color=_page.INK, label="closed form")
     curve.axhline(1 / math.sqrt(12), color=_page.RED, linestyle="--", label="argmax")
-    curve.axhspan(_ERROR[0], result.floor, color=_page.GRAY, alpha=0.12, label="float32 round-off")
-    curve.plot(result.q, max(result.measured, _ERROR[0]), "o", color=_page.BLUE, label="measured")
-    curve.set(title="soft-argmax: error per axis in cells", xlabel="q in cells", xlim=_Q, ylim=_ERROR)
+    curve.axhspan(_PLOT.y[0], result.floor, color=_page.GRAY, alpha=0.12, label="float32 round-off")
+    curve.plot(result.q, max(result.measured, _PLOT.y[0]), "o", color=_page.BLUE, label="measured")
+    curve.set(title="soft-argmax: error per axis in cells", xlabel="q in cells", xlim=_PLOT.x, ylim=_PLOT.y)
     curve.legend(fontsize=8, loc="center right", frameon=False)
     return draw.png(fig)
 

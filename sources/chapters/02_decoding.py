@@ -22,21 +22,9 @@ import os
 import torch
 
 from posebook import coco, draw, theory
-from posebook.decode import (
-    anchors,
-    argmax,
-    refine_dark,
-    refine_quarter,
-    refine_udp,
-    soft_argmax,
-    soft_argmax_compensated,
-    soft_argmax_window,
-    spread,
-)
+from posebook.decode import argmax, soft_argmax
 from posebook.encode import gaussian_heatmap
-from posebook.fusion import inverse_variance
 from posebook.grid import Grid
-from posebook.warp import flip_heatmap, flip_points, flip_shift
 
 torch.set_printoptions(precision=3, sci_mode=False)
 
@@ -433,7 +421,7 @@ assert torch.allclose(theory.alias_error(phases, 0.1), -phases, atol=1e-4)  # on
 assert theory.alias_rms(0.5) < 0.02 and theory.alias_rms(0.9) < 1e-6
 
 # %% [markdown]
-# **Takeaway.** The error of soft-argmax on a Gaussian falls like $e^{-2 \pi^2 q^2}$: 0.016 cells at $q = 0.5$ and
+# **Takeaway.** The error of soft-argmax on a Gaussian falls like $e^{-2 \pi^2 q^2}$: $1.6 \cdot 10^{-2}$ cells at $q = 0.5$ and
 # $2.4 \cdot 10^{-8}$ at $q = 1$. Practice: [`soft_argmax`](../exercises/decoding/decoding.ipynb).
 
 # %% [markdown]
@@ -558,6 +546,8 @@ assert min(off, key=off.get) == 4.0 and max(off, key=off.get) < 1
 # which is argmax's error on a grid of half the stride: at most $s / 4$, and $s / \sqrt{48}$ in root mean square.
 
 # %%
+from posebook.decode import refine_quarter
+
 x, y = argmax(heatmap).int().tolist()  # the 5 x 5 map of section 2.3, keypoint at (2.3, 1.6)
 dx = 0.25 if heatmap[y, x + 1] > heatmap[y, x - 1] else -0.25
 dy = 0.25 if heatmap[y + 1, x] > heatmap[y - 1, x] else -0.25
@@ -600,6 +590,8 @@ draw.show(fig, "Two sawtooths over the keypoint's position: argmax between -2 an
 # $$\hat u = u_0 - \frac{L'}{L''}, \qquad \text{in two dimensions} \quad \hat u = u_0 - (D^2 L)^{-1} D L$$
 
 # %%
+from posebook.decode import refine_dark
+
 h = torch.exp(-((torch.arange(5, dtype=torch.float64) - 2.3) ** 2) / 2)  # peak at 2.3 cells
 for name, z in {"with the logarithm": h.log(), "without": h}.items():
     slope, bend = (z[3] - z[1]) / 2, z[3] - 2 * z[2] + z[1]
@@ -659,6 +651,8 @@ draw.show(fig, "A Gaussian with its top at 2.3 cells and its logarithm, shifted 
 # a raw heatmap has its mean dragged to the map's center by the fraction $N / C$, $C = \sum_u e^{h(u) / \tau}$.
 
 # %%
+from posebook.decode import soft_argmax_compensated, soft_argmax_window
+
 raw = gaussian_heatmap(torch.tensor([20.0, 20.0]), (64, 64), sigma=2.0)
 weight = torch.exp(raw)  # tau = 1
 naive = (weight.sum(0) * torch.arange(64)).sum() / weight.sum()
@@ -718,6 +712,9 @@ assert abs(soft_argmax(z)[0] - 20 - 20 * 0.1 / 1.1) < 1e-3
 # for $q$ well below 0.3, Gaussian for $q$ above 0.5 while the border is far. The entropy shows where one gives way to the other.
 
 # %%
+from posebook.decode import spread
+
+
 def line_softmax(phase, q, cells=61):
     """Logits of a Gaussian of width q at a phase from the middle of a row of cells."""
     k = torch.arange(cells, dtype=torch.float64) - cells // 2
@@ -868,6 +865,8 @@ for name, decoder, formula in (("soft-argmax", lambda h: soft_argmax(h.log()), s
 # With votes $a_j + \delta_j$ and $\sum_j p_j = 1$: if every vote is $x^\ast$, then $\sum_j p_j x^\ast = x^\ast$, whatever $p$.
 
 # %%
+from posebook.decode import anchors
+
 generator = torch.Generator().manual_seed(4)
 places = 4 * torch.cartesian_prod(torch.arange(24.0), torch.arange(24.0))  # (576, 2) px, stride 4
 goal = 40 + 4 * torch.rand(2000, 1, 2, generator=generator)  # 2000 keypoints
@@ -915,6 +914,8 @@ draw.show(draw.heatmaps({"weights of the votes": weights}, goal[0] / 4),
 # $$\Big(w - 1 - \frac{W - 1 - x}{s}\Big) - \frac{x}{s} = -\frac{s - 1}{s} \quad \text{cells}$$
 
 # %%
+from posebook.warp import flip_heatmap, flip_points, flip_shift
+
 keypoint = torch.tensor([[101.0, 40.0]])  # px, in an image of 256 x 192
 mirrored = flip_points(keypoint, 256)
 print("in the mirror image at x =", mirrored[0, 0].item())
@@ -962,6 +963,8 @@ flip.explore()
 # so $V^\ast$ is the minimum, and errors in the weights cost their square only.
 
 # %%
+from posebook.fusion import inverse_variance
+
 heads = torch.tensor([[[0.0, 0.0]], [[10.0, 5.0]]])  # two heads, one keypoint
 fused, variance = inverse_variance(heads, torch.tensor([[1.0], [4.0]]))
 print("weights 0.8 and 0.2: fused", fused, "variance", variance)
@@ -1015,6 +1018,8 @@ assert fused > 3 * alone
 # is cut off at a ten-thousandth of the peak.
 
 # %%
+from posebook.decode import refine_udp
+
 generator = torch.Generator().manual_seed(6)
 inside = 10 + 12 * torch.rand(400, 2, generator=generator)
 edge = torch.stack((torch.rand(400, generator=generator), inside[:, 1]), -1)  # x from 0 to 1 cell

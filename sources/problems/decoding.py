@@ -485,8 +485,7 @@ def refine_dark(heatmap):
     h, w = heatmap.shape[-2:]
     out = []
     for one in heatmap.reshape(-1, h, w):
-        index = int(one.flatten().argmax())
-        x, y = index % w, index // w
+        y, x = divmod(int(one.argmax()), w)
         cell = torch.tensor([x, y], dtype=heatmap.dtype)
         window = one[max(y - 1, 0):y + 2, max(x - 1, 0):x + 2]
         if window.shape == (3, 3) and (window > 0).all():

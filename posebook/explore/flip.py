@@ -1,0 +1,264 @@
+"""The flip test explorer: two peaks that should agree, and the shift that parts them.
+
+>>> for shift in SHIFTS:
+...     print(verdict(compute(State(stride=4, grid="index", shift=shift))))
+The flipped-back peak is off by -(s - 1)/s = -0.75 cells or -3.00 px, and the average by half of that.
+One cell is too far by 1/s = +0.25 cells or +1.00 px, and the average is off by half of that.
+Exact: the map moves by (s - 1)/s = 0.75 cells, between cells.
+"""
+
+import functools
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from posebook import _args
+from posebook.decode import soft_argmax
+from posebook.encode import gaussian_heatmap
+from posebook.explore import _page
+from posebook.grid import Grid
+from posebook.warp import flip_heatmap, flip_image, flip_points, flip_shift
+
+WIDTH = 96  # of the image in px
+SIGMA = 0.75  # of the Gaussian in cells: wide enough for its center of mass, narrow enough for the border
+STRIDES = (2, 4, 8)
+GRIDS = ("index", "center", "unit length")
+SHIFTS = ("none", "one cell", "exact")
+X = (32.0, 63.0)  # the middle third of the image: no peak feels the border
+
+KEYPOINT = "reticle", _page.INK
+PEAKS = {
+    "image": ("square", _page.BLUE),
+    "flipped back": ("diamond", _page.ORANGE),
+    "average": ("circle", _page.GREEN),
+}
+
+
+@dataclass(frozen=True)
+class State:
+    """Where the controls stand; the keypoint's x in image px."""
+
+    stride: int = 4
+    grid: str = "index"
+    shift: str = "none"
+    x: float = 60.3
+
+    def __post_init__(self):
+        if isinstance(self.stride, bool) or self.stride not in STRIDES:
+            _args.fail("stride", "one of " + ", ".join(map(str, STRIDES)), self.stride)
+        _args.one_of("grid", self.grid, GRIDS)
+        _args.one_of("shift", self.shift, SHIFTS)
+        if not isinstance(self.x, (int, float)) or not X[0] <= self.x <= X[1]:
+            _args.fail("x", f"a number from {X[0]:g} to {X[1]:g}", self.x)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What follows from a state; errors are signed, to the right."""
+
+    state: State
+    maps: dict[str, Tensor]  # peak -> its row of the heatmap (n,)
+    peaks: dict[str, float]  # image px
+    off: dict[str, float]  # from the keypoint in cells
+    stride: float  # px a cell, not quite the state's in unit length
+    shift: float  # cells that the mirrored map was moved
+    exact: float  # cells that it should have been moved
+    middles: tuple[float, float]  # of the image and of the map in px
+
+
+def compute(state: State) -> Result:
+    """Encode the keypoint in the image and in its mirror image, flip the second map back, average, decode."""
+    n, grid = WIDTH // state.stride, _grid(state.stride, state.grid)
+    keypoint = torch.tensor([state.x, 0.0], dtype=torch.float64)
+    image, mirrored = (
+        gaussian_heatmap(grid.to_cells(xy), (1, n), sigma=SIGMA) for xy in (keypoint, flip_points(keypoint, WIDTH))
+    )
+    exact = flip_shift(grid, width=WIDTH, cells=n)
+    back = flip_heatmap(mirrored, WIDTH, grid) if state.shift == "exact" else flip_image(mirrored)
+    if state.shift == "one cell":  # what much code does: heatmap[..., 1:] = heatmap[..., :-1]
+        back = torch.cat((back[..., :1], back[..., :-1]), -1)
+    maps = torch.stack((image, back, (image + back) / 2))
+    cells = soft_argmax(maps.log())  # softmax(log h) is h / sum(h): the center of mass
+    off = cells[:, 0] - grid.to_cells(keypoint)[0]
+    return Result(
+        state=state,
+        maps=dict(zip(PEAKS, maps[:, 0], strict=True)),
+        peaks=dict(zip(PEAKS, grid.to_image(cells)[:, 0].tolist(), strict=True)),
+        off=dict(zip(PEAKS, off.tolist(), strict=True)),
+        stride=_at(grid, 1) - _at(grid, 0),
+        shift={"none": 0.0, "one cell": 1.0, "exact": exact}[state.shift],
+        exact=exact,
+        middles=((WIDTH - 1) / 2, _at(grid, (n - 1) / 2)),
+    )
+
+
+@functools.cache
+def _grid(stride: int, name: str) -> Grid:
+    if name == "unit length":
+        return Grid.unit_length((WIDTH, WIDTH), (WIDTH // stride, WIDTH // stride))
+    return (Grid.index if name == "index" else Grid.center)(stride)
+
+
+def _at(grid: Grid, cell: float) -> float:
+    return grid.to_image(torch.tensor([cell, 0.0], dtype=torch.float64))[0].item()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Views of a result
+
+
+def sentence(result: Result) -> str:
+    """One line with the numbers."""
+    s = result.state
+    peaks = ", ".join(f"{name} {x:.2f}" for name, x in result.peaks.items())
+    return f"Stride {s.stride}, {s.grid}, shift {s.shift}, keypoint x = {s.x:.2f} px. Peaks: {peaks}. {verdict(result)}"
+
+
+def verdict(result: Result) -> str:
+    """How far apart the two peaks are, and why."""
+    s, gap = result.state, result.off["flipped back"] - result.off["image"]
+    size = f"{_signed(gap)} cells or {_signed(gap * result.stride)} px"
+    if not result.exact:
+        if s.shift == "one cell":
+            return f"Nothing was wrong; one cell makes it {size}, and the average is off by half of that."
+        return "Nothing to correct: image and map have the same middle."
+    if s.shift == "none":
+        return f"The flipped-back peak is off by -(s - 1)/s = {size}, and the average by half of that."
+    if s.shift == "one cell":
+        return f"One cell is too far by 1/s = {size}, and the average is off by half of that."
+    return f"Exact: the map moves by (s - 1)/s = {result.exact:.2f} cells, between cells."
+
+
+def table(result: Result) -> str:
+    """Peaks and errors; its shapes are the picture's legend."""
+    rows = [(_page.legend(*KEYPOINT, "keypoint"), f"{result.state.x:.2f}", "", "")]
+    for name, x in result.peaks.items():
+        off = result.off[name]
+        rows.append((_page.legend(*PEAKS[name], name), f"{x:.2f}", _signed(off * result.stride), _signed(off)))
+    return _page.table(("peak", "x in px", "off in px", "in cells"), rows)
+
+
+def _signed(value: float) -> str:
+    value = round(value, 3)  # so that 0.12500 and 0.12499 look the same
+    return "0.00" if abs(value) < 0.005 else f"{value:+.2f}"
+
+
+_LEFT, _PX, _TOP, _ROW, _BAR = 53.0, 7.5, 66.0, 62.0, 32.0  # of the picture
+_NAMES = {
+    "image": "heatmap of the image",
+    "flipped back": "heatmap of the mirrored image, flipped back",
+    "average": "their average",
+}
+
+
+def svg(result: Result) -> str:
+    """The image's pixels, the keypoint, the three maps over the cells, and both middles."""
+    s, bottom = result.state, _TOP + 3 * _ROW
+    image, cells = (_place(x) for x in result.middles)
+    x, right = _place(s.x), s.x > result.middles[0]
+    parts = [_pixels()]
+    for middle, dash in ((image, "none"), (cells, "5 4")):
+        parts.append(_page.tag("line", x1=middle, x2=middle, y1=22, y2=bottom + 6, stroke=_page.GRAY,
+                               stroke_dasharray=dash))
+    parts.append(_page.words(f"middle of the image {result.middles[0]:.2f}", image, 14, anchor="middle"))
+    parts.append(_page.words(f"middle of the map {result.middles[1]:.2f}", cells, bottom + 20, anchor="middle"))
+    parts.append(_page.tag("line", x1=x, x2=x, y1=60, y2=bottom, stroke=_page.INK, stroke_dasharray="2 3"))
+    parts.append(_page.mark(*KEYPOINT, x, 32, scale=0.6, name="keypoint"))
+    for k, (name, peak) in enumerate(result.peaks.items()):
+        top = _TOP + k * _ROW
+        base = top + 16 + _BAR
+        where = {"x": _LEFT} if right else {"x": _place(WIDTH - 0.5), "anchor": "end"}
+        parts.append(_page.words(_NAMES[name], y=top + 12, color=_page.INK, **where))
+        parts.append(_bars(result, name, base))
+        parts.append(_page.tag("g", _cells(s.stride, s.grid), transform=f"translate(0 {base:g})"))
+        parts.append(_page.tag("line", x1=x, x2=_place(peak), y1=base + 5, y2=base + 5, stroke=_page.RED,
+                               stroke_width=3))
+        parts.append(_page.mark(*PEAKS[name], _place(peak), base + 5, name=name))
+        off = _signed(result.off[name])
+        beside = 2 * _PX * result.stride + 10
+        parts.append(_page.words("exact" if off == "0.00" else f"{off} cells", x + (beside if right else -beside),
+                                 base - 10, color=PEAKS[name][1], anchor="start" if right else "end"))
+    return _page.picture(826, round(bottom) + 26, sentence(result), *parts)
+
+
+def view(result: Result) -> str:
+    """All that a move changes."""
+    note = (
+        f"A row of {WIDTH} px; its cells below, a dot at each center. A network that makes no mistake: Gaussians of "
+        f"sigma = {SIGMA:g} cells. Peaks are centers of mass. A flip mirrors the image about its own middle and the "
+        "map about its own: unshifted, the peaks part by twice the distance between these."
+    )
+    return _page.card(svg(result), table(result), verdict(result), note)
+
+
+def _place(x: float) -> float:
+    """Across the picture, from image px."""
+    return _LEFT + _PX * (x + 0.5)
+
+
+def _bars(result: Result, name: str, base: float) -> str:
+    """A row of the heatmap; as high as they are beside the map of the image."""
+    values = result.maps[name] * (_BAR / result.maps["image"].max())
+    grid, wide = _grid(result.state.stride, result.state.grid), _PX * result.stride
+    path = "".join(
+        f"M{_place(_at(grid, k)) - wide / 2 + 1:.1f} {base:g}v{-value:.1f}h{wide - 2:.1f}v{value:.1f}z"
+        for k, value in enumerate(values.tolist()) if value > 0.2
+    )
+    return _page.tag("path", d=path, fill=PEAKS[name][1], fill_opacity=0.35)
+
+
+@functools.cache
+def _cells(stride: int, name: str) -> str:
+    """A strip of cells, each with its center; y from 0 to 10."""
+    grid, n = _grid(stride, name), WIDTH // stride
+    edges = [_place(_at(grid, k - 0.5)) for k in range(n + 1)]
+    strip = f"M{edges[0]:.1f} 0H{edges[-1]:.1f}V10H{edges[0]:.1f}z" + "".join(f"M{x:.1f} 0V10" for x in edges[1:-1])
+    dots = "".join(f"M{_place(_at(grid, k)):.1f} 5h0" for k in range(n))
+    return _page.tag("path", d=strip, fill="none", stroke=_page.GRAY, stroke_width=0.7) + _page.tag(
+        "path", d=dots, stroke=_page.GRAY, stroke_width=3, stroke_linecap="round")
+
+
+@functools.cache
+def _pixels() -> str:
+    """The image's pixels with some of their numbers: the same for every state."""
+    left, right = _place(-0.5), _place(WIDTH - 0.5)
+    path = f"M{left} 24H{right}V40H{left}z" + "".join(f"M{_place(k - 0.5)} 24v16" for k in range(1, WIDTH))
+    numbers = (_page.words(str(k), _place(k), 54, anchor="middle") for k in (0, 16, 32, 64, 80, 95))
+    return _page.tag("path", d=path, fill="none", stroke=_page.LINE) + "".join(numbers) + _page.words(
+        "px", left - 10, 36, anchor="end")
+
+
+def png(result: Result) -> bytes:
+    """The same rows, for pages without a kernel."""
+    from posebook import draw  # matplotlib is slow to import, and no move needs it
+
+    s = result.state
+    grid = _grid(s.stride, s.grid)
+    fig, (ax,) = draw.axes(width=8.6, height=3.4)
+    for k, (name, peak) in enumerate(result.peaks.items()):
+        values = (result.maps[name] / result.maps["image"].max() * 0.7).tolist()
+        x = [_at(grid, i) for i in range(len(values))]
+        color = PEAKS[name][1]
+        ax.bar(x, values, width=0.9 * result.stride, bottom=2 - k, color=color, alpha=0.35)
+        ax.plot(x, [2 - k] * len(x), "|", color=_page.GRAY, markersize=5)
+        ax.plot(peak, 2 - k, "sDo"[k], color=color, label=f"{name}: {peak:.2f} px")
+    ax.axvline(s.x, color=_page.INK, linestyle=":", label=f"keypoint: {s.x:.2f} px")
+    ax.axvline(result.middles[0], color=_page.GRAY, linewidth=1, label="middle of the image")
+    ax.axvline(result.middles[1], color=_page.GRAY, linewidth=1, linestyle="--", label="middle of the map")
+    ax.set(title=f"Flip test: stride {s.stride}, {s.grid}, shift {s.shift}", xlabel="x in px", yticks=(),
+           xlim=(-5, WIDTH + 4), ylim=(-0.15, 2.9))
+    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    return draw.png(fig)
+
+
+def explore(**start: object) -> _page.Explorer:
+    """The explorer; ``explore(stride=8, shift="exact")`` starts there."""
+    s = State(**start)
+    controls = {
+        "stride": _page.choice("stride", s.stride, STRIDES),
+        "x": _page.number("x", s.x, *X, step=0.25),
+        "grid": _page.choice("grid", s.grid, GRIDS, width=99),
+        "shift": _page.choice("shift", s.shift, SHIFTS, width=99),
+    }
+    return _page.Explorer(s, controls, compute=compute, view=view, sentence=sentence, png=png)

@@ -1,0 +1,148 @@
+"""The temperature explorer without a page."""
+
+import math
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+import torch
+
+from posebook import theory
+from posebook.explore import temperature
+from posebook.explore.temperature import CELL, DRAWS, HW, TAUS, State, compute
+
+SVG = "{http://www.w3.org/2000/svg}"
+STATES = [State(), State(0.002, 0.5, 0.02, 0.0), State(20.0, 3.0, 1.0, 0.5), State(0.01, 1, 0.3, 0.5), State(1, 2)]
+
+
+def marks(svg):
+    """Place of each named mark."""
+    named = [m for m in ET.fromstring(svg).iter(f"{SVG}g") if m.get("data-name")]
+    places = {m.get("data-name"): re.match(r"translate\((\S+) (\S+)\)", m.get("transform")).groups() for m in named}
+    return {name: tuple(map(float, place)) for name, place in places.items()}
+
+
+@pytest.mark.parametrize("phase", [0.0, 0.25, 0.5])
+@pytest.mark.parametrize("sigma", [1.0, 2.0])
+def test_spread_follows_theory(sigma, phase):
+    for tau in TAUS:
+        result, q = compute(State(tau=tau, sigma=sigma, phase=phase)), math.sqrt(tau) * sigma
+        assert result.q == pytest.approx(q)
+        assert result.gaussian == pytest.approx(math.log(2 * math.pi * math.e * q**2))
+        assert (result.gaussian < 0) == (q < theory.ENTROPY_CROSSOVER)
+        if 0.7 <= q <= 1.5:
+            phases = torch.tensor([phase, 0.0])
+            entropy, variance = theory.smooth_spread(phases, q)
+            assert result.entropy == pytest.approx(entropy.sum().item(), abs=1e-4)
+            assert result.covariance.diagonal().tolist() == pytest.approx(variance.tolist(), abs=1e-4)
+            assert result.spread == pytest.approx(math.sqrt(variance.mean().item()), abs=1e-4)
+        if phase == 0 and 0.1 < q <= 0.3:
+            entropy, variance = theory.sharp_spread(q)
+            assert (result.entropy, result.spread**2) == pytest.approx((2 * entropy, variance), rel=0.05)
+
+
+def test_plateaus():
+    assert compute(State(tau=0.002, sigma=1.0, phase=0.0)).entropy == pytest.approx(0, abs=1e-9)
+    tie = compute(State(tau=0.002, sigma=1.0, phase=0.5))
+    assert tie.entropy == pytest.approx(math.log(2), abs=1e-9)
+    assert tie.covariance.flatten().tolist() == pytest.approx([0.25, 0, 0, 0], abs=1e-9)
+
+
+@pytest.mark.parametrize("tau", [0.5, 1.0, 2.0])
+def test_noise_law(tau):
+    """Each estimate to first order in the noise; their variance within what 24 draws tell."""
+    noise, sigma = 0.02, 1.5
+    result = compute(State(tau=tau, sigma=sigma, noise=noise, phase=0.3))
+    y, x = torch.meshgrid(*[torch.arange(n, dtype=torch.float64) for n in HW], indexing="ij")
+    away = torch.stack((x - result.mean[0], y - result.mean[1]))
+    first = torch.einsum("hw,chw,nhw->nc", result.prob, away, temperature._draws()) * noise / tau
+    assert (result.estimates - torch.tensor(result.mean) - first).abs().max() < 6e-4
+    law = math.sqrt(theory.noise_variance(noise, tau, result.q))
+    assert first.square().mean().sqrt().item() == pytest.approx(law, rel=0.35)
+
+
+def test_curves_go_through_the_place():
+    for state in STATES:
+        for i in (0, 8, 15, 24):
+            here = compute(State(TAUS[i], state.sigma, state.noise, state.phase))
+            curves = here.curves
+            assert here.estimates.shape == (DRAWS, 2)
+            assert curves.entropy[i] == pytest.approx(here.entropy, abs=1e-9)
+            assert curves.spread[i] == pytest.approx(here.spread, abs=1e-9)
+            assert curves.rms[i] == pytest.approx(here.rms, abs=1e-5)
+            assert here.best == curves.rms.index(min(curves.rms))
+
+
+def test_the_sweet_spot():
+    """Neither end is best; below it the spread of p rises and the error falls; argmax is the cold limit."""
+    for state in (State(), State(sigma=1.0), State(sigma=3.0, noise=0.1, phase=0.5)):
+        result = compute(state)
+        curves, best = result.curves, result.best
+        assert 0 < best < len(TAUS) - 1
+        assert all(a <= b + 1e-12 for a, b in zip(curves.spread, curves.spread[1:], strict=False))
+        assert all(a > b for a, b in zip(curves.rms[6:best], curves.rms[7:best], strict=False))
+        assert curves.rms[best] < 0.2 * curves.argmax and curves.rms[-1] > 3 * curves.rms[best]
+        assert curves.rms[0] == pytest.approx(curves.argmax, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (State(tau=0.01), "The grid decides: the Gaussian formula says -0.38 nats, and no entropy is negative."),
+        (State(tau=0.5), "Gaussian: the entropy is that of the formula. Too sharp"),
+        (State(tau=2.0), "The sweet spot"),
+        (State(tau=10.0), "The border decides: it cuts off what the formula counts. Too flat"),
+        (State(tau=0.02, sigma=2.0, phase=0.0), "The grid shows"),
+        (State(1.0, 0.5, 0.02, 0.0), "Argmax is exact"),
+    ],
+)
+def test_verdict(state, words):
+    assert words in temperature.verdict(compute(state))
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_views(state):
+    result = compute(state)
+    said = temperature.sentence(result)
+    root = ET.fromstring(temperature.svg(result))
+    assert root.get("role") == "img" and root.get("aria-label") == said and "\n" not in said
+    best = TAUS[result.best]
+    for value in (state.tau, state.sigma, state.noise, state.phase, result.q, result.entropy, result.gaussian, best):
+        assert f"{value:.2f}" in said
+    assert said == temperature.sentence(compute(state))
+    places = marks(temperature.svg(result))
+    assert places["keypoint"] == pytest.approx((CELL[0] + state.phase, CELL[1]))
+    assert places["entropy"] == pytest.approx(temperature._NATS.at(state.tau, result.entropy), rel=1e-4)
+    assert places["error"] == pytest.approx(temperature._CELLS.at(state.tau, result.rms), rel=1e-4)
+    ET.fromstring(f"<body>{temperature.view(result)}</body>")
+
+
+def test_ellipse():
+    result = compute(State(tau=20.0, sigma=3.0))
+    turned = next(ET.fromstring(temperature.svg(result)).iter(f"{SVG}ellipse"))
+    radii = sorted((float(turned.get("rx")) ** 2, float(turned.get("ry")) ** 2))
+    assert radii == pytest.approx(torch.linalg.eigvalsh(result.covariance).tolist(), rel=1e-3)
+
+
+def test_png():
+    assert temperature.png(compute(State())).startswith(b"\x89PNG\r\n\x1a\n")
+
+
+@pytest.mark.parametrize(("name", "bad"), [("tau", 0.0), ("sigma", math.nan), ("noise", "0.3"), ("phase", 0.6)])
+def test_out_of_range(name, bad):
+    low, high = getattr(temperature, name.upper())
+    with pytest.raises(ValueError, match=f"{name}: want a number from {low:g} to {high:g}, got {bad}$"):
+        temperature.explore(**{name: bad})
+
+
+def test_a_move_is_one_assignment(monkeypatch):
+    explorer, seen = temperature.explore(), []
+    explorer.view.observe(lambda change: seen.append(change["new"]), "value")
+    for name, value in {"tau": 0.5, "sigma": 1.3, "noise": 0.1, "phase": 0.12}.items():
+        seen.clear()
+        explorer.controls[name].value = value
+        assert seen == [temperature.view(compute(explorer.result.state))]
+    assert explorer.result.state == State(0.5, 1.3, 0.1, 0.12)
+    monkeypatch.setattr(temperature.State, "__post_init__", lambda self: 1 / 0)
+    explorer.controls["tau"].value = 0.7
+    assert "ZeroDivisionError" in explorer.status.value and explorer.result.state.tau == 0.5
