@@ -32,6 +32,12 @@ def at_least(name: str, value: float, least: float) -> None:
         fail(name, f"a finite number >= {least}", _shown(value))
 
 
+def within(name: str, value: float, bounds: tuple[float, float]) -> None:
+    """A plain number between two bounds, both included."""
+    if not is_number(value) or not bounds[0] <= value <= bounds[1]:
+        fail(name, f"a number from {bounds[0]:g} to {bounds[1]:g}", value)
+
+
 def one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
     """One of the named options."""
     if value not in choices:

@@ -113,18 +113,12 @@ def refine_dark(heatmap: Tensor, *, blur: float = 0.0) -> Tensor:
     _args.maps("heatmap", heatmap)
     _args.at_least("blur", blur, 0)
     peak = _peak(heatmap)
-    wide = torch.promote_types(heatmap.dtype, torch.float32)
-    kernel = _blur_rows(blur, wide, heatmap.device)  # (3, 2r+3)
-    window = kernel @ _window(heatmap, peak, radius=kernel.shape[1] // 2).to(wide) @ kernel.T  # (..., 3, 3)
+    window = _blurred_window(heatmap, peak, blur)  # (..., 3, 3)
 
     usable = (window.amin((-2, -1)) > 0) & _inner(peak, *heatmap.shape[-2:]).all(-1)
     log = torch.where(usable[..., None, None], window, 1.0).log()
-    up, mid, down = log.unbind(-2)
-    gx, gy = (mid[..., 2] - mid[..., 0]) / 2, (down[..., 1] - up[..., 1]) / 2
-    hxx = mid[..., 2] - 2 * mid[..., 1] + mid[..., 0]
-    hyy = down[..., 1] - 2 * mid[..., 1] + up[..., 1]
-    hxy = (down[..., 2] - down[..., 0] - up[..., 2] + up[..., 0]) / 4
-    step = torch.where(usable[..., None], _newton(gx, gy, hxx, hyy, hxy), 0.0)
+    hxy = (log[..., 2, 2] - log[..., 2, 0] - log[..., 0, 2] + log[..., 0, 0]) / 4
+    step = torch.where(usable[..., None], _newton(*_differences(log), hxy), 0.0)
     return (peak + step).to(heatmap.dtype)
 
 
@@ -163,6 +157,13 @@ def _window(heatmap: Tensor, peak: Tensor, *, radius: int) -> Tensor:
     inside = index >= 0
     values = heatmap.flatten(-2).gather(-1, index.clamp_(min=0).flatten(-2)).view(index.shape)
     return torch.where(inside, values, 0.0)
+
+
+def _blurred_window(heatmap: Tensor, peak: Tensor, blur: float) -> Tensor:
+    """The 3 x 3 values around each peak after a Gaussian blur, at least float32: only what they need is blurred."""
+    wide = torch.promote_types(heatmap.dtype, torch.float32)
+    kernel = _blur_rows(blur, wide, heatmap.device)  # (3, 2r+3)
+    return kernel @ _window(heatmap, peak, radius=kernel.shape[1] // 2).to(wide) @ kernel.T
 
 
 def _blur_rows(sigma: float, dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -211,18 +212,13 @@ def refine_udp(heatmap: Tensor, *, blur: float = 2.0) -> Tensor:
     _args.maps("heatmap", heatmap)
     _args.at_least("blur", blur, 0)
     peak = _peak(heatmap)
-    wide = torch.promote_types(heatmap.dtype, torch.float32)
-    kernel = _blur_rows(blur, wide, heatmap.device)  # (3, 2r+3)
-    window = kernel @ _window(heatmap, peak, radius=kernel.shape[1] // 2).to(wide) @ kernel.T  # (..., 3, 3)
+    window = _blurred_window(heatmap, peak, blur)  # (..., 3, 3)
     window = _repeat_edge(window, peak, *heatmap.shape[-2:])
 
     top = window.amax((-2, -1), keepdim=True)
     log = torch.where(top > 0, torch.maximum(window, 1e-3 * top), 1.0).log()
-    up, mid, down = log.unbind(-2)
-    gx, gy = (mid[..., 2] - mid[..., 0]) / 2, (down[..., 1] - up[..., 1]) / 2
-    hxx = mid[..., 2] - 2 * mid[..., 1] + mid[..., 0]
-    hyy = down[..., 1] - 2 * mid[..., 1] + up[..., 1]
-    hxy = (down[..., 2] + up[..., 0] - 2 * mid[..., 1] - hxx - hyy) / 2  # as in the formula above
+    gx, gy, hxx, hyy = _differences(log)
+    hxy = (log[..., 2, 2] + log[..., 0, 0] - 2 * log[..., 1, 1] - hxx - hyy) / 2  # as in the formula above
     return (peak + _newton(gx, gy, hxx, hyy, hxy)).to(heatmap.dtype)
 
 
@@ -379,6 +375,13 @@ def _repeat_edge(window: Tensor, peak: Tensor, h: int, w: int) -> Tensor:
     columns, rows = near.unbind(-2)
     window = window.gather(-1, columns[..., None, :].expand(window.shape))
     return window.gather(-2, rows[..., :, None].expand(window.shape))
+
+
+def _differences(log: Tensor) -> tuple[Tensor, ...]:
+    """First and second central differences of 3 x 3 windows, by x and by y."""
+    up, mid, down = log.unbind(-2)
+    gx, gy = (mid[..., 2] - mid[..., 0]) / 2, (down[..., 1] - up[..., 1]) / 2
+    return gx, gy, mid[..., 2] - 2 * mid[..., 1] + mid[..., 0], down[..., 1] - 2 * mid[..., 1] + up[..., 1]
 
 
 def _newton(gx: Tensor, gy: Tensor, hxx: Tensor, hyy: Tensor, hxy: Tensor) -> Tensor:

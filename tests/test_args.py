@@ -77,3 +77,10 @@ def test_numpy_scalars_are_numbers(value):
 def test_these_are_no_numbers(value):
     with pytest.raises(ValueError, match="sigma: want a finite number > 0, got "):
         _args.positive("sigma", value)
+
+
+def test_within():
+    _args.within("tau", 0.01, (0.01, 10.0))
+    for value in (0.009, 10.1, float("nan"), "1", True):
+        with pytest.raises(ValueError, match="tau: want a number from 0.01 to 10, got "):
+            _args.within("tau", value, (0.01, 10.0))

@@ -52,10 +52,8 @@ class State:
         _args.one_of("fixed", self.fixed, tuple(FIXED))
         if self.stride not in STRIDES:
             _args.fail("stride", "one of " + ", ".join(map(str, STRIDES)), self.stride)
-        for name, (low, high) in {"mu": MU, "tau": TAU, "sigma": SIGMA}.items():
-            value = getattr(self, name)
-            if not isinstance(value, (int, float)) or not low <= value <= high:
-                _args.fail(name, f"a number from {low:g} to {high:g}", value)
+        for name, bounds in {"mu": MU, "tau": TAU, "sigma": SIGMA}.items():
+            _args.within(name, getattr(self, name), bounds)
 
 
 @dataclass(frozen=True, eq=False)

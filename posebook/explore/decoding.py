@@ -45,10 +45,8 @@ class State:
     def __post_init__(self):
         if self.stride not in STRIDES:
             _args.fail("stride", "one of " + ", ".join(map(str, STRIDES)), self.stride)
-        for name, (low, high) in {"tau": TAU, "x": X, "y": Y}.items():
-            value = getattr(self, name)
-            if not isinstance(value, (int, float)) or not low <= value <= high:
-                _args.fail(name, f"a number from {low:g} to {high:g}", value)
+        for name, bounds in {"tau": TAU, "x": X, "y": Y}.items():
+            _args.within(name, getattr(self, name), bounds)
 
 
 @dataclass(frozen=True, eq=False)

@@ -49,8 +49,7 @@ class State:
             _args.fail("stride", "one of " + ", ".join(map(str, STRIDES)), self.stride)
         _args.one_of("grid", self.grid, GRIDS)
         _args.one_of("shift", self.shift, SHIFTS)
-        if not isinstance(self.x, (int, float)) or not X[0] <= self.x <= X[1]:
-            _args.fail("x", f"a number from {X[0]:g} to {X[1]:g}", self.x)
+        _args.within("x", self.x, X)
 
 
 @dataclass(frozen=True, eq=False)

@@ -33,10 +33,8 @@ class State:
     reported: float = 1.1
 
     def __post_init__(self):
-        for name, (low, high) in {"s1": S, "s2": S, "r": R, "reported": REPORTED}.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-                _args.fail(name, f"a number from {low:g} to {high:g}", value)
+        for name, bounds in {"s1": S, "s2": S, "r": R, "reported": REPORTED}.items():
+            _args.within(name, getattr(self, name), bounds)
 
 
 @dataclass(frozen=True)

@@ -39,10 +39,8 @@ class State:
     phase: float = 0.3
 
     def __post_init__(self):
-        for name, (low, high) in {"tau": TAU, "sigma": SIGMA, "noise": NOISE, "phase": PHASE}.items():
-            value = getattr(self, name)
-            if not isinstance(value, (int, float)) or not low <= value <= high:
-                _args.fail(name, f"a number from {low:g} to {high:g}", value)
+        for name, bounds in {"tau": TAU, "sigma": SIGMA, "noise": NOISE, "phase": PHASE}.items():
+            _args.within(name, getattr(self, name), bounds)
 
 
 @dataclass(frozen=True)
