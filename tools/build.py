@@ -179,7 +179,7 @@ def execute(notebook: NotebookNode, folder: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if k != "POSEBOOK_COCO"}  # outputs come from what ships
     client = NotebookClient(notebook, timeout=300, kernel_name="python3", record_timing=False,
                             store_widget_state=False, resources={"metadata": {"path": str(folder)}},
-                            extra_arguments=["--log-level=40"])
+                            coalesce_streams=True, extra_arguments=["--log-level=40"])
     client.execute(env=environment)
     notebook.metadata.language_info = {"name": "python"}
     for cell in notebook.cells:

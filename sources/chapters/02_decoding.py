@@ -539,7 +539,7 @@ assert min(off, key=off.get) == 4.0 and max(off, key=off.get) < 1
 # > **Predict.** The root mean square error of argmax on one axis is $s / \sqrt{12}$, 1.155 px at stride 4. By how much does the
 # > quarter shift lower it?
 #
-# With the phase $\varphi \in [-\frac12, \frac12)$ in cells, the error in px becomes
+# With the phase $\varphi \in (-\frac12, \frac12]$ in cells, the error in px becomes
 #
 # $$e = s\,\left(\tfrac14 \operatorname{sign} \varphi - \varphi\right)$$
 #
