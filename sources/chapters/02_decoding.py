@@ -930,7 +930,7 @@ for name, grid_used in {"index": Grid.index(4), "center": Grid.center(4),
     assert abs(back + flip_shift(grid_used, width=256, cells=64)) < 1e-3 and abs(fixed) < 0.02
 
 # %% [markdown]
-# Shifting by one whole cell, as much code does, overshoots:
+# The two middles part only where the grid is not its own mirror image. Shifting by one whole cell, as much code does, overshoots:
 
 # %%
 for stride in (2, 4, 8):
@@ -970,6 +970,8 @@ fused, variance = inverse_variance(heads, torch.tensor([[1.0], [4.0]]))
 print("weights 0.8 and 0.2: fused", fused, "variance", variance)
 assert torch.allclose(fused, torch.tensor([[2.0, 1.0]]))
 assert torch.allclose(variance, torch.tensor([0.8]))
+v, best, other = torch.tensor([1.0, 4.0]), torch.tensor([0.8, 0.2]), torch.tensor([0.5, 0.5])
+assert torch.allclose((v * other**2).sum(), variance + (v * (other - best) ** 2).sum())
 for factor in (2, 4, 10):
     cost = theory.misjudged_inflation(0.5, factor)
     print(f"of two equal heads, one misjudged {factor} times: {cost:.2f} times the variance")
