@@ -7,7 +7,7 @@ import time
 
 import torch
 
-from posebook.explore import asymmetry, decoding, temperature
+from posebook.explore import asymmetry, decoding, target, temperature
 
 MOVES = 300
 
@@ -36,9 +36,11 @@ if __name__ == "__main__":
         "phase": torch.linspace(0, 0.5, MOVES),
         "mu": torch.logspace(-5, -3, MOVES),
     }
-    cases = [(temperature, name, {}) for name in ("tau", "sigma", "noise", "phase")]
+    sweeps["x"] = torch.linspace(0, 63, MOVES)
+    cases = [(target, name, {"stride": stride}) for stride in target.STRIDES for name in ("sigma", "x")]
+    cases += [(temperature, name, {}) for name in ("tau", "sigma", "noise", "phase")]
     cases += [(asymmetry, name, {"fixed": fixed}) for fixed in asymmetry.FIXED for name in ("mu", "tau", "sigma")]
     for module, name, start in cases:
         spent = cost(module.explore(**start), name, sweeps[name].clamp(*getattr(module, name.upper())).tolist())
-        title, control = module.__name__.rpartition(".")[2], " ".join((name, *start.values()))
+        title, control = module.__name__.rpartition(".")[2], " ".join((name, *map(str, start.values())))
         print(f"{title:11}  {control:23}  {spent.median():9.2f}  {spent.quantile(0.95):6.2f}")
