@@ -9,6 +9,56 @@ from torch import Tensor
 from posebook import _args
 
 # ---------------------------------------------------------------------------------------------------------------------
+# Targets: a Gaussian of peak 1 and sigma cells, at least 0.7 and far from the border, as a map of so many cells
+
+
+def bump_sums(sigma: float) -> tuple[float, float]:
+    r"""Sum of the values, :math:`2 \pi \sigma^2`, and of their squares, :math:`\pi \sigma^2`: it is no probability.
+
+    The mean square of the latter is what a network pays that answers 0 everywhere.
+
+    >>> [round(s, 2) for s in bump_sums(2.0)]
+    [25.13, 12.57]
+    """
+    _args.positive("sigma", sigma)
+    return 2 * math.pi * sigma**2, math.pi * sigma**2
+
+
+def bump_area(level: float, sigma: float) -> float:
+    r"""Cells above a level between 0 and 1, on average over phases: a disk, :math:`2 \pi \sigma^2 \ln(1 / level)`."""
+    _args.positive("sigma", sigma)
+    if not 0 < level < 1:
+        _args.fail("level", "between 0 and 1", level)
+    return 2 * math.pi * sigma**2 * math.log(1 / level)
+
+
+def misplaced_mse(distance: float, sigma: float, cells: int) -> float:
+    r"""Mean square error of a perfect bump at the wrong place, :math:`2 \pi \sigma^2 (1 - e^{-d^2/4\sigma^2}) / N`.
+
+    At :math:`d = 2 \sigma \sqrt{\ln 2}` it is that of a map of zeros, :math:`\pi \sigma^2 / N`; far away twice that.
+
+    >>> round(misplaced_mse(2 * math.sqrt(math.log(2)), 1.0, 1) / bump_sums(1.0)[1], 6)
+    1.0
+    """
+    _args.positive("cells", cells)
+    return -bump_sums(sigma)[0] * math.expm1(-(distance**2) / (4 * sigma**2)) / cells
+
+
+def label_noise_optimum(sigma: float, noise: float) -> tuple[float, float]:
+    r"""Peak and width of the map that mean square error asks for when labels scatter by ``noise`` cells an axis.
+
+    The mean of the scattered targets: again a Gaussian, of peak :math:`\sigma^2 / (\sigma^2 + \nu^2)` and width
+    :math:`\sqrt{\sigma^2 + \nu^2}` cells, so that its sum stays.
+
+    >>> label_noise_optimum(2.0, 1.5)
+    (0.64, 2.5)
+    """
+    _args.positive("sigma", sigma)
+    _args.at_least("noise", noise, 0)
+    return sigma**2 / (sigma**2 + noise**2), math.hypot(sigma, noise)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # Argmax: a keypoint snapped to a grid
 
 

@@ -54,6 +54,60 @@ def soft_x(x: Tensor, n: int, q: float) -> Tensor:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# Targets
+
+
+def bumps(n: int = 20, side: int = 40, sigma: float = 2.0) -> Tensor:
+    """Targets (n * n, side, side) with a keypoint at every phase of the middle cell."""
+    return gaussian_heatmap(torch.cartesian_prod(phases(n), phases(n)) + side // 2, (side, side), sigma=sigma)
+
+
+@pytest.mark.parametrize("sigma", [0.7, 1.0, 2.0, 3.0])
+def test_sums_of_a_bump(sigma):
+    maps = bumps(sigma=sigma)
+    for measured, want in zip((maps, maps.square()), theory.bump_sums(sigma), strict=True):
+        assert measured.sum((-1, -2)).mean().item() == pytest.approx(want, rel=1e-9)  # over phases, at any width
+        if sigma >= 1:
+            assert measured.sum((-1, -2)).tolist() == pytest.approx([want] * 400, rel=3e-4)
+
+
+def test_area_above_a_level():
+    for level in (0.5, 0.1, 0.01):
+        assert (bumps() > level).double().sum((-1, -2)).mean().item() == pytest.approx(
+            theory.bump_area(level, 2.0), rel=5e-3)
+    for level in (0.0, 1.0):
+        with pytest.raises(ValueError, match="level: want between 0 and 1, got"):
+            theory.bump_area(level, 2.0)
+
+
+def test_a_misplaced_bump_costs_more_than_none():
+    sigma, target = 2.0, torch.tensor([20.2, 20.4])
+    maps = gaussian_heatmap(target, (48, 48), sigma=sigma)
+    for distance in (0.0, 1.0, 2.0, 3.33, 10.0):
+        there = gaussian_heatmap(target + distance * torch.tensor([0.6, 0.8]), (48, 48), sigma=sigma)
+        want = theory.misplaced_mse(distance, sigma, 48**2)
+        assert (there - maps).square().mean().item() == pytest.approx(want, abs=1e-9)
+    even = 2 * sigma * math.sqrt(math.log(2))
+    assert theory.misplaced_mse(even, sigma, 48**2) == pytest.approx(maps.square().mean().item(), rel=1e-6)
+
+
+def test_label_noise_makes_the_best_map_wide_and_low():
+    """Quadrature over the labels: the minimum of mean square error is the mean of the targets."""
+    sigma, noise = 2.0, 1.5
+    nodes, weights = np.polynomial.hermite_e.hermegauss(40)
+    labels = 15 + noise * torch.cartesian_prod(*[torch.from_numpy(nodes)] * 2)
+    weight = torch.outer(*[torch.from_numpy(weights / weights.sum())] * 2).flatten()
+    maps = gaussian_heatmap(labels, (31, 31), sigma=sigma)
+    best = (weight[:, None, None] * maps).sum(0)
+    peak, width = theory.label_noise_optimum(sigma, noise)
+    want = peak * gaussian_heatmap(torch.tensor([15.0, 15.0]), (31, 31), sigma=width)
+    assert torch.allclose(best, want, atol=1e-9)
+    loss = lambda h: (weight[:, None, None] * (maps - h).square()).sum().item()  # noqa: E731
+    assert loss(best) < min(loss(0.99 * best), loss(1.01 * best), loss(best.roll(1, -1)))
+    assert theory.label_noise_optimum(2.0, 0.0) == (1.0, 2.0)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # Argmax
 
 

@@ -208,7 +208,8 @@ def _values(result: Result) -> str:
         for i in range(max(0, x - _NEAR), min(w, x + _NEAR + 1)):
             dark = values[j][i] > 0.75 * result.peak
             at = _LEFTS[1] + (i - x + _NEAR + 0.5) * size, 24 + (j - y + _NEAR + 1) * size - 4
-            parts.append(_page.words(f"{values[j][i]:.2f}", *at, color=_page.PAPER if dark else _page.INK, anchor="middle"))
+            color = _page.PAPER if dark else _page.INK
+            parts.append(_page.words(f"{values[j][i]:.2f}", *at, color=color, anchor="middle"))
     return "".join(parts)
 
 
