@@ -75,6 +75,58 @@ def heatmap(ax: Axes, cells: Tensor, grid: Grid | None = None, *, signed: bool =
     ax.set_aspect("equal")
 
 
+def people(images: Tensor, xy: Tensor | None, bones: Skeleton, *, vis: Tensor | None = None,
+           found: Tensor | None = None, titles: Sequence[str] | None = None, columns: int = 6) -> Figure:
+    """Pictures with their poses: the person's left in blue, her right in orange, what has no side in white.
+
+    Args:
+        images: ``(B, 3, H, W)``, 0 to 1.
+        xy: ``(B, K, 2)`` px, or None for the pictures alone; what is not finite is left out.
+        bones: the keypoints' names, limbs and pairs.
+        vis: ``(B, K)``, 0 left out, 1 a hollow dot, 2 a filled one; None fills all that are given.
+        found: ``(B, K, 2)`` px, a cross each, joined to the truth by a red line.
+        titles: one for each picture.
+        columns: pictures in a row.
+    """
+    rows = -(-len(images) // columns)
+    wide = min(columns, len(images))
+    size = min(2.6, 9.6 / wide)
+    fig = Figure(figsize=(size * wide, (size + (0.25 if titles else 0)) * rows), layout="constrained")
+    grid = fig.subplots(rows, wide, squeeze=False).flatten()
+    for b, ax in enumerate(grid):
+        ax.axis("off")
+        if b < len(images):
+            ax.imshow(images[b].permute(1, 2, 0).clamp(0, 1).cpu().numpy(), interpolation="nearest")
+            if titles:
+                ax.set_title(titles[b], fontsize=10)
+            if xy is not None:
+                _pose(ax, xy[b], bones, torch.full((len(bones),), 2) if vis is None else vis[b])
+            if found is not None:
+                _misses(ax, found[b], xy[b], None if vis is None else vis[b] > 0)
+    return fig
+
+
+def _pose(ax: Axes, xy: Tensor, bones: Skeleton, vis: Tensor) -> None:
+    sides = {k: color for left, right in bones.pairs for k, color in ((left, SKY), (right, ORANGE))}
+    known = [bool(v) for v in (vis > 0) & xy.isfinite().all(-1)]
+    for a, b in bones.limbs:
+        if known[a] and known[b]:
+            same = sides.get(a) if sides.get(a) == sides.get(b) else None
+            ax.plot(*xy[[a, b]].T.tolist(), "-", color=same or "white", linewidth=1.4, alpha=0.9)
+    for k, (x, y) in enumerate(xy.tolist()):
+        if known[k]:
+            color = sides.get(k, "white")
+            ax.plot(x, y, "o", color=color if vis[k] == 2 else "none", markersize=4, markeredgewidth=0.8,
+                    markeredgecolor="black" if vis[k] == 2 else color)
+
+
+def _misses(ax: Axes, found: Tensor, xy: Tensor, known: Tensor | None) -> None:
+    for k, ((x, y), (tx, ty)) in enumerate(zip(found.tolist(), xy.tolist(), strict=True)):
+        if known is None or known[k]:
+            ax.plot([tx, x], [ty, y], "-", color=RED, linewidth=1)
+            ax.plot(x, y, "x", color="white", markersize=4, markeredgewidth=1.2)
+
+
 def photograph(picture: Tensor, bones: Skeleton, truth: Tensor, found: Tensor, grid: Grid, *, around: int) -> Figure:
     """A photograph with its marked keypoints; beside it the cells around one of them, where it was marked and found.
 
