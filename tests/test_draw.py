@@ -87,3 +87,21 @@ def test_conventions_name_each_position():
     fig = draw.conventions(4, {"index": Grid.index(4), "center": Grid.center(4)})
     words = [text.get_text() for text in fig.axes[0].texts]
     assert {"cell 1: 4", "cell 1: 5.5", "index", "center", "image pixel"} <= set(words)
+
+
+def test_people_have_sides_and_what_is_hidden_is_hollow():
+    images, xy = torch.rand(3, 3, 48, 64), XY.expand(3, 3, 2).clone()
+    xy[1, 0] = float("nan")
+    vis = torch.tensor([[2, 1, 2], [2, 2, 2], [0, 2, 2]])
+    fig = draw.people(images, xy, FACE, vis=vis, found=(XY + 3).expand(3, 3, 2), titles=("a", "b", "c"), columns=2)
+    assert len(fig.axes) == 4 and [ax.get_title() for ax in fig.axes] == ["a", "b", "c", ""]
+    for ax, given in zip(fig.axes, ([0, 1, 2], [1, 2], [1, 2]), strict=False):
+        dots = [line for line in ax.lines if line.get_marker() == "o"]
+        assert [line.get_xydata()[0].tolist() for line in dots] == XY[given].tolist()
+        crosses = [line for line in ax.lines if line.get_marker() == "x"]
+        assert {tuple(line.get_xydata()[0]) for line in crosses} >= {tuple((XY[k] + 3).tolist()) for k in given}
+    left, right, nose = (line for line in fig.axes[0].lines if line.get_marker() == "o")
+    assert (left.get_markerfacecolor(), right.get_markerfacecolor()) == (draw.SKY, "none")  # seen, hidden
+    assert nose.get_markerfacecolor() == "white" and right.get_markeredgecolor() == draw.ORANGE
+    assert not draw.people(images, None, FACE).axes[2].lines
+    assert len(fig.axes[1].images) == 1 and not fig.axes[3].images
