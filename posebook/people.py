@@ -16,7 +16,7 @@ from torch import Tensor
 from posebook import _args
 from posebook.skeleton import COCO_17
 
-_CHUNK = 128  # images painted at once: so few stay in a CPU's cache
+_CHUNK = 64 * 64**2  # pixels painted at once: so few stay in a CPU's cache
 _K = {name: k for k, name in enumerate(COCO_17.names)}
 
 
@@ -226,8 +226,8 @@ _POINTS = (  # name, from, frame, offset, which of a person's lengths scales it
     ("nose", "skull_base", "head", (0, -.043, -.056), "head"),
     *_sides(
         ("*_temple", "skull_base", "head", (.030, -.108, -.018), "head"),
-        ("*_eye", "skull_base", "head", (.022, -.061, -.040), "head"),
-        ("*_pupil", "*_eye", "head", (0, .001, -.008), "head"),
+        ("*_eye", "skull_base", "head", (.021, -.061, -.036), "head"),
+        ("*_pupil", "*_eye", "head", (-.001, .001, -.006), "head"),
         ("*_ear", "skull_base", "head", (.055, -.053, .008), "head"),
         ("*_ear_top", "*_ear", "head", (.002, -.009, .003), "head"),
         ("*_lobe", "*_ear", "head", (-.003, .010, -.002), "head"),
@@ -270,7 +270,7 @@ _PARTS = tuple(_Part(*row) for row in (
         ("*_shin", "*_knee", "*_ankle", (.037, .022), ("trousers", "skin"), "shin", (0., 0.), "chest", .0),
         ("*_foot", "*_heel", "*_toe", (.021, .017), ("shoes", "shoes"), "never", (0., 0.), "chest", .002),
     ),
-    ("skirt", "waist", "hem", (.055, .040), ("trousers", "trousers"), "never", (.036, .085), "pelvis", .03, "skirt"),
+    ("skirt", "waist", "hem", (.055, .040), ("trousers", "trousers"), "never", (.036, .085), "pelvis", .09, "skirt"),
     ("torso", "breast", "waist", (.050, .055), ("shirt", "shirt"), "never", (.068, .040), "chest", .004),
     ("neck", "throat", "skull_base", (.029, .028), ("skin", "skin"), "never", (0., 0.), "chest", .004),
     *_sides(
@@ -283,8 +283,8 @@ _PARTS = tuple(_Part(*row) for row in (
     ("fringe", "left_temple", "right_temple", (.024, .024), ("hair", "hair"), "never", (0., 0.), "head", .0, "hair"),
     *_sides(
         ("*_ear", "*_ear_top", "*_lobe", (.014, .010), ("skin", "skin"), "never", (0., 0.), "chest", .012),
-        ("*_eye", "*_eye", "*_eye", (.0135, .0135), ("white", "white"), "never", (0., 0.), "chest", .0),
-        ("*_pupil", "*_pupil", "*_pupil", (.009, .009), ("pupil", "pupil"), "never", (0., 0.), "chest", .0),
+        ("*_eye", "*_eye", "*_eye", (.0115, .0115), ("white", "white"), "never", (0., 0.), "chest", .0),
+        ("*_pupil", "*_pupil", "*_pupil", (.0085, .0085), ("pupil", "pupil"), "never", (0., 0.), "chest", .0),
     ),
     ("mouth", "left_lip", "right_lip", (.006, .006), ("mouth", "mouth"), "never", (0., 0.), "chest", .0),
     ("nose", "bridge", "nose", (.006, .0125), ("nose", "nose"), "never", (0., 0.), "chest", .0),
@@ -328,16 +328,15 @@ def _looks(draws: _Draws, sits: Tensor) -> tuple[dict[str, Tensor], dict[str, Te
     skin = torch.lerp(skins[low], skins[low + 1], (tone - low)[..., None]) * draws(0.93, 1.04)[..., None]
     hair = torch.tensor(_HAIR)[(draws() * len(_HAIR)).long().clamp(max=len(_HAIR) - 1)] * draws(0.8, 1.15)[..., None]
     color = {"skin": skin, "hair": hair, "shirt": _cloth(draws), "trousers": _cloth(draws), "shoes": _cloth(draws) * 0.7,
-             "white": torch.full_like(skin, 0.97), "pupil": torch.full_like(skin, 0.07) + 0.25 * hair,
+             "white": torch.full_like(skin, 0.9), "pupil": torch.full_like(skin, 0.07) + 0.25 * hair,
              "mouth": skin * skin.new_tensor([0.78, 0.48, 0.48]), "nose": skin * 0.93,
              "seat": _cloth(draws) * 0.8}  # fmt: skip
     style, crop, sleeve = draws(), draws(), draws()
     skirt = (draws() < 0.18) & ~sits
     long = torch.where(crop < 0.7, 9.0, draws(0.55, 1.3))  # seams count from the hip or shoulder: beyond 2 is all
-    long = torch.where(skirt, -9.0, long)
     sleeve = torch.where(sleeve < 0.45, 9.0, torch.where(sleeve < 0.9, draws(0.35, 0.9), -9.0))
     always = torch.ones_like(sits)
-    seam = {"never": torch.full_like(long, 9.0), "thigh": long, "shin": long - 1, "upper_arm": sleeve, "forearm": sleeve - 1}
+    seam = {"never": torch.full_like(long, 9.0), "thigh": torch.where(skirt, 0.6, long), "shin": torch.where(skirt, -9.0, long - 1), "upper_arm": sleeve, "forearm": sleeve - 1}
     shown = {"always": always, "skirt": skirt, "hair": style > 0.1, "long_hair": style > 0.62, "seat": sits}
     return color, seam, shown
 
@@ -388,7 +387,7 @@ def sample_scene(
         persons: people an image, or (least, most): P is the most, and absent ones come last.
         seed: whole number; every option has random numbers of its own, so that changing one changes nothing else.
         device: where the tensors go; the scene is the same on all.
-        size: (least, most) height of a standing person, as a share of the image's height.
+        size: (least, most) share of the image's height or width, whichever the person fills more.
         poses: names from ``POSES`` to choose among evenly; None for all.
         yaw: (least, most) in degrees: 0 faces the viewer, 90 looks to the right of the image, 180 away.
         pitch: (least, most) in degrees by which the camera looks down.
@@ -410,13 +409,13 @@ def sample_scene(
     root = _turn(("z", torch.deg2rad(around(-tilt, tilt))), ("x", torch.deg2rad(around(*pitch))))[:, None]
     root = root @ _turn(("y", -torch.deg2rad(each(*yaw))))
     length = {name: each(*bounds) for name, bounds in _LENGTHS.items()}
-    zoom = each(*size) * hw[0]
+    share = each(*size)
     angle, sits = _joint_angles(each, tuple(POSES) if poses is None else tuple(poses))
     frame = _frames(angle, root)
     point = _joints(frame, length)
     slabs = _person_slabs(frame, point, length, each, sits)
     body = torch.stack([point[name] for name in COCO_17.names], 2)  # (B, P, K, 3)
-    zoom, place, bottom = _placed(slabs, zoom, each, hw, truncate)
+    zoom, place, bottom = _placed(slabs, share, each, hw, truncate)
     slabs, xy = _projected(slabs, zoom, place, bottom, present), zoom * body[..., :2] + place
     base, wave, swing, strewn = _background(around, background, hw)
     things = [slabs, _clutter(around, hw, strewn), _occluder(around, hw, occluder, xy)]
@@ -427,28 +426,28 @@ def sample_scene(
               for name, value in joined.items()}  # fmt: skip
     light = _light(around, brightness)
     scene = Scene(**joined, xy=torch.where(present[..., None, None], xy, 0.0), xy_depth=body[..., 2], present=present,
-                  base=base * light[:, 2:] * 1.6, wave=wave, swing=swing, light=light)  # fmt: skip
+                  base=base * light[:, 2:] * 1.25, wave=wave, swing=swing, light=light)  # fmt: skip
     return Scene(**{f.name: getattr(scene, f.name).to(device) for f in fields(scene)})
 
 
 _LENGTHS = {"trunk": (.95, 1.05), "arm": (.94, 1.06), "leg": (.93, 1.06), "head": (.95, 1.18), "girth": (.88, 1.2)}  # fmt: skip
 
 
-def _placed(slabs: dict[str, Tensor], zoom: Tensor, draws: _Draws, hw, truncate: float) -> tuple[Tensor, Tensor, Tensor]:
+def _placed(slabs: dict[str, Tensor], share: Tensor, draws: _Draws, hw, truncate: float) -> tuple[Tensor, Tensor, Tensor]:
     """Pixels a body height ``(B, P, 1, 1)``, where the root goes ``(B, P, 1, 2)``, and its lowest point in px."""
     reach = slabs["radius"].amax(-1, keepdim=True) + slabs["half"].amax(-1, keepdim=True) * slabs["across"][..., :2].abs()
-    reach = torch.where(slabs["opacity"][..., None] > 0, reach, 0.0)
     both = torch.stack((slabs["start"][..., :2], slabs["end"][..., :2]))
-    low, high = (both - reach).amin((0, 3)), (both + reach).amax((0, 3))  # (B, P, 2)
-    frame = zoom.new_tensor([hw[1], hw[0]])
+    shown = ((slabs["opacity"] > 0) & (slabs["part"] < len(_PARTS)))[..., None]
+    low = torch.where(shown, both - reach, math.inf).amin((0, 3))  # (B, P, 2)
+    high = torch.where(shown, both + reach, -math.inf).amax((0, 3))
+    frame = share.new_tensor([hw[1], hw[0]])
     cut = draws() < truncate
-    fitting = ((frame - 2) / (high - low)).amin(-1)
-    zoom = torch.where(cut, zoom * draws(1.0, 1.7), torch.minimum(zoom, fitting))[..., None]
+    zoom = (share * torch.where(cut, draws(1.0, 1.6), 1.0) * (frame / (high - low)).amin(-1))[..., None]
     slot = draws().argsort(-1)
-    share = torch.stack(((slot + draws()) / slot.shape[-1], draws()), -1)
-    first, last = 0.5 - zoom * low, frame - 1.5 - zoom * high  # where the root keeps the person inside
-    loose = share * frame - zoom * (low + high) / 2  # the middle of the person anywhere in the image
-    place = torch.where(cut[..., None], loose, first + share * (last - first))
+    spot = torch.stack(((slot + draws()) / slot.shape[-1], draws()), -1)
+    first, last = -0.5 - zoom * low, frame - 0.5 - zoom * high  # where the root keeps the person inside
+    loose = (0.1 + 0.8 * spot) * frame - zoom * (low + high) / 2  # the middle of the person anywhere in the image
+    place = torch.where(cut[..., None], loose, first + spot * (last - first))
     return zoom[..., None], place[:, :, None], (place + zoom * high)[..., 1]
 
 
@@ -474,7 +473,7 @@ def _things(draws: _Draws, hw, n: int, *, part: int, order: float, middle: Tenso
     along = torch.stack((angle.cos(), angle.sin()), -1)
     reach = along * draws(*length, n)[..., None] * hw[0] / 2
     same = torch.ones_like(angle)
-    color = _rgb(draws(n=n), draws(0, 0.8, n), draws(0.15, 0.95, n))[..., None, :].expand(-1, -1, 2, -1)
+    color = _rgb(draws(n=n), draws(0, 0.65, n), draws(0.15, 0.95, n))[..., None, :].expand(-1, -1, 2, -1)
     return {
         "start": middle - reach, "end": middle + reach, "across": along.flip(-1) * along.new_tensor([-1.0, 1.0]),
         "radius": (draws(*radius, n) * hw[0])[..., None].expand(-1, -1, 2),
@@ -505,8 +504,8 @@ def _occluder(draws: _Draws, hw, probability: float, xy: Tensor) -> dict[str, Te
     """One thing in front of everybody, on a random keypoint of the first person."""
     k = (draws() * xy.shape[2]).long().clamp(max=xy.shape[2] - 1)
     middle = xy[torch.arange(len(xy)), 0, k] + (draws(n=2) - 0.5) * 0.2 * hw[0]
-    thing = _things(draws, hw, 1, part=len(_PARTS) + 2, order=-100.0, middle=middle[:, None], length=(0.1, 0.5),
-                    radius=(0.02, 0.06), half=(0.0, 0.12))  # fmt: skip
+    thing = _things(draws, hw, 1, part=len(_PARTS) + 2, order=-100.0, middle=middle[:, None], length=(0.1, 0.45),
+                    radius=(0.02, 0.05), half=(0.0, 0.1))  # fmt: skip
     thing["opacity"] = thing["opacity"] * (draws(n=1) < probability)
     return thing
 
@@ -515,7 +514,7 @@ def _background(draws: _Draws, style: str, hw) -> tuple[Tensor, Tensor, Tensor, 
     """Base color ``(B, 3)``, waves ``(B, T, 3)``, their amplitudes ``(B, T, 3)``, and where clutter stands ``(B)``."""
     mixed = (draws() * 4).long().clamp(max=3) + 1
     kind = torch.full_like(mixed, BACKGROUNDS.index(style)) if style != "mixed" else mixed
-    base = _rgb(draws(), draws() ** 1.5 * 0.7, draws(0.2, 0.95))
+    base = _rgb(draws(), draws() ** 1.5 * 0.5, draws(0.2, 0.95))
     direction = draws(0, 2 * math.pi, 6)
     period = torch.cat((draws(1.2, 3.0, 2), draws(0.25, 0.8, 3), draws(0.06, 0.25, 1)), -1) * hw[0]  # px
     k = torch.stack((direction.cos(), direction.sin()), -1) * (2 * math.pi / period)[..., None]
@@ -537,117 +536,141 @@ def _checked(count, hw, persons, seed, size, poses, yaw, pitch, tilt, truncate, 
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Painting
+# Painting, in tiles: each tile is painted with the slabs that reach it, all tiles' k-th slabs at once
+
+_TILE = 8  # px
 
 
 def render(scene: Scene, hw: tuple[int, int] = (64, 64)) -> People:
-    """Paint a scene: each pixel's color is the share of it that each slab covers, by the distance to the slab's edge.
+    """Paint a scene: a slab covers as much of a pixel as the distance from the pixel's center to its edge says.
 
     Args:
         scene: from :func:`sample_scene`, moved or not.
-        hw: (height, width) in pixels of the part of the scene from its origin that is painted.
+        hw: (height, width) in pixels of what is painted, from the scene's origin.
 
     Returns:
         :class:`People`.
+
+    Raises:
+        ValueError: ``hw`` is not two whole numbers >= 1.
     """
     _args.size("hw", hw)
-    parts = [_paint(_slice(scene, at), hw) for at in range(0, len(scene.base), _CHUNK)]
-    empty = scene.base.new_zeros(0, 3 + scene.xy.shape[1], *hw)
-    canvas = torch.cat(parts) if parts else empty
-    image, mask = canvas.split((3, canvas.shape[1] - 3), 1)
+    at_once = max(1, _CHUNK // (hw[0] * hw[1]))
+    chunks = [_paint(_slice(scene, at, at + at_once), hw) for at in range(0, max(1, len(scene.base)), at_once)]
+    image, mask = torch.cat(chunks).split((3, scene.xy.shape[1]), 1)
     return People(image.clamp(0, 1), scene.xy, _visibility(scene, hw), mask.contiguous())
 
 
-def _slice(scene: Scene, at: int) -> Scene:
-    return Scene(**{f.name: getattr(scene, f.name)[at : at + _CHUNK] for f in fields(scene)})
+def _slice(scene: Scene, start: int, stop: int) -> Scene:
+    return Scene(**{f.name: getattr(scene, f.name)[start:stop] for f in fields(scene)})
 
 
-def _distance(scene: Scene, n, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
-    """Signed distance to slab n's edge in px, negative inside; how far along it is; the unit-ball normal (x, y).
+def _geometry(scene: Scene) -> Tensor:
+    """What :func:`_distance` needs of each slab: ``(B, N, 15)``."""
+    d, e = scene.end - scene.start, scene.across
+    g = d / (d.square().sum(-1, keepdim=True) + 1e-9)  # its dot product with a point: the share of the way
+    skew = (g * e).sum(-1, keepdim=True)
+    f = (e - d * skew) / (1 - skew * (d * e).sum(-1, keepdim=True)).clamp(min=0.1)  # and this: how far across
+    (half, widest), (radius, last) = (v.split(1, -1) for v in (scene.half, scene.radius))
+    return torch.cat((scene.start, d, g, e, f, skew, half, widest - half, radius, last - radius), -1)
 
-    ``x`` and ``y`` broadcast with ``(B, 1, 1)``, or with ``(B, K, N)`` for all slabs at once.
+
+def _distance(geometry: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+    """Signed distance to a slab's edge in px, negative inside, of points that broadcast with ``geometry[..., 0]``.
+
+    Also the share t of its way from start to end, the radius there, and (x, y) from the nearest point of its middle.
     """
-    def of(value):  # (B, 1, 1) of one slab, or (B, 1, N) of all
-        return value[:, n, None, None] if isinstance(n, int) else value[:, None]
-
-    a, d, e = scene.start, scene.end - scene.start, scene.across
-    (ax, ay), (dx, dy), (ex, ey) = ([of(v[..., i]) for i in (0, 1)] for v in (a, d, e))
-    (ra, rb), (ha, hb) = ([of(v[..., i]) for i in (0, 1)] for v in (scene.radius, scene.half))
-    dd = dx * dx + dy * dy + 1e-9
-    de = dx * ex + dy * ey
+    ax, ay, dx, dy, gx, gy, ex, ey, fx, fy, skew, half, widen, radius, taper = geometry.unbind(-1)
     x, y = x - ax, y - ay
-    t = (x * (dx / dd) + y * (dy / dd))
-    s = (x * ex + y * ey - t * de) / (1 - de * de / dd).clamp(min=0.1)
-    half = ha + t.clamp(0, 1) * (hb - ha)
-    s = s.clamp(-half, half)
-    t = (t - s * (de / dd)).clamp_(0, 1)
-    x, y = x - s * ex - t * dx, y - s * ey - t * dy
-    r = ra + t * (rb - ra)
-    return (x * x + y * y).sqrt() - r, t, x / r, y / r
+    t = torch.addcmul(x * gx, y, gy)
+    half = torch.addcmul(half, t.clamp(0, 1), widen)
+    s = torch.addcmul(x * fx, y, fy).minimum(half).maximum(-half)
+    t = torch.addcmul(t, s, -skew).clamp_(0, 1)
+    x = torch.addcmul(torch.addcmul(x, s, -ex), t, -dx)
+    y = torch.addcmul(torch.addcmul(y, s, -ey), t, -dy)
+    radius = torch.addcmul(radius, t, taper)
+    return torch.addcmul(x * x, y, y).sqrt_() - radius, t, radius, x, y
 
 
-def _windows(scene: Scene, hw) -> tuple[Tensor, list[tuple[int, int]]]:
-    """Top-left corners ``(B, N, 2)`` of the windows that slabs are painted in, and their (height, width)."""
-    reach = scene.radius.amax(-1, keepdim=True) + scene.half.amax(-1, keepdim=True) * scene.across.abs() + 1
-    limit = reach.new_tensor([hw[1], hw[0]]) - 1
-    low = torch.minimum(scene.start, scene.end) - reach
-    high = torch.maximum(scene.start, scene.end) + reach
-    low, high = (v.clamp(min=0).minimum(limit) for v in (low.floor(), high.ceil()))
-    size = torch.where(scene.opacity[..., None] > 0, high - low + 1, 0.0).amax(0)  # (N, 2)
-    corner = torch.minimum(low, limit + 1 - size)
-    return corner.long(), [(int(h), int(w)) for w, h in size.tolist()]
+def _tiles(scene: Scene, hw: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+    """Corners ``(tiles, 2)`` of an image's tiles in px; which slabs reach each, as rows (image, tile, slab); how many."""
+    steps = [torch.arange(0, n, _TILE, device=scene.base.device) for n in (hw[1], hw[0])]
+    corner = torch.stack(torch.meshgrid(*steps, indexing="xy"), -1).flatten(0, 1)  # (tiles, 2)
+    middle = (corner + (_TILE - 1) / 2)[:, None] - scene.start[:, None]  # (B, tiles, N, 2)
+    d = scene.end - scene.start
+    t = (middle * (d / (d.square().sum(-1, keepdim=True) + 1e-9))[:, None]).sum(-1, keepdim=True).clamp_(0, 1)
+    away = (middle - t * d[:, None]).square().sum(-1)
+    reach = scene.radius.amax(-1) + scene.half.amax(-1) + 0.5 + (_TILE - 1) / math.sqrt(2)
+    hit = (away < reach.square()[:, None]) & (scene.opacity > 0)[:, None]
+    return corner, hit.nonzero(), hit.sum(-1)
 
 
-def _paint(scene: Scene, hw) -> Tensor:
+def _paint(scene: Scene, hw: tuple[int, int]) -> Tensor:
     """``(B, 3 + P, H, W)``: colors, and each person's share of every pixel."""
-    h, w = hw
-    canvas = torch.cat((_wallpaper(scene, hw), scene.base.new_zeros(len(scene.base), scene.xy.shape[1], h, w)), 1)
-    flat = canvas.flatten(2)
-    corner, sizes = _windows(scene, hw)
-    people = torch.arange(scene.xy.shape[1], device=flat.device)
-    for n, (height, width) in enumerate(sizes):
-        if not height:
-            continue
-        x = corner[:, n, 0, None, None] + torch.arange(width, device=flat.device)
-        y = corner[:, n, 1, None, None] + torch.arange(height, device=flat.device)[:, None]
-        share, color = _painted(scene, n, x.to(scene.start.dtype), y.to(scene.start.dtype))
-        owner = (scene.owner[:, n, None] == people).to(color.dtype)[..., None, None].expand(-1, -1, height, width)
-        index = (y * w + x).flatten(1)[:, None].expand(-1, flat.shape[1], -1)
-        old = flat.gather(2, index)
-        new = torch.lerp(old, torch.cat((color, owner), 1).flatten(2), share.flatten(1)[:, None])
-        flat.scatter_(2, index, new)
-    return canvas
+    corner, hits, many = _tiles(scene, hw)
+    b, tiles = many.shape
+    many = many.flatten()
+    first = many.cumsum(0) - many
+    order = many.argsort(descending=True, stable=True)  # those that the k-th step paints come first
+    xy = corner.to(scene.start.dtype)[order % tiles]  # (B*tiles, 2)
+    fine = torch.arange(_TILE**2, device=xy.device)
+    x, y = xy[:, :1] + fine % _TILE, xy[:, 1:] + fine // _TILE  # (B*tiles, 64)
+    canvas = _canvas(scene, x, y, order // tiles)
+    rows = torch.cat((_geometry(scene), _finish(scene)), -1).flatten(0, 1)[hits[:, 0] * scene.seam.shape[1] + hits[:, 2]]
+    left = many.bincount().flip(0).cumsum(0).flip(0)[1:].tolist()  # tiles with k slabs or more, k = 1, 2, ...
+    for k, n in enumerate(left):
+        _paint_slab(canvas[:n], rows[first[order[:n]] + k], x[:n], y[:n])
+    h, w = (-(-n // _TILE) for n in hw)
+    whole = torch.empty_like(canvas).index_copy_(0, order, canvas).view(b, h, w, -1, _TILE, _TILE)
+    return whole.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)[..., : hw[0], : hw[1]]
 
 
-def _painted(scene: Scene, n: int, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """What slab n covers of each pixel ``(B, h, w)``, and its color there ``(B, 3, h, w)``."""
-    distance, t, nx, ny = _distance(scene, n, x, y)
-    small = (scene.radius[:, n].amax(-1) * 2).clamp(max=1).square() if True else 1
-    share = (0.5 - distance).clamp_(0, 1) * (scene.opacity[:, n])[:, None, None]
-    lx, ly, lz = (scene.light[:, i, None, None] for i in range(3))
-    nz = (1 - nx * nx - ny * ny).clamp_(min=0).sqrt_()
-    shade = 0.62 * scene.light.norm(dim=-1)[:, None, None] + 0.5 * (nx * lx + ny * ly + nz * lz)
-    strength, number = (scene.stripes[:, n, i, None, None] for i in (0, 1))
-    shade = shade * (1 - strength * ((t * number) % 1 - 0.5).abs() * 2)
-    length = (scene.end - scene.start)[:, n].norm(dim=-1)[:, None, None]
-    before = ((scene.seam[:, n, None, None] - t) * length + 0.5).clamp_(0, 1)[:, None]
-    first, second = scene.color[:, n].unbind(1)
-    first, second = first[..., None, None], second[..., None, None]
-    return share, (second + before * (first - second)) * shade[:, None]
+def _finish(scene: Scene) -> Tensor:
+    """What :func:`_paint_slab` needs of each slab beyond its geometry: ``(B, N, 17 + P)``."""
+    d = scene.end - scene.start
+    length = d.norm(dim=-1, keepdim=True)
+    along, thick = d / length.clamp(min=1e-6), scene.radius.amax(-1, keepdim=True)
+    ball = thick / (thick + length)  # 1: shaded as a ball; 0: as a rod, whose ends do not show
+    light = scene.light[:, None].expand(*length.shape[:2], 3)
+    side = light[..., :2] - (1 - ball) * (light[..., :2] * along).sum(-1, keepdim=True) * along
+    ambient = 0.62 * light.norm(dim=-1, keepdim=True)
+    opacity = scene.opacity[..., None] * (2 * thick).clamp(max=1)  # thinner than a pixel: it fades
+    people = torch.arange(scene.xy.shape[1], device=d.device)
+    owner = (scene.owner[..., None] == people).to(d.dtype)
+    color = torch.cat((scene.color[..., 1, :], scene.color[..., 0, :] - scene.color[..., 1, :]), -1)
+    return torch.cat((opacity, along * (1 - ball.square()).sqrt(), 0.5 * side, 0.5 * light[..., 2:], ambient,
+                      scene.stripes, length, scene.seam[..., None] * length + 0.5, color, owner), -1)  # fmt: skip
 
 
-def _wallpaper(scene: Scene, hw) -> Tensor:
-    """The background ``(B, 3, H, W)``: waves are sums of products of a function of x and one of y."""
-    x = torch.arange(hw[1], device=scene.base.device) * scene.wave[..., 0, None] + scene.wave[..., 2, None]  # (B, T, W)
-    y = torch.arange(hw[0], device=scene.base.device) * scene.wave[..., 1, None]
-    swing = torch.cat((scene.swing, scene.swing), 1)[..., None]
-    rows = (swing * torch.cat((y.cos(), -y.sin()), 1)[..., None, :]).flatten(2)  # (B, 2T, 3H)
-    waves = rows.transpose(1, 2) @ torch.cat((x.cos(), x.sin()), 1)
-    return scene.base[..., None, None] + waves.unflatten(1, (3, hw[0]))
+def _paint_slab(canvas: Tensor, rows: Tensor, x: Tensor, y: Tensor) -> None:
+    """Paint a slab a tile over ``canvas (tiles, 3 + P, 64)``, in place; ``rows (tiles, ...)`` say which."""
+    distance, t, radius, x, y = _distance(rows[:, None, :15], x, y)
+    opacity, px, py, lx, ly, lz, ambient, strength, number, length, seam = rows[:, 15:26, None].unbind(1)
+    share = (0.5 - distance).clamp_(0, 1).mul_(opacity)
+    inner = torch.addcmul(x * x, y, y) - torch.addcmul(x * px, y, py).square_()
+    nz = (1 - inner / radius.square()).clamp_(min=0).sqrt_()
+    shade = torch.addcmul(torch.addcmul(x * lx, y, ly).div_(radius).add_(ambient), nz, lz)
+    shade *= 1 - strength * ((t * number).frac_() - 0.5).abs_() * 2
+    before = (seam - t * length).clamp_(0, 1)
+    second, change = rows[:, 26:29, None], rows[:, 29:32, None]
+    color = torch.addcmul(second, before[:, None], change).mul_(shade[:, None])
+    canvas[:, :3].lerp_(color, share[:, None])
+    canvas[:, 3:].lerp_(rows[:, 32:, None].expand(-1, -1, x.shape[-1]), share[:, None])
+
+
+def _canvas(scene: Scene, x: Tensor, y: Tensor, image: Tensor) -> Tensor:
+    """The background of tiles ``(tiles, 3 + P, 64)``: waves are products of a function of x and one of y."""
+    across = x[:, None, :_TILE] * scene.wave[image, :, 0, None] + scene.wave[image, :, 2, None]  # (tiles, T, 8)
+    down = y[:, None, ::_TILE] * scene.wave[image, :, 1, None]
+    swing = scene.swing[image].repeat(1, 2, 1)[..., None]  # (tiles, 2T, 3, 1)
+    rows = (swing * torch.cat((down.cos(), -down.sin()), 1)[:, :, None]).flatten(2)  # (tiles, 2T, 3*8)
+    waves = rows.transpose(1, 2) @ torch.cat((across.cos(), across.sin()), 1)  # (tiles, 3*8, 8)
+    color = waves.view(len(image), 3, -1) + scene.base[image, :, None]
+    return torch.cat((color, color.new_zeros(len(image), scene.xy.shape[1], _TILE**2)), 1)
 
 
 def _own() -> tuple[Tensor, Tensor]:
-    """(K, parts): which parts show a keypoint, and within which depth behind the part's middle."""
+    """(K, parts): how far a keypoint may lie behind the middle of a part that shows it; -inf where another hides it."""
     far = torch.full((len(_K), len(_PARTS) + 3), -math.inf)
     for side in ("left", "right"):
         for joint, parts in (("eye", ("eye", "pupil")), ("ear", ("ear",)), ("shoulder", ("upper_arm",)),
@@ -661,11 +684,11 @@ def _own() -> tuple[Tensor, Tensor]:
     return far
 
 
-def _visibility(scene: Scene, hw) -> Tensor:
+def _visibility(scene: Scene, hw: tuple[int, int]) -> Tensor:
     """COCO's flags ``(B, P, K)``: the slab in front at a keypoint decides."""
     b, p, k = scene.xy.shape[:3]
     x, y = scene.xy.flatten(1, 2)[..., None, :].unbind(-1)  # (B, P*K, 1)
-    covers = (_distance(scene, None, x, y)[0] < 0) & (scene.opacity > 0.5)[:, None]
+    covers = (_distance(_geometry(scene)[:, None], x, y)[0] < 0) & (scene.opacity > 0)[:, None]
     n = torch.arange(covers.shape[-1], device=covers.device)
     top = torch.where(covers, n, -1).amax(-1)  # (B, P*K)
     front = top.clamp(min=0)
