@@ -167,7 +167,7 @@ def alone(people: People) -> Batch:
 def save_weights(net: nn.Module, path: str | Path, *, note: dict | None = None) -> None:
     """Write the net's weights at half precision, and a note (what JSON can hold) on how they were made."""
     half = {name: t.half() if t.is_floating_point() else t for name, t in net.state_dict().items()}
-    _write(path, half, {"net": type(net).__name__, "note": note or {}})
+    write_tensors(path, half, {"net": type(net).__name__, "note": note or {}})
 
 
 def load_weights(net: nn.Module, path: str | Path) -> dict:
@@ -177,7 +177,7 @@ def load_weights(net: nn.Module, path: str | Path) -> dict:
         ValueError: a file that is cut short, or that holds another net's weights.
         FileNotFoundError: no such file.
     """
-    tensors, about = _read(path)
+    tensors, about = read_tensors(path)
     _fit(path, net, tensors, about)
     net.load_state_dict(tensors)
     return about["note"]
@@ -187,11 +187,12 @@ def _save_checkpoint(path, net: nn.Module, optimizer: torch.optim.Optimizer, run
     tensors = {f"net.{name}": t for name, t in net.state_dict().items()}
     for i, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{name}": t for name, t in state.items()}
-    _write(path, tensors | {"losses": torch.tensor(losses, dtype=torch.float64)}, {"net": run["net"], "run": run})
+    tensors["losses"] = torch.tensor(losses, dtype=torch.float64)
+    write_tensors(path, tensors, {"net": run["net"], "run": run})
 
 
 def _resume(path, net: nn.Module, optimizer: torch.optim.Optimizer, run: dict) -> list[float]:
-    tensors, about = _read(path)
+    tensors, about = read_tensors(path)
     weights = {name.removeprefix("net."): t for name, t in tensors.items() if name.startswith("net.")}
     _fit(path, net, weights, about)
     for name, value in run.items():
@@ -207,7 +208,7 @@ def _resume(path, net: nn.Module, optimizer: torch.optim.Optimizer, run: dict) -
     return tensors["losses"].tolist()
 
 
-def _write(path: str | Path, tensors: dict[str, Tensor], about: dict) -> None:
+def write_tensors(path: str | Path, tensors: dict[str, Tensor], about: dict) -> None:
     """All of the file or none of it: under another name first."""
     path = Path(path)
     data = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, {"posebook": json.dumps(about)})
@@ -222,7 +223,7 @@ def _write(path: str | Path, tensors: dict[str, Tensor], about: dict) -> None:
         part.unlink(missing_ok=True)
 
 
-def _read(path: str | Path) -> tuple[dict[str, Tensor], dict]:
+def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     try:
         with safe_open(path, framework="pt") as file:
             tensors, about = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
