@@ -202,6 +202,26 @@ def curves(ax: Axes, x: Sequence[float] | Tensor, lines: Mapping[str, Tensor], d
     ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
 
 
+def intervals(ax: Axes, rows: Mapping[str, Tensor], bars: Mapping[str, tuple[float, float]] | None = None,
+              **options) -> None:
+    """A line for each name, top down: its values ``(n,)`` as small dots, and mean and half width of an interval.
+
+    Args:
+        ax: where.
+        rows: name to values.
+        bars: name to (mean, half width); without one only the dots are drawn.
+        options: go to ``ax.set``.
+    """
+    for k, (name, values) in enumerate(rows.items()):
+        ax.plot(values.tolist(), [-k] * len(values), "o", color=SKY, markersize=4, alpha=0.9)
+        if bars and name in bars:
+            mean, half = bars[name]
+            ax.plot([mean - half, mean + half], [-k, -k], "-", color=BLUE, linewidth=2)
+            ax.plot(mean, -k, "|", color=BLUE, markersize=12, markeredgewidth=2)
+    ax.set(yticks=range(0, -len(rows), -1), yticklabels=list(rows), **options)
+    ax.grid(alpha=0.3, axis="x")
+
+
 def heatmaps(maps: Mapping[str, Tensor], points: Tensor | None = None, *, signed: bool = False) -> Figure:
     """A row of maps ``(H, W)`` under their titles; a circle marks the map's point, ``points`` (maps, 2), in cells."""
     fig, row = axes(len(maps), height=2.6)

@@ -105,3 +105,11 @@ def test_people_have_sides_and_what_is_hidden_is_hollow():
     assert nose.get_markerfacecolor() == "white" and right.get_markeredgecolor() == draw.ORANGE
     assert not draw.people(images, None, FACE).axes[2].lines
     assert len(fig.axes[1].images) == 1 and not fig.axes[3].images
+
+
+def test_intervals_have_a_line_for_each_name():
+    fig, (ax,) = draw.axes()
+    draw.intervals(ax, {"a": torch.tensor([1.0, 3.0]), "b": torch.tensor([2.0])}, {"a": (2.0, 1.5)}, xlabel="px")
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"] and ax.get_xlabel() == "px"
+    assert [line.get_xydata().tolist() for line in ax.lines] == [
+        [[1, 0], [3, 0]], [[0.5, 0], [3.5, 0]], [[2, 0]], [[2, -1]]]

@@ -82,8 +82,14 @@ def mark(shape: str, color: str, x: float, y: float, *, scale: float = 1.0, name
 def heatmap(values: Tensor, x: float, y: float, width: float, height: float) -> str:
     """A map ``(H, W)`` of values >= 0 as an image of whole cells, white at 0 and dark at its peak."""
     levels = (values * (255 / values.max())).byte().numpy()
-    image, file = Image.fromarray(levels).convert("P"), io.BytesIO()
+    image = Image.fromarray(levels).convert("P")
     image.putpalette(_PALETTE)
+    return embed(image, x, y, width, height)
+
+
+def embed(image: Image.Image, x: float, y: float, width: float, height: float) -> str:
+    """A small image in a picture, its pixels as squares."""
+    file = io.BytesIO()
     image.save(file, "PNG", compress_level=1)
     uri = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
     stretch = {"preserveAspectRatio": "none", "style": "image-rendering: pixelated"}
