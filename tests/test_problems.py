@@ -273,7 +273,7 @@ def test_the_page_shows_no_markup_of_the_answer():
 
 
 def test_bad_calls_are_refused():
-    with pytest.raises(ValueError, match="name: want one of decode_argmax, soft_argmax, .*, got 'argmax'"):
+    with pytest.raises(ValueError, match="name: want one of gaussian_heatmap, .*, got 'argmax'"):
         evaluate("argmax", _first)
     with pytest.raises(ValueError, match="answer: want a function, got int"):
         evaluate("decode_argmax", 3)

@@ -42,7 +42,7 @@ IMAGES, STEPS, SEEDS = 8192, 500, (0, 1, 2)
 TEST_SEED, TEST_IMAGES, CURVE_IMAGES = 900_000, 1024, 256
 FOLDER = Path(str(files("posebook") / "data"))
 EPOCHS = (0, 5, 10, 20, 30, 45, 60, 80, 100, 130, 160, 200, 240, 300, 360, 430, 500)  # steps that the explorer scrubs
-EPOCH_IMAGE = 3  # among the test images
+EPOCH_IMAGE = 13  # among the test images
 SHIFTS = (0, 4, 8, 12, 16)  # px
 
 
