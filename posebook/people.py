@@ -113,7 +113,8 @@ def _lean(low: float, high: float) -> tuple:
 
 POSES = {  # trunk, two arms, two legs; left and right are exchanged at random
     "standing": (_TRUNK, _ARMS, _LEGS),
-    "relaxed": (_TRUNK, (((-30, -8), (25, 42), (50, 75), (75, 100)), _ARM), (_LEG, ((5, 25), (3, 12), (-25, 0), (10, 40)))),
+    "relaxed": (_TRUNK, (((-30, -8), (25, 42), (50, 75), (75, 100)), _ARM),
+                (_LEG, ((5, 25), (3, 12), (-25, 0), (10, 40)))),
     "akimbo": (_TRUNK, (((-25, -5), (38, 55), (60, 80), (80, 105)),) * 2, (((-5, 5), (5, 15), (-18, 4), (0, 8)),) * 2),
     "arms folded": (_TRUNK, (((15, 30), (5, 14), (55, 75), (90, 110)),) * 2, _LEGS),
     "walking": (_lean(0, 10), (((-35, -10), (4, 12), (0, 25), (5, 35)), ((10, 35), (4, 12), (0, 25), (15, 50))),
@@ -122,15 +123,20 @@ POSES = {  # trunk, two arms, two legs; left and right are exchanged at random
                 (((35, 75), (0, 6), (-10, 4), (45, 100)), ((-32, -8), (0, 6), (-10, 4), (25, 105)))),
     "waving": (_TRUNK, (((0, 25), (85, 130), (-105, -70), (35, 95)), _ARM), _LEGS),
     "pointing": (_TRUNK, (((60, 100), (0, 45), (0, 20), (0, 25)), _ARM), _LEGS),
-    "arms raised": (_TRUNK, (((0, 25), (125, 172), (-30, 20), (0, 55)),) * 2, (((-4, 8), (3, 14), (-18, 4), (0, 10)),) * 2),
-    "arms spread": (_TRUNK, (((-5, 20), (70, 105), (-30, 20), (0, 30)),) * 2, (((-4, 8), (5, 25), (-18, 4), (0, 12)),) * 2),
-    "jumping": (_lean(-8, 10), (((-5, 30), (95, 155), (-40, 20), (0, 50)),) * 2, (((-15, 35), (10, 38), (-15, 5), (5, 70)),) * 2),
+    "arms raised": (_TRUNK, (((0, 25), (125, 172), (-30, 20), (0, 55)),) * 2,
+                (((-4, 8), (3, 14), (-18, 4), (0, 10)),) * 2),
+    "arms spread": (_TRUNK, (((-5, 20), (70, 105), (-30, 20), (0, 30)),) * 2,
+                (((-4, 8), (5, 25), (-18, 4), (0, 12)),) * 2),
+    "jumping": (_lean(-8, 10), (((-5, 30), (95, 155), (-40, 20), (0, 50)),) * 2,
+                (((-15, 35), (10, 38), (-15, 5), (5, 70)),) * 2),
     "kicking": (_lean(-12, 8), (((-30, 30), (20, 60), (0, 40), (10, 60)),) * 2,
                 (((45, 90), (0, 15), (-15, 5), (0, 45)), ((-10, 5), (0, 8), (-15, 5), (0, 25)))),
     "lunging": (_lean(0, 25), (((-40, 60), (5, 40), (0, 40), (5, 90)),) * 2,
                 (((55, 85), (0, 10), (-10, 5), (60, 95)), ((-30, -10), (0, 10), (-10, 5), (5, 45)))),
-    "bending": (_lean(45, 95), (((45, 95), (2, 20), (0, 30), (0, 40)),) * 2, (((0, 20), (1, 10), (-15, 4), (0, 30)),) * 2),
-    "sitting": (_lean(-5, 20), (((15, 45), (3, 16), (15, 45), (25, 85)),) * 2, (((75, 95), (1, 18), (-10, 8), (70, 100)),) * 2),
+    "bending": (_lean(45, 95), (((45, 95), (2, 20), (0, 30), (0, 40)),) * 2,
+                (((0, 20), (1, 10), (-15, 4), (0, 30)),) * 2),
+    "sitting": (_lean(-5, 20), (((15, 45), (3, 16), (15, 45), (25, 85)),) * 2,
+                (((75, 95), (1, 18), (-10, 8), (70, 100)),) * 2),
     "squatting": (_lean(15, 40), (((40, 85), (3, 20), (5, 35), (10, 80)),) * 2,
                   (((85, 115), (8, 28), (-25, 0), (95, 130)),) * 2),
 }  # fmt: skip
@@ -194,7 +200,9 @@ def _frames(angle: dict[str, Tensor], root: Tensor) -> dict[str, Tensor]:
     frame["head"] = frame["chest"] @ _turn(("x", angle["nod"]), ("z", angle["tilt"]), ("y", -angle["turn"]))
     for side, sign in (("left", 1), ("right", -1)):
         for limb, parent, bend in (("arm", "chest", -1), ("leg", "pelvis", 1)):
-            forward, outward, inward, bent = (angle[f"{side}_{limb}_{a}"] for a in ("forward", "outward", "inward", "bent"))
+            forward, outward, inward, bent = (
+                angle[f"{side}_{limb}_{a}"] for a in ("forward", "outward", "inward", "bent")
+            )
             upper = frame[parent] @ _turn(("z", -sign * outward), ("x", -forward), ("y", sign * inward))
             frame[f"{side}_upper_{limb}"], frame[f"{side}_lower_{limb}"] = upper, upper @ _turn(("x", bend * bent))
     return frame
@@ -202,6 +210,7 @@ def _frames(angle: dict[str, Tensor], root: Tensor) -> dict[str, Tensor]:
 
 def _sides(*rows: tuple) -> tuple:
     """Rows for the left and, mirrored, for the right: names that begin with ``*`` get the side's name."""
+
     def named(value, side):
         if isinstance(value, str):
             return value.replace("*", side)
@@ -225,8 +234,8 @@ _POINTS = (  # name, from, frame, offset, which of a person's lengths scales it
     ("bridge", "skull_base", "head", (0, -.062, -.046), "head"),
     ("nose", "skull_base", "head", (0, -.043, -.056), "head"),
     *_sides(
-        ("*_temple", "skull_base", "head", (.030, -.108, -.018), "head"),
-        ("*_eye", "skull_base", "head", (.021, -.061, -.036), "head"),
+        ("*_temple", "skull_base", "head", (.025, -.104, -.018), "head"),
+        ("*_eye", "skull_base", "head", (.018, -.061, -.034), "head"),
         ("*_pupil", "*_eye", "head", (-.001, .001, -.006), "head"),
         ("*_ear", "skull_base", "head", (.055, -.053, .008), "head"),
         ("*_ear_top", "*_ear", "head", (.002, -.009, .003), "head"),
@@ -280,17 +289,21 @@ _PARTS = tuple(_Part(*row) for row in (
     ),
     ("head", "cranium", "chin", (.056, .034), ("skin", "skin"), "never", (0., 0.), "chest", .0),
     ("hair", "hair", "hair", (.056, .056), ("hair", "hair"), "never", (0., 0.), "head", .012, "hair"),
-    ("fringe", "left_temple", "right_temple", (.024, .024), ("hair", "hair"), "never", (0., 0.), "head", .0, "hair"),
+    ("fringe", "left_temple", "right_temple", (.021, .021), ("hair", "hair"), "never", (0., 0.), "head", .0, "hair"),
     *_sides(
         ("*_ear", "*_ear_top", "*_lobe", (.014, .010), ("skin", "skin"), "never", (0., 0.), "chest", .012),
-        ("*_eye", "*_eye", "*_eye", (.0115, .0115), ("white", "white"), "never", (0., 0.), "chest", .0),
-        ("*_pupil", "*_pupil", "*_pupil", (.0085, .0085), ("pupil", "pupil"), "never", (0., 0.), "chest", .0),
+        ("*_eye", "*_eye", "*_eye", (.0105, .0105), ("white", "white"), "never", (0., 0.), "chest", -.005),
+        ("*_pupil", "*_pupil", "*_pupil", (.008, .008), ("pupil", "pupil"), "never", (0., 0.), "chest", -.004),
     ),
     ("mouth", "left_lip", "right_lip", (.006, .006), ("mouth", "mouth"), "never", (0., 0.), "chest", .0),
     ("nose", "bridge", "nose", (.006, .0125), ("nose", "nose"), "never", (0., 0.), "chest", .0),
 ))  # fmt: skip
-_SEAT = _Part("seat", "seat", "floor", (.07, .07), ("seat", "seat"), "never", (.06, .06), "pelvis", -.2, "seat")
+_SEAT = _Part("seat", "seat", "floor", (0.07, 0.07), ("seat", "seat"), "never", (0.06, 0.06), "pelvis", -0.2, "seat")
 _P = {part.name: n for n, part in enumerate(_PARTS)}
+
+
+_LENGTHS = {"trunk": (.95, 1.05), "arm": (.94, 1.06), "leg": (.93, 1.06), "head": (.95, 1.18),
+            "girth": (.88, 1.2)}  # fmt: skip
 
 
 def _joints(frame: dict[str, Tensor], length: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -305,8 +318,10 @@ def _joints(frame: dict[str, Tensor], length: dict[str, Tensor]) -> dict[str, Te
 # ---------------------------------------------------------------------------------------------------------------------
 # Looks
 
-_SKIN = ((.98, .84, .74), (.94, .76, .63), (.87, .66, .51), (.75, .54, .39), (.58, .40, .28), (.40, .26, .18))  # fmt: skip
-_HAIR = ((.08, .06, .05), (.22, .14, .09), (.42, .26, .14), (.55, .24, .12), (.82, .66, .38), (.66, .64, .62))  # fmt: skip
+_SKIN = ((.98, .84, .74), (.94, .76, .63), (.87, .66, .51), (.75, .54, .39), (.58, .40, .28),
+         (.40, .26, .18))  # fmt: skip
+_HAIR = ((.08, .06, .05), (.22, .14, .09), (.42, .26, .14), (.55, .24, .12), (.82, .66, .38),
+         (.66, .64, .62))  # fmt: skip
 
 
 def _rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
@@ -327,8 +342,9 @@ def _looks(draws: _Draws, sits: Tensor) -> tuple[dict[str, Tensor], dict[str, Te
     skins = torch.tensor(_SKIN)
     skin = torch.lerp(skins[low], skins[low + 1], (tone - low)[..., None]) * draws(0.93, 1.04)[..., None]
     hair = torch.tensor(_HAIR)[(draws() * len(_HAIR)).long().clamp(max=len(_HAIR) - 1)] * draws(0.8, 1.15)[..., None]
-    color = {"skin": skin, "hair": hair, "shirt": _cloth(draws), "trousers": _cloth(draws), "shoes": _cloth(draws) * 0.7,
-             "white": torch.full_like(skin, 0.9), "pupil": torch.full_like(skin, 0.07) + 0.25 * hair,
+    color = {"skin": skin, "hair": hair, "shirt": _cloth(draws), "trousers": _cloth(draws),
+             "shoes": _cloth(draws) * 0.7, "white": torch.full_like(skin, 0.9),
+             "pupil": torch.full_like(skin, 0.07) + 0.25 * hair,
              "mouth": skin * skin.new_tensor([0.78, 0.48, 0.48]), "nose": skin * 0.93,
              "seat": _cloth(draws) * 0.8}  # fmt: skip
     style, crop, sleeve = draws(), draws(), draws()
@@ -336,7 +352,13 @@ def _looks(draws: _Draws, sits: Tensor) -> tuple[dict[str, Tensor], dict[str, Te
     long = torch.where(crop < 0.7, 9.0, draws(0.55, 1.3))  # seams count from the hip or shoulder: beyond 2 is all
     sleeve = torch.where(sleeve < 0.45, 9.0, torch.where(sleeve < 0.9, draws(0.35, 0.9), -9.0))
     always = torch.ones_like(sits)
-    seam = {"never": torch.full_like(long, 9.0), "thigh": torch.where(skirt, 0.6, long), "shin": torch.where(skirt, -9.0, long - 1), "upper_arm": sleeve, "forearm": sleeve - 1}
+    seam = {
+        "never": torch.full_like(long, 9.0),
+        "thigh": torch.where(skirt, 0.6, long),
+        "shin": torch.where(skirt, -9.0, long - 1),
+        "upper_arm": sleeve,
+        "forearm": sleeve - 1,
+    }
     shown = {"always": always, "skirt": skirt, "hair": style > 0.1, "long_hair": style > 0.62, "seat": sits}
     return color, seam, shown
 
@@ -345,7 +367,7 @@ def _person_slabs(frame, point, length, draws: _Draws, sits: Tensor) -> dict[str
     """Slabs of each person in body heights about its root: ``(B, P, n, ...)``, ends still 3-D."""
     color, seam, shown = _looks(draws, sits)
     parts = (*_PARTS, _SEAT)
-    scale = {name: row[4] for row in _POINTS for name in (row[0],)}
+    scale = {row[0]: row[4] for row in _POINTS}
     wide = torch.stack([length["head"] if scale[p.start] == "head" else length["girth"] for p in parts], -1)[..., None]
     fitted = draws(0.0, 1.0)
     stripes = torch.stack((torch.where(fitted < 0.3, draws(0.25, 0.6), 0.0), draws(2.0, 6.0)), -1)
@@ -377,7 +399,8 @@ def sample_scene(
     count: int, hw: tuple[int, int] = (64, 64), *, persons: int | tuple[int, int] = 1, seed: int = 0,
     device: str | torch.device = "cpu", size: tuple[float, float] = (0.6, 0.95), poses: tuple[str, ...] | None = None,
     yaw: tuple[float, float] = (-180.0, 180.0), pitch: tuple[float, float] = (-5.0, 20.0), tilt: float = 6.0,
-    truncate: float = 0.1, occluder: float = 0.3, background: str = "mixed", brightness: tuple[float, float] = (0.8, 1.1),
+    truncate: float = 0.1, occluder: float = 0.3, background: str = "mixed",
+    brightness: tuple[float, float] = (0.8, 1.1),
 ) -> Scene:  # fmt: skip
     """Draw people and their surroundings, without painting them yet.
 
@@ -385,7 +408,7 @@ def sample_scene(
         count: number of images B.
         hw: (height, width) of an image in pixels.
         persons: people an image, or (least, most): P is the most, and absent ones come last.
-        seed: whole number; every option has random numbers of its own, so that changing one changes nothing else.
+        seed: whole number; all but ``persons`` have random numbers of their own: changing one changes nothing else.
         device: where the tensors go; the scene is the same on all.
         size: (least, most) share of the image's height or width, whichever the person fills more.
         poses: names from ``POSES`` to choose among evenly; None for all.
@@ -400,42 +423,83 @@ def sample_scene(
     Raises:
         ValueError: an unknown pose or background, a number or a range that makes no sense.
     """
-    least, most = _checked(count, hw, persons, seed, size, poses, yaw, pitch, tilt, truncate, occluder, background, brightness)
-    generator = torch.Generator().manual_seed(seed)
-    uniform = torch.rand(count, _IMAGE + most * _PERSON, generator=generator)
+    least, most = (persons, persons) if isinstance(persons, int) else persons
+    _check(count=count, hw=hw, persons=(least, most), seed=seed, size=size, poses=poses, yaw=yaw, pitch=pitch,
+           tilt=tilt, truncate=truncate, occluder=occluder, background=background, brightness=brightness)  # fmt: skip
+    uniform = torch.rand(count, _IMAGE + most * _PERSON, generator=torch.Generator().manual_seed(seed))
     around, each = _Draws(uniform[:, :_IMAGE]), _Draws(uniform[:, _IMAGE:].reshape(count, most, _PERSON))
-    present = torch.arange(most) < (least + (around() * (most - least + 1)).floor().clamp(max=most - least))[:, None]
-
-    root = _turn(("z", torch.deg2rad(around(-tilt, tilt))), ("x", torch.deg2rad(around(*pitch))))[:, None]
-    root = root @ _turn(("y", -torch.deg2rad(each(*yaw))))
-    length = {name: each(*bounds) for name, bounds in _LENGTHS.items()}
-    share = each(*size)
-    angle, sits = _joint_angles(each, tuple(POSES) if poses is None else tuple(poses))
-    frame = _frames(angle, root)
-    point = _joints(frame, length)
-    slabs = _person_slabs(frame, point, length, each, sits)
-    body = torch.stack([point[name] for name in COCO_17.names], 2)  # (B, P, K, 3)
-    zoom, place, bottom = _placed(slabs, share, each, hw, truncate)
-    slabs, xy = _projected(slabs, zoom, place, bottom, present), zoom * body[..., :2] + place
+    present = torch.arange(most) < (least + (around() * (most - least + 1)).floor())[:, None]
+    lean, down = (torch.deg2rad(around(*bounds)) for bounds in ((-tilt, tilt), pitch))
+    camera = _turn(("z", lean), ("x", down))[:, None]
+    slabs, xy, xy_depth = _people(
+        each, camera, hw, size, tuple(POSES if poses is None else poses), yaw, truncate, present
+    )
     base, wave, swing, strewn = _background(around, background, hw)
-    things = [slabs, _clutter(around, hw, strewn), _occluder(around, hw, occluder, xy)]
-    joined = {name: torch.cat([thing[name] for thing in things], 1) for name in slabs}
-    joined["owner"] = joined["owner"].clamp(max=most)
-    order = joined.pop("order").argsort(dim=1, descending=True, stable=True)
-    joined = {name: value.gather(1, order.reshape(*order.shape, *[1] * (value.ndim - 2)).expand_as(value))
-              for name, value in joined.items()}  # fmt: skip
+    slabs = _sorted([slabs, _clutter(around, hw, strewn), _occluder(around, hw, occluder, xy)], most)
     light = _light(around, brightness)
-    scene = Scene(**joined, xy=torch.where(present[..., None, None], xy, 0.0), xy_depth=body[..., 2], present=present,
-                  base=base * light[:, 2:] * 1.25, wave=wave, swing=swing, light=light)  # fmt: skip
+    scene = Scene(**slabs, xy=torch.where(present[..., None, None], xy, 0.0), xy_depth=xy_depth, present=present,
+                  base=1.25 * base * light[:, 2:], wave=wave, swing=swing, light=light)  # fmt: skip
     return Scene(**{f.name: getattr(scene, f.name).to(device) for f in fields(scene)})
 
 
-_LENGTHS = {"trunk": (.95, 1.05), "arm": (.94, 1.06), "leg": (.93, 1.06), "head": (.95, 1.18), "girth": (.88, 1.2)}  # fmt: skip
+def _check(
+    *, count, hw, persons, seed, size, poses, yaw, pitch, tilt, truncate, occluder, background, brightness
+) -> None:
+    if type(count) is not int or count < 0:
+        _args.fail("count", "a whole number >= 0", count)
+    _args.size("hw", hw)
+    if [type(n) for n in persons] != [int, int] or not 1 <= persons[0] <= persons[1]:
+        _args.fail("persons", "a whole number >= 1, or (least, most) of them", persons)
+    if type(seed) is not int:
+        _args.fail("seed", "a whole number", seed)
+    for name, bounds in {"size": size, "yaw": yaw, "pitch": pitch, "brightness": brightness}.items():
+        pair = isinstance(bounds, (tuple, list)) and len(bounds) == 2 and all(map(_args.is_number, bounds))
+        if not pair or bounds[0] > bounds[1]:
+            _args.fail(name, "(least, most), two finite numbers", bounds)
+    _args.positive("size", size[0])
+    _args.at_least("brightness", brightness[0], 0)
+    _args.at_least("tilt", tilt, 0)
+    _args.within("truncate", truncate, (0, 1))
+    _args.within("occluder", occluder, (0, 1))
+    _args.one_of("background", background, BACKGROUNDS)
+    if poses is not None and (isinstance(poses, str) or len(poses) == 0):
+        _args.fail("poses", "a tuple of one or more names", repr(poses))
+    for pose in poses or ():
+        _args.one_of("poses", pose, tuple(POSES))
 
 
-def _placed(slabs: dict[str, Tensor], share: Tensor, draws: _Draws, hw, truncate: float) -> tuple[Tensor, Tensor, Tensor]:
+def _people(
+    draws: _Draws, camera: Tensor, hw, size, poses, yaw, truncate, present
+) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    """The people's slabs ``(B, P*n, ...)``, and their keypoints ``(B, P, K, 2)`` in px with depths ``(B, P, K)``."""
+    root = camera @ _turn(("y", -torch.deg2rad(draws(*yaw))))
+    length = {name: draws(*bounds) for name, bounds in _LENGTHS.items()}
+    share = draws(*size)
+    angle, sits = _joint_angles(draws, poses)
+    frame = _frames(angle, root)
+    point = _joints(frame, length)
+    slabs = _person_slabs(frame, point, length, draws, sits)
+    body = torch.stack([point[name] for name in COCO_17.names], 2)  # (B, P, K, 3)
+    zoom, place, bottom = _placed(slabs, share, draws, hw, truncate)
+    return _projected(slabs, zoom, place, bottom, present), zoom * body[..., :2] + place, body[..., 2]
+
+
+def _sorted(layers: list[dict[str, Tensor]], persons: int) -> dict[str, Tensor]:
+    """All slabs of an image, the farthest first; those of nobody get the owner P."""
+    slabs = {name: torch.cat([layer[name] for layer in layers], 1) for name in layers[0]}
+    slabs["owner"] = slabs["owner"].clamp(max=persons)
+    order = slabs.pop("order").argsort(dim=1, descending=True, stable=True)
+    return {name: value.gather(1, order.view(*order.shape, *[1] * (value.ndim - 2)).expand_as(value))
+            for name, value in slabs.items()}  # fmt: skip
+
+
+def _placed(
+    slabs: dict[str, Tensor], share: Tensor, draws: _Draws, hw, truncate: float
+) -> tuple[Tensor, Tensor, Tensor]:
     """Pixels a body height ``(B, P, 1, 1)``, where the root goes ``(B, P, 1, 2)``, and its lowest point in px."""
-    reach = slabs["radius"].amax(-1, keepdim=True) + slabs["half"].amax(-1, keepdim=True) * slabs["across"][..., :2].abs()
+    reach = (
+        slabs["radius"].amax(-1, keepdim=True) + slabs["half"].amax(-1, keepdim=True) * slabs["across"][..., :2].abs()
+    )
     both = torch.stack((slabs["start"][..., :2], slabs["end"][..., :2]))
     shown = ((slabs["opacity"] > 0) & (slabs["part"] < len(_PARTS)))[..., None]
     low = torch.where(shown, both - reach, math.inf).amin((0, 3))  # (B, P, 2)
@@ -451,7 +515,9 @@ def _placed(slabs: dict[str, Tensor], share: Tensor, draws: _Draws, hw, truncate
     return zoom[..., None], place[:, :, None], (place + zoom * high)[..., 1]
 
 
-def _projected(slabs: dict[str, Tensor], zoom: Tensor, place: Tensor, bottom: Tensor, present: Tensor) -> dict[str, Tensor]:
+def _projected(
+    slabs: dict[str, Tensor], zoom: Tensor, place: Tensor, bottom: Tensor, present: Tensor
+) -> dict[str, Tensor]:
     """The people's slabs in px, ``(B, P*n, ...)``; who stands lower in the image is nearer."""
     across = slabs["across"][..., :2]
     foreshortened = across.norm(dim=-1, keepdim=True)
@@ -467,7 +533,9 @@ def _projected(slabs: dict[str, Tensor], zoom: Tensor, place: Tensor, bottom: Te
     return {name: value.flatten(1, 2) for name, value in flat.items()}
 
 
-def _things(draws: _Draws, hw, n: int, *, part: int, order: float, middle: Tensor, length, radius, half) -> dict[str, Tensor]:
+def _things(
+    draws: _Draws, hw, n: int, *, part: int, order: float, middle: Tensor, length, radius, half
+) -> dict[str, Tensor]:
     """n slabs of any color about ``middle (B, n, 2)``; lengths as shares of the image's height."""
     angle = draws(0, math.pi, n)
     along = torch.stack((angle.cos(), angle.sin()), -1)
@@ -530,15 +598,11 @@ def _light(draws: _Draws, brightness: tuple[float, float]) -> Tensor:
     return toward / toward.norm(dim=-1, keepdim=True) * draws(*brightness)[:, None]
 
 
-def _checked(count, hw, persons, seed, size, poses, yaw, pitch, tilt, truncate, occluder, background, brightness) -> tuple[int, int]:
-    least, most = persons if isinstance(persons, (tuple, list)) else (persons, persons)
-    return least, most
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # Painting, in tiles: each tile is painted with the slabs that reach it, all tiles' k-th slabs at once
 
 _TILE = 8  # px
+_G = 16  # numbers of a slab's geometry
 
 
 def render(scene: Scene, hw: tuple[int, int] = (64, 64)) -> People:
@@ -566,34 +630,40 @@ def _slice(scene: Scene, start: int, stop: int) -> Scene:
 
 
 def _geometry(scene: Scene) -> Tensor:
-    """What :func:`_distance` needs of each slab: ``(B, N, 15)``."""
+    """What :func:`_distance` needs of each slab: ``(B, N, 16)``."""
     d, e = scene.end - scene.start, scene.across
-    g = d / (d.square().sum(-1, keepdim=True) + 1e-9)  # its dot product with a point: the share of the way
+    squared = d.square().sum(-1, keepdim=True) + 1e-9
+    g = d / squared  # its dot product with a point: the share of the way
     skew = (g * e).sum(-1, keepdim=True)
     f = (e - d * skew) / (1 - skew * (d * e).sum(-1, keepdim=True)).clamp(min=0.1)  # and this: how far across
     (half, widest), (radius, last) = (v.split(1, -1) for v in (scene.half, scene.radius))
-    return torch.cat((scene.start, d, g, e, f, skew, half, widest - half, radius, last - radius), -1)
+    slope = ((last - radius) / squared.sqrt()).clamp(-0.999, 0.999)
+    lean = slope / (1 - slope.square()).sqrt() / squared
+    return torch.cat((scene.start, d, g, e, f, skew, lean, half, widest - half, radius, last - radius), -1)
 
 
 def _distance(geometry: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
     """Signed distance to a slab's edge in px, negative inside, of points that broadcast with ``geometry[..., 0]``.
 
     Also the share t of its way from start to end, the radius there, and (x, y) from the nearest point of its middle.
+    A slab that is not swept is the union of discs between its ends, which is how a rod of varying radius projects: the
+    disc that reaches farthest lies from the foot of the perpendicular towards the thick end.
     """
-    ax, ay, dx, dy, gx, gy, ex, ey, fx, fy, skew, half, widen, radius, taper = geometry.unbind(-1)
+    ax, ay, dx, dy, gx, gy, ex, ey, fx, fy, skew, lean, half, widen, radius, taper = geometry.unbind(-1)
     x, y = x - ax, y - ay
     t = torch.addcmul(x * gx, y, gy)
     half = torch.addcmul(half, t.clamp(0, 1), widen)
     s = torch.addcmul(x * fx, y, fy).minimum(half).maximum(-half)
-    t = torch.addcmul(t, s, -skew).clamp_(0, 1)
-    x = torch.addcmul(torch.addcmul(x, s, -ex), t, -dx)
-    y = torch.addcmul(torch.addcmul(y, s, -ey), t, -dy)
+    x, y = torch.addcmul(x, s, -ex), torch.addcmul(y, s, -ey)
+    aside = torch.addcmul(x * dy, y, -dx).abs_()
+    t = torch.addcmul(torch.addcmul(t, s, -skew), aside, lean).clamp_(0, 1)
+    x, y = torch.addcmul(x, t, -dx), torch.addcmul(y, t, -dy)
     radius = torch.addcmul(radius, t, taper)
     return torch.addcmul(x * x, y, y).sqrt_() - radius, t, radius, x, y
 
 
 def _tiles(scene: Scene, hw: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
-    """Corners ``(tiles, 2)`` of an image's tiles in px; which slabs reach each, as rows (image, tile, slab); how many."""
+    """Corners ``(tiles, 2)`` of an image's tiles in px; rows (image, tile, slab) of what reaches which; how many."""
     steps = [torch.arange(0, n, _TILE, device=scene.base.device) for n in (hw[1], hw[0])]
     corner = torch.stack(torch.meshgrid(*steps, indexing="xy"), -1).flatten(0, 1)  # (tiles, 2)
     middle = (corner + (_TILE - 1) / 2)[:, None] - scene.start[:, None]  # (B, tiles, N, 2)
@@ -616,7 +686,9 @@ def _paint(scene: Scene, hw: tuple[int, int]) -> Tensor:
     fine = torch.arange(_TILE**2, device=xy.device)
     x, y = xy[:, :1] + fine % _TILE, xy[:, 1:] + fine // _TILE  # (B*tiles, 64)
     canvas = _canvas(scene, x, y, order // tiles)
-    rows = torch.cat((_geometry(scene), _finish(scene)), -1).flatten(0, 1)[hits[:, 0] * scene.seam.shape[1] + hits[:, 2]]
+    rows = torch.cat((_geometry(scene), _finish(scene)), -1).flatten(0, 1)[
+        hits[:, 0] * scene.seam.shape[1] + hits[:, 2]
+    ]
     left = many.bincount().flip(0).cumsum(0).flip(0)[1:].tolist()  # tiles with k slabs or more, k = 1, 2, ...
     for k, n in enumerate(left):
         _paint_slab(canvas[:n], rows[first[order[:n]] + k], x[:n], y[:n])
@@ -644,18 +716,18 @@ def _finish(scene: Scene) -> Tensor:
 
 def _paint_slab(canvas: Tensor, rows: Tensor, x: Tensor, y: Tensor) -> None:
     """Paint a slab a tile over ``canvas (tiles, 3 + P, 64)``, in place; ``rows (tiles, ...)`` say which."""
-    distance, t, radius, x, y = _distance(rows[:, None, :15], x, y)
-    opacity, px, py, lx, ly, lz, ambient, strength, number, length, seam = rows[:, 15:26, None].unbind(1)
+    distance, t, radius, x, y = _distance(rows[:, None, :_G], x, y)
+    opacity, px, py, lx, ly, lz, ambient, strength, number, length, seam = rows[:, _G : _G + 11, None].unbind(1)
     share = (0.5 - distance).clamp_(0, 1).mul_(opacity)
     inner = torch.addcmul(x * x, y, y) - torch.addcmul(x * px, y, py).square_()
     nz = (1 - inner / radius.square()).clamp_(min=0).sqrt_()
     shade = torch.addcmul(torch.addcmul(x * lx, y, ly).div_(radius).add_(ambient), nz, lz)
     shade *= 1 - strength * ((t * number).frac_() - 0.5).abs_() * 2
     before = (seam - t * length).clamp_(0, 1)
-    second, change = rows[:, 26:29, None], rows[:, 29:32, None]
+    second, change = rows[:, _G + 11 : _G + 14, None], rows[:, _G + 14 : _G + 17, None]
     color = torch.addcmul(second, before[:, None], change).mul_(shade[:, None])
     canvas[:, :3].lerp_(color, share[:, None])
-    canvas[:, 3:].lerp_(rows[:, 32:, None].expand(-1, -1, x.shape[-1]), share[:, None])
+    canvas[:, 3:].lerp_(rows[:, _G + 17 :, None].expand(-1, -1, x.shape[-1]), share[:, None])
 
 
 def _canvas(scene: Scene, x: Tensor, y: Tensor, image: Tensor) -> Tensor:
@@ -669,7 +741,7 @@ def _canvas(scene: Scene, x: Tensor, y: Tensor, image: Tensor) -> Tensor:
     return torch.cat((color, color.new_zeros(len(image), scene.xy.shape[1], _TILE**2)), 1)
 
 
-def _own() -> tuple[Tensor, Tensor]:
+def _own() -> Tensor:
     """(K, parts): how far a keypoint may lie behind the middle of a part that shows it; -inf where another hides it."""
     far = torch.full((len(_K), len(_PARTS) + 3), -math.inf)
     for side in ("left", "right"):

@@ -24,7 +24,7 @@ from posebook.losses import (
 from posebook.models import HeatmapNet, HybridNet, RegressionNet, SimCCNet
 from posebook.training import evaluating, load_weights
 
-SIGMA = 1.0  # cells: of heatmap targets
+SIGMA = {"heatmap": 2.0, "cross-entropy": 1.0}  # cells: of the targets
 SIMCC_SIGMA = 4.0  # bins: 2 px at two bins a pixel
 
 
@@ -39,13 +39,15 @@ def regression(net: RegressionNet, image: Tensor, xy: Tensor) -> Tensor:
     return coordinate_loss(net(image), xy)
 
 
-def heatmap(net: HeatmapNet, image: Tensor, xy: Tensor, *, sigma: float = SIGMA) -> Tensor:
+def heatmap(net: HeatmapNet, image: Tensor, xy: Tensor, *, sigma: float = SIGMA["heatmap"]) -> Tensor:
     """Mean squared error against Gaussians of peak 1."""
     maps = net(image)
     return heatmap_loss(maps, encode.gaussian_heatmap(net.grid.to_cells(xy), maps.shape[-2:], sigma=sigma))
 
 
-def cross_entropy(net: HeatmapNet, image: Tensor, xy: Tensor, *, sigma: float = SIGMA) -> Tensor:
+def cross_entropy(
+    net: HeatmapNet, image: Tensor, xy: Tensor, *, sigma: float = SIGMA["cross-entropy"]
+) -> Tensor:  # fmt: skip
     """Cross-entropy against Gaussians of sum 1."""
     logits = net(image)
     target = encode.gaussian_heatmap(net.grid.to_cells(xy), logits.shape[-2:], sigma=sigma)

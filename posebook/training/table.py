@@ -7,6 +7,7 @@ interrupted. What a chapter says of a comparison is what the runs of several see
 
 import json
 import math
+import os
 import platform
 import statistics
 import sys
@@ -34,7 +35,7 @@ from posebook.training import (
     train,
     write_tensors,
 )
-from posebook.training.methods import METHODS, SIGMA, STORED, make_net, predict
+from posebook.training.methods import METHODS, STORED, make_net, predict
 
 HW, BATCH, LR = (64, 64), 32, 5e-3
 PEOPLE = {"truncate": 0.0, "occluder": 0.0, "yaw": (-60.0, 60.0), "size": (0.75, 0.95)}  # of draw_people
@@ -55,7 +56,7 @@ class Run:
     steps: int = STEPS
     images: int = IMAGES
     stride: int = 4
-    sigma: float = SIGMA  # cells, of the Gaussian target
+    sigma: float | None = None  # cells, of the Gaussian target; None: the method's own
     noise: float = 0.0  # px: standard deviation of the training labels' error on each axis
     centered: bool = False  # all training people in the middle of the image
 
@@ -70,12 +71,12 @@ def experiments() -> dict[str, list[Run]]:
     pair, tests = ("regression", "cross-entropy"), {}
     tests["representations"] = [Run(m) for m in METHODS]
     tests["quick"] = [Run(m, steps=60, images=512) for m in pair]
-    tests["data"] = [Run(m, images=n) for m in pair for n in (128, 512, 2048, IMAGES)]
+    tests["data"] = [Run(m, images=n) for m in pair for n in (256, 2048, IMAGES)]
     tests["budget"] = [Run(m, steps=n) for m in pair for n in (125, 250, STEPS)]
     tests["translation"] = [Run(m, images=2048, centered=centered) for m in pair for centered in (True, False)]
     tests["stride"] = [Run("cross-entropy", stride=s) for s in (2, 4, 8)]
-    tests["noise"] = [Run("cross-entropy", noise=n, sigma=s) for n in (0.0, 3.0) for s in (0.5, 1.0, 2.0)]
-    seeds = {name: SEEDS if name != "quick" else (0,) for name in tests}
+    tests["noise"] = [Run("cross-entropy", noise=n, sigma=s) for n in (0.0, 3.0) for s in (0.5, None, 2.0)]
+    seeds = dict.fromkeys(tests, SEEDS) | {"quick": SEEDS[:1], "noise": SEEDS[:2]}
     return {name: [replace(run, seed=s) for s in seeds[name] for run in runs] for name, runs in tests.items()}
 
 
@@ -113,7 +114,7 @@ def training_data(run: Run) -> Data:
 
 def _rounded(run: Run) -> int:
     """So few sets are drawn: the whole, or what the smaller ones share."""
-    return IMAGES if run.images > 2048 else 2048 if run.images > 512 else 512
+    return next(count for count in (512, 2048, IMAGES) if count >= run.images)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -148,7 +149,7 @@ def perform(run: Run, *, watch=None) -> tuple[nn.Module, dict]:
 
 def _loss(run: Run) -> Loss:
     loss = METHODS[run.method].loss
-    return loss if run.sigma == SIGMA else lambda net, image, xy: loss(net, image, xy, sigma=run.sigma)
+    return loss if run.sigma is None else lambda net, image, xy: loss(net, image, xy, sigma=run.sigma)
 
 
 def errors(net: nn.Module, method: str, images: Batch) -> dict[str, dict[str, float]]:
@@ -178,23 +179,26 @@ def results(path: Path | None = None) -> dict[str, dict]:
 
 
 def make(path: Path | None = None, *, only: tuple[str, ...] = ()) -> None:
-    """Do each run that is missing and write the table after each: seed by seed, so that an early stop leaves rows."""
+    """Do each run that is missing and write the table after each, seed by seed: an early stop leaves whole rows.
+
+    Two such processes may work at once on different experiments.
+    """
     tests = experiments()
     for name in only:
         _args.one_of("experiment", name, tuple(tests))
-    target, table = path or FOLDER / "representations.json", results(path)
-    runs = sorted({run for name, group in tests.items() if not only or name in only for run in group}, key=_order)
-    for i, run in enumerate(run for run in runs if run.name not in table):
+    target = path or FOLDER / "representations.json"
+    for run in sorted({run for name, group in tests.items() if not only or name in only for run in group}, key=_order):
+        if run.name in results(target):
+            continue
         stores = path is None and run == Run(run.method) and run.method in STORED
         epochs = Epochs(run.method) if stores and run.method in Epochs.METHODS else None
         net, result = perform(run, watch=epochs)
-        table[run.name] = asdict(run) | result | {"made": made(run)}
-        _write_json(target, table)
+        _write_json(target, results(target) | {run.name: asdict(run) | result | {"made": made()}})
         if stores:
-            save_weights(net, FOLDER / f"{run.method.lower()}.safetensors", note=asdict(run) | made(run))
+            save_weights(net, FOLDER / f"{run.method.lower()}.safetensors", note=asdict(run) | made())
         if epochs:
             epochs.write()
-        print(f"{i + 1}: {run.name}: {result['errors']}", file=sys.stderr, flush=True)
+        print(f"{run.name}: {result['errors']}", file=sys.stderr, flush=True)
 
 
 def _order(run: Run) -> tuple:
@@ -202,13 +206,14 @@ def _order(run: Run) -> tuple:
     return run.seed, run.centered, -_rounded(run), run.name
 
 
-def made(run: Run) -> dict[str, str]:
+def made() -> dict[str, str]:
     return {"command": "python -m posebook.training table", "posebook": __version__, "torch": torch.__version__,
             "python": platform.python_version()}  # fmt: skip
 
 
 def _write_json(path: Path, table: dict) -> None:
-    part = path.with_suffix(".part")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    table = dict(sorted(table.items()))
     part.write_text("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in table.items()) + "\n}\n")
     part.replace(path)
 
@@ -260,7 +265,7 @@ class Epochs:
         tensors["found"] = torch.stack(self.found)
         if self.maps:
             tensors["prob"] = torch.stack(self.maps).half()
-        write_tensors(path or FOLDER / f"epochs-{self.method}.safetensors", tensors, made(Run(self.method)))
+        write_tensors(path or FOLDER / f"epochs-{self.method}.safetensors", tensors, made())
 
 
 def epochs(method: str) -> dict[str, Tensor]:
