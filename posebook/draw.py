@@ -202,6 +202,24 @@ def curves(ax: Axes, x: Sequence[float] | Tensor, lines: Mapping[str, Tensor], d
     ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
 
 
+def measured(ax: Axes, lines: Mapping[str, Mapping[float, tuple[float, float | None]]], **options) -> None:
+    """Means with their intervals: name to x to (mean, half width or None); ``options`` go to ``ax.set``.
+
+    Ticks are at the x that were measured.
+    """
+    for (name, points), color, marker in zip(lines.items(), (RED, BLUE, GREEN, PURPLE, ORANGE, BLACK), MARKERS,
+                                             strict=False):
+        x, values = list(points), list(points.values())
+        ax.errorbar(x, [mean for mean, _ in values], yerr=[half or 0 for _, half in values], color=color, marker=marker,
+                    markersize=4, markerfacecolor="white", linewidth=1.6, capsize=3, label=name)
+    ax.set(**options)
+    ticks = sorted({x for points in lines.values() for x in points})
+    ax.set_xticks(ticks, labels=[f"{x:g}" for x in ticks])
+    ax.minorticks_off()
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize=8, frameon=False)
+
+
 def intervals(ax: Axes, rows: Mapping[str, Tensor], bars: Mapping[str, tuple[float, float]] | None = None,
               **options) -> None:
     """A line for each name, top down: its values ``(n,)`` as small dots, and mean and half width of an interval.

@@ -113,3 +113,12 @@ def test_intervals_have_a_line_for_each_name():
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"] and ax.get_xlabel() == "px"
     assert [line.get_xydata().tolist() for line in ax.lines] == [
         [[1, 0], [3, 0]], [[0.5, 0], [3.5, 0]], [[2, 0]], [[2, -1]]]
+
+
+def test_measured_means_have_their_intervals():
+    fig, (ax,) = draw.axes()
+    draw.measured(ax, {"a": {1: (2.0, 0.5), 4: (1.0, None)}, "b": {1: (3.0, 0.1)}}, ylabel="px")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b"] and ax.get_ylabel() == "px"
+    first, second = ax.containers
+    assert first.lines[0].get_xydata().tolist() == [[1, 2], [4, 1]]
+    assert [bar.tolist() for bar in first.lines[2][0].get_segments()] == [[[1, 1.5], [1, 2.5]], [[4, 1], [4, 1]]]

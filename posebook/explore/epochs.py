@@ -21,6 +21,7 @@ from posebook.training.table import EPOCHS, epochs
 NETS = {"regression": "regression", "heatmap": "cross-entropy"}  # as they are called here -> whose run it is
 KEYPOINTS = ("nose", "left wrist", "right wrist", "left knee", "right ankle")
 STEP = (1.0, float(EPOCHS[-1]))  # lowest and highest
+FLAT = 0.05  # a map without a cell of this probability looks thin
 
 KEYPOINT = "reticle", _page.INK
 MARKS = {"regression": ("square", _page.RED), "heatmap": ("circle", _page.BLUE)}
@@ -145,7 +146,7 @@ def view(result: Result) -> str:
     note = (
         f"One picture that neither network was trained on; {len(EPOCHS)} moments of each training are stored. Lines: "
         "the pose that the network sees. Median: over the visible keypoints. Blue veil: the probability of the chosen "
-        f"keypoint's cells, darkest at its highest, {result.peak:.2f}."
+        f"keypoint's cells, at most {result.peak:.2f}."
     )
     return _page.card(svg(result), table(result), verdict(result), note)
 
@@ -156,8 +157,8 @@ def _picture() -> str:
 
 
 def _veil(result: Result) -> str:
-    """The map of the chosen keypoint over the picture: clear where it is 0."""
-    share = (result.prob / result.prob.max()).numpy()
+    """The map of the chosen keypoint over the picture: clear where it is 0, and thin where it is flat."""
+    share = (result.prob / max(result.peak, FLAT)).numpy()
     pixels = np.zeros((*share.shape, 4), np.uint8)
     pixels[..., :3], pixels[..., 3] = (0, 70, 160), 215 * share
     return _page.embed(Image.fromarray(pixels), -0.5, -0.5, 64, 64)
@@ -207,7 +208,7 @@ def png(result: Result) -> bytes:
     for ax, name in zip(axes, NETS, strict=False):
         ax.imshow(_runs()[name]["image"].permute(1, 2, 0).numpy())
         if name == "heatmap":
-            alpha = (0.85 * result.prob / result.prob.max()).numpy()
+            alpha = (0.85 * result.prob / max(result.peak, FLAT)).numpy()
             ax.imshow(np.ones_like(alpha), cmap="Blues", vmin=0, vmax=1.2, alpha=alpha, extent=(-0.5, 63.5, 63.5, -0.5))
         for a, b in COCO_17.limbs:
             ax.plot(*result.found[name][[a, b]].T.tolist(), "-", color=MARKS[name][1], linewidth=1.5)

@@ -17,6 +17,7 @@
 
 # %%
 import math
+import os
 
 import torch
 
@@ -271,7 +272,8 @@ assert target.compute(target.State()).errors["DARK"] < 1e-6
 # 1. The square of argmax jumps, the others glide with the keypoint. The highest value falls to $e^{-1/4} = 0.779$ at the corner of four cells: you must not read it as a certainty.
 # 2. None. What rounding took is not in the picture any more.
 # 3. Up and to the left by $(s - 1) / 2 = 3.5$ px: encoded as *center*, read as *index*.
-# 4. Nearly all cells are 0 and one is not: the target says nothing about near misses, so there is nothing to learn from them. Section 1.6 has numbers.
+# 4. All cells but one or two are nearly 0, and what lies between the cells is told by numbers that the mean squared error hardly counts. Section 1.6 shows what such a
+#    loss rewards; section 1.14 shows that cross-entropy takes it better.
 #
 # </details>
 #
@@ -487,23 +489,23 @@ for stride in (2, 4, 8):
 # %%
 generator = torch.Generator().manual_seed(1)
 xy = 20 + 24 * torch.rand(400, 2, generator=generator)  # px, in an image of 64 x 64
-table = {}
+rms = {}
 for stride in (1, 2, 4, 8):
     grid = Grid.center(stride)
     maps = gaussian_heatmap(grid.to_cells(xy), (64 // stride, 64 // stride), sigma=1.0)
     maps = maps + 0.05 * torch.randn(maps.shape, generator=generator)
     for name, read in {"argmax": argmax, "DARK": lambda h: refine_dark(h, blur=1.0)}.items():
         miss = (grid.to_image(read(maps)) - xy).norm(dim=-1)
-        table[name, stride] = miss.square().mean().sqrt().item()
-    print(f"stride {stride}: {maps[0].numel():4d} cells, rms: argmax {table['argmax', stride]:.2f} "
-          f"px, without noise {stride / math.sqrt(6):.2f}, DARK {table['DARK', stride]:.2f} px")
+        rms[name, stride] = miss.square().mean().sqrt().item()
+    print(f"stride {stride}: {maps[0].numel():4d} cells, rms: argmax {rms['argmax', stride]:.2f} "
+          f"px, without noise {stride / math.sqrt(6):.2f}, DARK {rms['DARK', stride]:.2f} px")
 for name in ("argmax", "DARK"):
-    assert 6 < table[name, 8] / table[name, 1] < 10  # in proportion to the stride
+    assert 6 < rms[name, 8] / rms[name, 1] < 10  # in proportion to the stride
 
 # %%
 strides = (1.0, 2.0, 4.0, 8.0)
 fig, (ax,) = draw.axes(height=2.4)
-dots = {n: torch.tensor([table[n, int(s)] for s in strides]) for n in ("argmax", "DARK")}
+dots = {n: torch.tensor([rms[n, int(s)] for s in strides]) for n in ("argmax", "DARK")}
 draw.curves(ax, strides, {"argmax, no noise": torch.tensor(strides) / math.sqrt(6)}, dots,
             xlabel="stride (px per cell)", ylabel="rms distance (px)", xticks=strides)
 draw.show(fig, "Error of argmax and of DARK against the stride: both grow in proportion to it, "
@@ -632,4 +634,559 @@ draw.show(draw.people(crowd.image[:12], None, COCO_17),
 # What they cannot show is everything that photographs have and these do not: cloth that folds, faces, hair in the wind, crowds, motion blur, ten thousand kinds of background. A number from drawn people
 # compares *representations* on equal terms. It says nothing about how well a network does in the street; section 1.14 asks that.
 #
-# **Takeaway.** Annotators of pictures as small as these would scatter by some HIPSCATTER px on a hip; drawn people have keypoints that are exact far below a pixel, and are an instrument to compare with, not a substitute for photographs.
+# **Takeaway.** Annotators of pictures as small as these would scatter by some 2.12 px on a hip; drawn people have keypoints that are exact far below a pixel, and are an instrument to compare with, not a substitute for photographs.
+
+# %% [markdown]
+# ## 1.11 What can a network learn while you watch?
+#
+# The network, `posebook.models.HeatmapNet`, goes from 64 x 64 px down to 4 x 4 cells and up again to 16 x 16, one map for each of the 17 keypoints. It is small. So is what it is
+# given: a thousand pictures of whole people who more or less face you.
+#
+# > **Predict.** A thousand pictures, two hundred steps of 32 of them, some ten seconds on a laptop. How far off will it be on people that it has never seen, in the median over the visible
+# > keypoints: 10 px, 3 px, 0.5 px?
+#
+# The loss is the cross-entropy of section 1.5 between the softmax of the map's logits $z_k$ and a Gaussian target of sum 1, $\sigma = 0.5$ cells, averaged over the labeled keypoints of the batch:
+#
+# $$L = -\frac{1}{\sum m_k} \sum_k m_k \sum_u p_k(u) \ln \operatorname{softmax}(z_k)_u \quad \text{nats}$$
+
+# %%
+from posebook.training import alone, finite, train
+from posebook.training.methods import METHODS, make_net, predict
+from posebook.training.table import PEOPLE
+
+print("drawn with", PEOPLE)
+lessons = alone(draw_people(1024, seed=10, **PEOPLE))  # images, xy (1024, 17, 2) px, vis
+exam, exam_xy, exam_vis = alone(draw_people(256, seed=11, **PEOPLE))
+net = make_net("cross-entropy", seed=0)
+print(f"{sum(p.numel() for p in net.parameters()):,} weights; image", tuple(exam[:1].shape),
+      "-> logits", tuple(net(exam[:1]).shape))
+
+# %%
+def loss(net, image, xy):
+    """Cross-entropy (B, K) in nats between the net's softmax and Gaussians around xy."""
+    bumps = gaussian_heatmap(net.grid.to_cells(xy), (16, 16), sigma=0.5)
+    target = bumps / bumps.sum((-2, -1), keepdim=True)
+    return -(target * net(image).flatten(2).log_softmax(-1).view(target.shape)).sum((-2, -1))
+
+
+library = METHODS["cross-entropy"].loss
+assert torch.allclose(loss(net, exam[:4], exam_xy[:4]), library(net, exam[:4], exam_xy[:4]))
+
+# %% [markdown]
+# What is there to beat? An answer that never looks: the mean pose of the thousand, for everybody.
+
+# %%
+seen = exam_vis == 2
+mean_pose = lessons[1].mean(0)  # (17, 2)
+blind = epe(mean_pose.expand_as(exam_xy), exam_xy)[seen].median().item()
+print(f"the mean pose, always: median error {blind:.1f} px")
+
+curve = {}
+
+
+def watch(step, net):
+    if step in (1, 10, 20, 50, 100, 150, 200):
+        found = predict(net, "cross-entropy", exam)
+        curve[step] = epe(found, exam_xy)[seen].median().item()
+        print(f"after step {step} of 200")
+
+
+train(net, loss, finite(lessons, batch=32), steps=200, lr=5e-3, watch=watch, progress=False)
+assert curve[200] < 3.5 < blind / 2  # what training decides is asserted, not printed
+print("median error at the end: below 3.5 px")
+
+# %%
+fig, (ax,) = draw.axes(height=2.4)
+lines = {"the mean pose": torch.full((len(curve),), blind),
+         "the network": torch.tensor(list(curve.values()))}
+draw.curves(ax, list(curve), lines, xlabel="step", ylabel="median error (px)", ylim=(0, None))
+draw.show(fig, "Median error on people never seen against the training step: it starts above that "
+               "of the mean pose, is half of it within some dozens of steps, and ends below 3.5 px.")
+
+# %%
+def median_of(found, *names):
+    """Median error in px over the keypoints whose names end so."""
+    rows = [k for k, name in enumerate(COCO_17.names) if name.endswith(names)]
+    return epe(found, exam_xy)[:, rows][seen[:, rows]].median()
+
+
+found = predict(net, "cross-entropy", exam)
+miss = epe(found, exam_xy).masked_fill(~seen, 0).mean(-1)
+order = miss.argsort()
+some = order[[5, 80, 128, 180, 250]]
+draw.show(draw.people(exam[some], exam_xy[some], COCO_17, found=found[some], vis=exam_vis[some],
+                      titles=("good", "better half", "median", "worse half", "bad")),
+          "Five people with their true poses and the network's answers as crosses. In the good "
+          "ones the crosses sit on the joints; in the bad ones hands and feet are far off, or left "
+          "and right are exchanged.")
+worst, best = (median_of(found, *names) for names in (("wrist", "elbow"), ("shoulder", "hip")))
+assert worst > best
+print("hands and elbows are farther off than shoulders and hips")
+
+# %% [markdown]
+# *Dots: the truth. Crosses: found, with a red line to where they should be. Picked by rank of their mean error.*
+#
+# **Takeaway.** A heatmap network learns where 17 joints are within 200 steps and a thousand pictures: from 10.4 px for the mean pose to under 3.5 px. What is left are hands, feet, and left against right.
+
+# %% [markdown]
+# ## 1.12 Why not answer with two numbers?
+#
+# The head could say $(x, y)$ at once: $17 \times 2$ numbers from a dense layer, trained with the distance to the label. No grid, no decoder, no rounding. The first networks for poses did that.
+#
+# > **Predict.** Same trunk, same pictures, same number of steps. Which needs more pictures, regression or heatmaps? And which suffers more when people stand where
+# > nobody stood in training?
+#
+# A convolution looks at each place with the same weights: what it learned about a wrist here it knows there. If the picture $I$ moves by a whole cell, so does the map $f(I)$, border aside:
+#
+# $$f(T_s I) = T_1 f(I), \qquad T_d \text{ a shift by } d \text{ pixels or cells}, \quad s \text{ the stride}$$
+#
+# A dense layer has a weight for each place, and has to be shown each of them. All networks from here on were trained before, three times each with other first weights and another order of the
+# pictures; their results are stored in the repository, with the command that made them. Set `RETRAIN` to see for yourself.
+
+# %%
+from pathlib import Path
+
+from posebook.training import table
+from posebook.training.methods import stored
+
+RETRAIN = False  # True: repeat every stored run, half an hour or more on two cores
+mine = Path("representations.json")
+if RETRAIN:
+    table.make(mine)  # Ctrl-C ends it; what was done is kept
+runs = table.results(mine if RETRAIN else None)
+print(f"{len(runs)} training runs of up to {table.STEPS} steps of {table.BATCH} pictures out of "
+      f"{table.IMAGES}, tested on {table.TEST_IMAGES} others")
+
+# %%
+def measured(experiment, key):
+    """Method -> value of key -> (mean, half of the 95 % interval) of the median error in px."""
+    found = {}
+    for row in table.summary(experiment, table=runs):
+        run = row["run"]
+        if row["decoder"] == next(iter(METHODS[run.method].decoders)):  # the method's own
+            point = {getattr(run, key): (row["mean"], row["half"])}
+            found.setdefault(run.method, {}).update(point)
+    return found
+
+# %%
+tests = {"pictures": measured("data", "images"), "steps": measured("budget", "steps")}
+for name, lines in tests.items():
+    for value in next(iter(lines.values())):
+        print(f"{value:5d} {name:9s}", "; ".join(
+            f"{method} {points[value][0]:.2f} ± {points[value][1]:.2f} px"
+            for method, points in lines.items()))
+    for value in lines["regression"]:
+        assert lines["regression"][value][0] > 1.3 * lines["cross-entropy"][value][0]
+slow, fast = tests["steps"]["regression"], tests["steps"]["cross-entropy"]
+assert slow[500][0] > fast[125][0]  # four times the steps, and not yet there
+
+# %%
+fig, row = draw.axes(2, height=3.0)
+for ax, (name, lines) in zip(row, tests.items(), strict=True):
+    draw.measured(ax, lines, xlabel=f"training {name}", ylabel="median error (px)", xscale="log",
+                  ylim=(0, None))
+draw.show(fig, "Median error of regression and of the heatmap network against the number of "
+               "training pictures and of training steps: regression lies above everywhere, and "
+               "more steps help both.")
+
+# %% [markdown]
+# *Test people never seen in training; median over visible keypoints, mean over three seeds, bars: 95 % intervals. "cross-entropy" is the heatmap network of section 1.11, read by soft-argmax.*
+#
+# Now let people stand elsewhere. These networks saw 2048 people, all in the middle of the picture, or wherever they fit; the test people stand farther and farther from the middle.
+
+# %%
+lines = {}
+for name, run in runs.items():
+    if "shifts" in run:
+        where = "centered" if run["centered"] else "anywhere"
+        own = next(iter(METHODS[run["method"]].decoders))
+        for shift, errors in run["shifts"]:
+            key = f"{run['method']}, {where}"
+            lines.setdefault(key, {}).setdefault(shift, []).append(errors[own]["median"])
+means = {name: {s: (sum(v) / len(v), (max(v) - min(v)) / 2) for s, v in points.items()}
+         for name, points in lines.items()}
+for name, points in means.items():
+    print(f"{name:24s}", "  ".join(f"{s} px aside: {m:.1f}" for s, (m, _) in points.items()))
+    rise = points[16][0] / points[0][0]
+    assert rise > 3 if "centered" in name else rise < 1.2
+assert means["regression, centered"][16][0] > 1.5 * means["cross-entropy, centered"][16][0]
+
+# %%
+fig, (ax,) = draw.axes(height=3.0)
+draw.measured(ax, means, xlabel="px from the middle", ylabel="median error (px)")
+draw.show(fig, "Median error against how far from the middle people stand. For networks that saw "
+               "people anywhere the lines are nearly flat; for those that saw them only in the "
+               "middle they rise.")
+
+# %% [markdown]
+# *Mean over three seeds; bars: from the best to the worst seed.*
+#
+# Seeing everything everywhere helps both. Where it is missing, the dense layer has no answer but the places that it knows; the convolution does better, and is not immune: it sees so much of the
+# picture at once, border included, that it learned where people stand as well. And the equation itself? Move the picture by 8 px, two cells, and see how far the answer follows.
+
+# %%
+scene = sample_scene(64, seed=12, **(PEOPLE | {"size": (0.5, 0.6)}))  # with room to move
+went = {}
+for method in ("regression", "cross-entropy"):
+    trained = stored(method)
+    here, there = (predict(trained, method, render(s).image)
+                   for s in (scene, scene.moved(shift=(8.0, 0.0))))
+    went[method] = (there - here)[..., 0].median().item()
+    print(f"{method:14s} 8 px to the right: the median answer goes {went[method]:.1f} px")
+assert went["regression"] < went["cross-entropy"] < 8.4
+
+# %% [markdown]
+# The explorer shows both networks at work on one picture, while they learn.
+#
+# > 1. Go through the first steps. What do both answer before they know anything?
+# > 2. Which of the two has the shape of a person first? Which is near the joints first?
+# > 3. Watch the veil of a wrist. Is the map first right and then sharp, or first sharp and then right?
+
+# %%
+from posebook.explore import epochs
+
+epochs.explore()
+
+# %%
+for step in (5.0, 20.0, 60.0, 500.0):
+    now = epochs.compute(epochs.State(step=step))
+    size = {name: found.std(0).norm().item() for name, found in now.found.items()}
+    print(f"after {now.steps:3d} steps:", "; ".join(
+        f"{name} {now.median[name]:4.1f} px off, pose {size[name]:4.1f} px large" for name in size))
+start, end = (epochs.compute(epochs.State(step=step)) for step in (60.0, 500.0))
+assert start.median["heatmap"] < start.median["regression"]
+assert end.errors["heatmap"] < end.errors["regression"] / 3  # the raised left wrist
+
+# %% [markdown]
+# <details><summary>Answers</summary>
+#
+# 1. Regression puts all keypoints into a knot near the middle; the maps are flat, and the mean of a flat map is the middle.
+# 2. Regression has a body first, after 20 steps: the mean pose, in the middle of the picture, where nobody is. The maps are flat until step 30 or so, and then near the joints at once.
+# 3. First about right, a wide cloud between chest and hand, then sharp. And look at the raised hand: regression answers with a hand that hangs, as most hands do, to the end.
+#
+# </details>
+#
+# That last is what one means by *regression to the mean*: where the network is unsure, the distance is smallest in the middle of what is possible. A map can keep two places open. Dense heads can be cured of much of this: with more
+# data and steps, by starting from a trained trunk, or with a likelihood that learns how errors are distributed (residual log-likelihood estimation, [Li et al. 2021](https://arxiv.org/abs/2107.11291)). Read "regression is less accurate" as history, and as a statement about this budget.
+#
+# **Takeaway.** TAKE12
+
+# %% [markdown]
+# ## 1.13 Can two heads teach each other?
+#
+# Soft-argmax makes a coordinate out of a map and passes gradients, so a map can be trained on coordinates: the **integral loss**. And a network can have both heads, one
+# that draws a map and one that says two numbers: a **hybrid**. Then one may ask that they agree.
+#
+# > **Predict.** A hybrid sees pictures without any labels, and is trained to make its two heads agree. They do, perfectly. What have they learned?
+#
+# With $\hat x$ the soft-argmax of the map's logits and $\tilde x$ the regressed coordinates, both in px, $x$ the label and $|\cdot|_1$ the sum of the absolute values on both axes,
+#
+# $$L_\mathrm{integral} = |\hat x - x|_1, \qquad L_\mathrm{agree} = |\tilde x - \hat x|_1, \qquad L_\mathrm{hybrid} = |\tilde x - x|_1 + |\hat x - x|_1 + w\,|\tilde x - \hat x|_1$$
+#
+# First the integral loss. It sees the mean of the softmax and nothing else:
+
+# %%
+from posebook.losses import agreement_loss, integral_loss
+
+xy, grid = torch.tensor([30.0, 26.0]), Grid.center(4)  # px; maps of 16 x 16 cells
+
+
+def bump(x, y, sigma=1.0):
+    return gaussian_heatmap(grid.to_cells(torch.tensor([x, y])), (16, 16), sigma=sigma)
+
+
+shapes = {"one bump, right": bump(30.0, 26.0), "a wide one": bump(30.0, 26.0, 2.0),
+          "two bumps around": bump(14.0, 26.0) + bump(46.0, 26.0), "wrong": bump(42.0, 26.0)}
+for name, h in shapes.items():
+    logits = h.clamp(min=1e-12).log()
+    by_hand = (grid.to_image(soft_argmax(logits)) - xy).abs().sum()
+    loss, mse = integral_loss(logits, xy, grid=grid), heatmap_loss(h, bump(30.0, 26.0))
+    print(f"{name:17s} integral loss {loss:5.2f} px, MSE to the target {mse:.3f}")
+    assert torch.allclose(loss, by_hand, atol=1e-5)
+
+
+# %% [markdown]
+# Two bumps, none of them at the keypoint, cost the integral loss nothing. And a sharp wrong answer cannot be taught: the gradient is $p\,(u - \hat u)$, and where $p$ is all in one cell there is none.
+
+# %%
+for sharper in (1, 3, 10, 30):
+    logits = sharper * bump(42.0, 26.0).clamp(min=1e-12).log()  # 12 px to the right
+    logits.requires_grad_()
+    loss = integral_loss(logits, xy, grid=grid)
+    loss.backward()
+    size = logits.grad.abs().sum()
+    print(f"logits times {sharper:2d}: loss {loss:5.2f} px, sum of |gradient| {size:.1e}")
+assert loss > 11 and size < 1e-3  # wrong, and sure of it
+
+# %% [markdown]
+# Now the agreement. Take its value and its gradient wherever the two heads say the same, right or wrong:
+
+# %%
+for wrong in ((30.0, 26.0), (10.0, 50.0), (63.0, 0.0)):
+    soft = torch.tensor(wrong, requires_grad=True)
+    regressed = torch.tensor(wrong, requires_grad=True)
+    agree = agreement_loss(regressed, soft)
+    agree.backward()
+    hybrid = coordinate_loss(regressed, xy) + coordinate_loss(soft, xy) + agree
+    print(f"both heads at {wrong}: agreement {agree:.0f} px, hybrid {hybrid:.0f} px")
+    assert agree == 0 and soft.grad.abs().sum() == 0 and regressed.grad.abs().sum() == 0
+
+# %%
+paths = {}
+for name, weight in {"agreement alone": 0.0, "hybrid": 1.0}.items():
+    heads = [torch.tensor(v, requires_grad=True) for v in (10.0, 52.0)]
+    steps = []
+    for step in range(120):
+        loss = (heads[0] - heads[1]).abs() + weight * sum((h - 26.0).abs() for h in heads)
+        for head, slope in zip(heads, torch.autograd.grad(loss, heads), strict=True):
+            head.data -= 0.4 * slope * (1 - step / 120)
+        steps.append([h.item() for h in heads])
+    paths[name] = torch.tensor(steps)
+    print(f"{name:15s} the heads end at {steps[-1][0]:.0f} and {steps[-1][1]:.0f} px, label 26 px")
+assert (paths["agreement alone"][-1] - 31).abs().max() < 1
+assert (paths["hybrid"][-1] - 26).abs().max() < 1
+
+# %%
+fig, row = draw.axes(2, height=2.8)
+for ax, (name, path) in zip(row, paths.items(), strict=True):
+    lines = {"regression": path[:, 0], "map": path[:, 1], "label": torch.full((120,), 26.0)}
+    draw.curves(ax, range(120), lines, xlabel="step", ylabel="x (px)", title=name)
+draw.show(fig, "Positions of two heads over 120 gradient steps. With agreement alone they meet at "
+               "31 px and stay, 5 px beside the label; with the hybrid loss both go to the label, "
+               "26 px.")
+
+# %% [markdown]
+# *One coordinate; the heads start at 10 and 52 px, the label is 26.*
+#
+# They learned to say the same. "Consistency" is no label: any constant is perfectly consistent. Beside labels it is a third term that pulls the heads together, worth what section 1.14 measures.
+#
+# **Takeaway.** The integral loss constrains only the mean: two bumps at the wrong places cost 0.00 px, and a sure wrong answer gets no gradient. Agreement of heads alone has value and gradient 0 at every common wrong answer. Practice:
+# [`integral_loss`](../exercises/representations/representations.ipynb) and [`hybrid_loss`](../exercises/representations/representations.ipynb).
+
+# %% [markdown]
+# ## 1.14 Which representation wins?
+#
+# A fair fight: the same trunk, the same people, the same number of steps, the same learning rate, three seeds each. Only the head, the loss and the decoder differ.
+#
+# > **Predict.** Rank them: regression, heatmap (mean squared error) read by argmax and by DARK, cross-entropy, integral, SimCC, hybrid.
+#
+# What you see for each is $\bar e \pm t\,s / \sqrt n$ px: the mean of the median errors of $n = 3$ seeds, $s$ their standard deviation and $t = 4.303$ Student's factor for 95 %. Such an interval says what another
+# seed would change; it knows nothing of other pictures or other trunks.
+
+# %%
+fight = {(row["run"].method, row["decoder"]): (row["mean"], row["half"])
+              for row in table.summary("representations", table=runs)}
+for (method, decoder), (mean, half) in sorted(fight.items(), key=lambda item: item[1][0]):
+    print(f"{method:14s} {decoder:13s} {mean:5.2f} ± {half:.2f} px")
+
+
+def below(a, b):
+    """Whether a's whole interval lies below b's."""
+    return fight[a][0] + fight[a][1] < fight[b][0] - fight[b][1]
+
+
+ours, regressed = ("cross-entropy", "soft-argmax"), ("regression", "coordinates")
+assert below(ours, regressed) and below(("cross-entropy", "DARK"), ("heatmap", "DARK"))
+assert below(("cross-entropy", "DARK"), ours) and below(ours, ("SimCC", "mean bin"))
+assert below(("integral", "soft-argmax"), ("hybrid", "soft-argmax"))
+assert below(regressed, ("heatmap", "argmax")) and fight["heatmap", "soft-argmax"][0] > 10
+
+# %%
+names = sorted(fight, key=lambda key: fight[key][0])
+names = [key for key in names if fight[key][0] < 5]  # softmax of a raw heatmap: off the scale
+each = {m: [runs[table.Run(m, seed=s).name]["errors"] for s in table.SEEDS] for m in METHODS}
+dots = {f"{m}: {d}": torch.tensor([e[d]["median"] for e in each[m]]) for m, d in names}
+bars = {f"{m}: {d}": fight[m, d] for m, d in names}
+fig, (ax,) = draw.axes(height=4.2)
+draw.intervals(ax, dots, bars, xlabel="median error (px)")
+draw.show(fig, "Median errors of all representations and decoders, best on top, with three seeds "
+               "and 95 % intervals: cross-entropy read by DARK and soft-argmax leads, then the "
+               "integral loss and SimCC, then regression, the hybrid and heatmaps with mean "
+               "squared error.")
+
+# %%
+curves = {}
+for method in METHODS:
+    seeds = [runs[table.Run(method, seed=s).name]["curve"] for s in table.SEEDS]
+    curves[method] = torch.tensor(seeds).mean(0)  # (points, 2): step, median error in px
+fig, (ax,) = draw.axes(height=3.0)
+steps = curves["regression"][:, 0]
+draw.curves(ax, steps, {method: curve[:, 1] for method, curve in curves.items()}, xlabel="step",
+            ylabel="median error (px)", ylim=(0, 12))
+draw.show(fig, "Learning curves, median error against step: cross-entropy is below the others "
+               "from the first points on; heatmaps with mean squared error start latest.")
+
+# %% [markdown]
+# *The same test people for all. Heatmap: mean squared error, $\sigma = 2$ cells; cross-entropy: $\sigma = 0.5$ cells, each at the width that suited it best; SimCC: two bins a px.*
+#
+# Four things are not as the textbook has them. **The loss decides more than the form of the answer**: the same network with the same maps is last with the mean squared error and first with cross-entropy; section
+# 1.6 says why a short training ends like this. **Regression beats heatmaps** that are trained so and read by argmax. **Two heads are worse than one**: the hybrid's map, trained with a regression head beside it and an agreement term, is
+# worse than the integral loss alone. And **DARK reads better than soft-argmax** what cross-entropy trained, although nothing told the network of DARK.
+#
+# Two knobs of sections 1.7 and 1.8, measured with trained networks (250 steps):
+
+# %%
+knobs = {}
+for experiment in ("stride", "noise"):
+    for row in table.summary(experiment, table=runs):
+        run, decoder = row["run"], row["decoder"]
+        knobs[run.stride, run.sigma or 0.5, run.noise, decoder] = row["mean"]
+for s, sigma, noise in sorted({key[:3] for key in knobs}):
+    print(f"stride {s}, sigma {sigma} cells, labels {noise:.0f} px off: ", ", ".join(
+        f"{name} {knobs[s, sigma, noise, name]:.2f}" for name in ("argmax", "soft-argmax", "DARK")))
+assert knobs[8, 0.5, 0.0, "argmax"] > 2 * knobs[2, 0.5, 0.0, "argmax"]
+assert knobs[8, 0.5, 0.0, "soft-argmax"] < 1.5 * knobs[2, 0.5, 0.0, "soft-argmax"]
+assert all(knobs[4, 0.5, noise, "soft-argmax"] < knobs[4, 2.0, noise, "soft-argmax"] - 0.5
+           for noise in (0.0, 3.0))
+
+# %% [markdown]
+# Argmax pays for the stride nearly as section 1.8 says. Soft-argmax hardly does: what is left is the network's own error, which does not know of cells. And the narrow target wins *also when the labels
+# scatter by 3 px*: averaging over labels is done by the network, from thousands of pictures, and a mean of the softmax is the mean of the labels at every $\sigma$ (the flat lines of section 1.7).
+#
+# **Takeaway.** TAKE14
+
+# %% [markdown]
+# ## 1.15 What does the network not know?
+#
+# Every number so far is for people like those of the training. The last question of any representation is what it says about a picture that is like none of them.
+#
+# > **Predict.** The stored heatmap network has seen whole people of one size who stand upright and face it. Which hurts it most: people half as large, people in the dark, people seen from
+# > behind, or people upside down? And will it *say* that it is unsure?
+#
+# The map has a spread, and section 1.7 says what it should be: trained on targets of width $\sigma$ by a network that is unsure by $\nu$ cells on each axis, the best map has the variance
+# $\sigma^2 + \nu^2$. So the map makes a claim about its own error. With $\Sigma$ the covariance of the softmax in cells squared, and for a Gaussian error,
+#
+# $$\nu^2 = \tfrac12 \operatorname{tr} \Sigma - \sigma^2, \qquad \text{claimed median error} = s\,\nu \sqrt{2 \ln 2} \text{ px}$$
+
+# %%
+from posebook.decode import spread
+
+trained = stored("cross-entropy")
+around = {"degrees": 180.0, "shift": (63.0, 63.0)}  # upside down about the middle of the picture
+unlike = {
+    "as in training": {}, "covered": {"occluder": 1.0}, "dark": {"brightness": (0.15, 0.25)},
+    "half as large": {"size": (0.4, 0.5)}, "from behind": {"yaw": (140.0, 220.0)},
+    "upside down": {},
+}
+
+# %%
+def asked(image, sigma=0.5):
+    """Answers (B, 17, 2) in px, the median error (B, 17) in px that the map claims, its peak."""
+    with torch.no_grad():
+        logits = trained(image)
+    own = spread(logits)[1].diagonal(dim1=-2, dim2=-1).mean(-1) - sigma**2  # nu^2
+    claim = trained.grid.stride * (2 * math.log(2) * own.clamp(min=0)).sqrt()
+    peak = logits.flatten(2).softmax(-1).amax(-1)
+    return trained.grid.to_image(soft_argmax(logits)), claim, peak
+
+# %%
+worlds, medians, claims = {}, {}, {}
+for name, change in unlike.items():
+    scene = sample_scene(100, seed=13, **(PEOPLE | change))
+    people = render(scene.moved(**around) if name == "upside down" else scene)
+    image, xy, vis = alone(people)
+    found, claim, peak = asked(image)
+    off = epe(found, xy)[vis == 2].median().item()
+    worlds[name], medians[name] = (image, xy, vis, found), off
+    claims[name] = claim[vis == 2].median().item()
+    print(f"{name:15s} median error {off:5.1f} px, claimed {claims[name]:4.1f} px")
+
+# %%
+names = [name for name in unlike if name != "as in training"]
+pick = [worlds[name] for name in names]
+image, xy, vis, found = (torch.stack([world[part][7] for world in pick]) for part in range(4))
+draw.show(draw.people(image, xy, COCO_17, found=found, vis=vis, titles=names),
+          "Five people unlike those of the training, with the network's crosses. The one half as "
+          "large and the dark one have some right; the one from behind has left and right "
+          "exchanged; upside down, the crosses lie about the body without order.")
+
+# %% [markdown]
+# *Dots: the truth. Crosses: found. The eighth of 100 people in each row of the table.*
+#
+# And a picture with nobody in it, or nothing but noise? And a real one?
+
+# %%
+from posebook import coco
+
+album = coco.portrait()
+photo = album.photos[0]
+square = coco.read_picture(photo).permute(2, 0, 1)[None, :, 0:512, 0:512] / 255  # (1, 3, 512, 512)
+small = F.interpolate(square, (64, 64), mode="area")
+to_small = Grid.center(8)  # 8 px of the portrait to one
+marked = to_small.to_cells(photo.people[0].xy)
+eyes = {"left_eye": marked[album.skeleton.names.index("left_eye")],
+        "right_eye": marked[album.skeleton.names.index("right_eye")],
+        "nose": marked[album.skeleton.names.index("nose_tip")]}
+generator = torch.Generator().manual_seed(5)
+others = {"portrait": small, "gray": torch.full((1, 3, 64, 64), 0.5),
+          "noise": torch.rand(1, 3, 64, 64, generator=generator)}
+for name, picture in others.items():
+    found, claim, peak = asked(picture)
+    print(f"{name:9s} claimed error {claim.median():4.1f} px, median over the 17 keypoints; "
+          f"highest cell {peak.median():.2f}")
+
+# %%
+found, claim, peak = asked(small)
+for name, place in eyes.items():
+    k = COCO_17.names.index(name)
+    miss = (found[0, k] - place).norm()
+    print(f"{name:10s} {miss:4.1f} px of 64 off, claimed {claim[0, k]:.1f} px")
+for name in ("left_hip", "left_ankle"):
+    k = COCO_17.names.index(name)
+    print(f"{name:10s} is not in the picture; found at {found[0, k].round().tolist()} px")
+known = worlds["as in training"]
+draw.show(draw.people(torch.cat((small, known[0][7:8])), torch.cat((found, known[3][7:8])), COCO_17,
+                      titles=("a photograph", "a drawn person")),
+          "Left: a portrait of head and shoulders, on which the network has laid a whole small "
+          "body: shoulders on the cap, hips on the mouth, feet on the collar. Right: the same "
+          "network on a drawn person, the pose in its place.")
+
+# %% [markdown]
+# *Left: the portrait of Grace Hopper, US Navy, public domain, at 64 x 64 px. Lines: what the network sees.*
+
+# Where the picture is only worse, dark or covered, the map is wider and says so: its claim follows the error. Where an *assumption* of the training is broken, it does not: upside down, the
+# network is off by a third of the picture and claims a few pixels; from behind, it takes left for right, and is sure of it. And it has no way to say "there is no ankle here", because a softmax has to put its 1 somewhere
+# (section 1.5). Half of the photograph's face becomes a body, since a body is all that it has ever seen.
+#
+# None of this is the fault of heatmaps, and no representation repairs it. What helps is data that is like the use, a score that can be low, and a test on pictures unlike the training. Chapter 4 goes on from here.
+
+# %%
+honest = ("as in training", "covered", "dark", "half as large")
+wrong = ("from behind", "upside down")
+for name in unlike:
+    print(f"{name:15s} error over claim {medians[name] / claims[name]:.1f}")
+assert all(medians[name] < 1.2 * claims[name] for name in honest)
+assert all(medians[name] > 3 * claims[name] for name in wrong)
+assert medians["upside down"] > 10 * medians["as in training"]
+
+# %% [markdown]
+# With [COCO photographs of your own](02_decoding.ipynb), the next cell asks the network about the person who is marked most completely:
+
+# %%
+if "POSEBOOK_COCO" in os.environ:
+    yours = coco.load(os.environ["POSEBOOK_COCO"], images=os.environ.get("POSEBOOK_COCO_IMAGES"))
+    other, person = max(((photo, person) for photo in yours.photos for person in photo.people),
+                        key=lambda pair: int((pair[1].vis == 2).sum()))
+    x, y, w, h = person.box
+    px = 1.1 * max(w, h) / 64  # px of the photograph to one of the network
+    first = torch.tensor([x + w / 2, y + h / 2]) - 31.5 * px
+    where = Grid(px, tuple(first.tolist()))
+    u, v = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="xy")
+    xy = where.to_image(torch.stack((u, v), -1))  # (64, 64, 2)
+    high, wide = other.hw
+    share = (2 * xy + 1) / torch.tensor([wide, high]) - 1
+    picture = coco.read_picture(other).permute(2, 0, 1)[None] / 255
+    seen = F.grid_sample(picture, share[None], align_corners=False)
+    found, truth = asked(seen)[0], where.to_cells(person.xy)[None]
+    draw.show(draw.people(seen, truth, yours.skeleton, vis=person.vis[None], found=found),
+              f"A person of {other.path.name} at 64 x 64 px, the marks and the network's crosses.")
+else:
+    print("POSEBOOK_COCO is not set: the portrait is all there is to see.")
+
+# %% [markdown]
+# **Takeaway.** TAKE15
+#
+# ## What you can do now
+#
+# You know what a keypoint is, in which forms a network can answer, and what each form costs: solve [the four problems](../exercises/representations/representations.ipynb). How to get the last tenths of a pixel out of a heatmap is the business of
+# [chapter 2](02_decoding.ipynb).

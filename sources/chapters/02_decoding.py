@@ -1073,4 +1073,4 @@ assert apart["DARK"] < 1e-4 < 1e-3 < apart["UDP"]  # UDP's mixed difference look
 # ## What you can do now
 #
 # You know what each decoder costs, why, and when: solve [the ten problems](../exercises/decoding/decoding.ipynb). What made the heatmaps, and what a network can and cannot
-# learn from them, is the business of chapter 1, which is being written.
+# learn from them, is the business of [chapter 1](01_representations.ipynb).
