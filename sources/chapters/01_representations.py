@@ -61,10 +61,8 @@ assert not torch.equal(flip_points(pose, width), mirrored)  # the names were for
 
 # %%
 crowd = draw_people(300, seed=1)
-seen = (crowd.vis[:, 0] == 2).all(-1)
-arms = (crowd.xy[:, 0, 9] - crowd.xy[:, 0, 10]).norm(dim=-1)  # from wrist to wrist
-one = int((arms * seen).argmax())  # a person with all 17 seen, and the widest gesture
-image, xy = crowd.image[one], crowd.xy[one, 0]  # (3, H, W) and (17, 2)
+waving = draw_people(1, seed=0, poses=("waving",), yaw=(-20.0, 20.0), truncate=0.0, occluder=0.0)
+image, xy = waving.image[0], waving.xy[0, 0]  # (3, H, W) in [0, 1] and (17, 2) px
 print(", ".join(COCO_17.names))
 print(f"{len(COCO_17)} keypoints, {len(COCO_17.limbs)} limbs, {len(COCO_17.pairs)} pairs")
 
@@ -82,9 +80,9 @@ assert miss > 2
 images = torch.stack((image, flip_image(image), flip_image(image)))
 draw.show(draw.people(images, torch.stack((xy, flipped, wrong)), COCO_17,
                       titles=("a person", "mirrored", "names forgotten")),
-          "A drawn person with blue limbs on her left and orange ones on her right. In the mirror "
-          "image the colors have changed sides with the body; where the names were forgotten "
-          "the skeleton lies on the body but its left is on the wrong side.")
+          "A drawn person who waves with the left hand; limbs on the person's left are blue, on "
+          "the right orange. In the mirror image the colors have changed sides, so that it is a "
+          "right hand that waves; where the names were forgotten the skeleton lies on the body but its left is on the wrong side.")
 
 # %% [markdown]
 # *Image of 64 x 64 px. Blue: the person's left; orange: her right. In the third picture every point lies on the body, and 16 of the 17 names are wrong.*
@@ -390,7 +388,7 @@ draw.show(fig, "Mean squared error of a perfect bump against its distance from t
 # %% [markdown]
 # *$\sigma = 2$ cells, 64 x 64 cells. The curve has no slope far away: a bump that is far off does not learn from this loss in which direction to go.*
 #
-# So a network that is unsure by more than some 3 cells does best to keep quiet, and while it knows nothing yet, that is what it learns first. A loss of 0.0031 looks excellent and is worth
+# So a network that is unsure by more than some 3 cells pays more for a full bump than for none. (What is best for it is a low and wide one, section 1.7.) A loss of 0.0031 looks excellent and is worth
 # nothing: read it against that of the empty map. Cures: more training, smaller maps, a wider $\sigma$, more weight on cells near the keypoint, or cross-entropy, which cannot keep quiet.
 #
 # **Takeaway.** Answering 0 everywhere costs 0.0031, because only 2.8 % of the cells are above 0.01, and a perfect bump costs more than that if it is over 3.33 cells off.
@@ -421,7 +419,7 @@ assert (soft_argmax(best.log()) - 32).abs().max() < 0.1  # low and wide, but at 
 
 # %% [markdown]
 # The network does not have to see several clicks on one picture: it cannot tell from the picture which way a click will be off, and that comes to the same.
-# Low peaks are no failure. They say how far the labels scatter, and the hip's is lower than the eye's.
+# A low peak is no failure: it says how far the labels scatter.
 #
 # Which $\sigma$ is best, then? Take 20 labels for a place, average their targets and read the peak, as a network does with 20 similar pictures. Once the labels only scatter; once two of the 20
 # are on the wrong hip, 15 cells away.
@@ -454,8 +452,10 @@ draw.show(fig, "Error of the place read from the mean of 20 targets against thei
 # %% [markdown]
 # *200 places, 20 labels each, scattered by 1.5 cells. A narrow target takes the densest spot of the labels, a wide one their mean: $\sigma$ is a smoother.*
 #
-# **Takeaway.** Label noise of 1.5 cells turns targets of peak 1 and width 2 into a best answer of peak 0.64 and width 2.5, at the right place; a target about as wide as the scatter smooths it,
-# and read at its peak it forgives labels that are simply wrong.
+# The mean of the map is the mean of the labels at every $\sigma$, wrong ones included; its peak forgives these, and needs a wide target for the scatter. That much is arithmetic. Section 1.14 asks trained networks which
+# $\sigma$ is best, and they answer otherwise.
+#
+# **Takeaway.** Label noise of 1.5 cells turns targets of peak 1 and width 2 into a best answer of peak 0.64 and width 2.5, at the right place; read at its peak, a map forgives labels that are simply wrong, and read as a mean it does not.
 
 # %% [markdown]
 # ## 1.8 What does the stride cost?
@@ -514,7 +514,7 @@ draw.show(fig, "Error of argmax and of DARK against the stride: both grow in pro
 # %% [markdown]
 # *400 keypoints, $\sigma = 1$ cell, noise of standard deviation 0.05 on each cell. Line: $s / \sqrt 6$.*
 #
-# A decoder that reads between the cells buys back most of what the stride costs; that is why stride 4 is common, and stride 1 rare. What no decoder buys back is the second peak.
+# A decoder that reads between the cells buys back most of what the stride costs, which is one reason why stride 4 is common and stride 1 rare. What no decoder buys back is the second peak.
 #
 # **Takeaway.** The error grows in proportion to the stride, but reading between the cells makes DARK at stride 8 (0.45 px) nearly as good as argmax at stride 1 (0.43 px); two people's noses melt into one below
 # $2 \sigma s$, 16 px at stride 4.
@@ -700,8 +700,9 @@ fig, (ax,) = draw.axes(height=2.4)
 lines = {"the mean pose": torch.full((len(curve),), blind),
          "the network": torch.tensor(list(curve.values()))}
 draw.curves(ax, list(curve), lines, xlabel="step", ylabel="median error (px)", ylim=(0, None))
-draw.show(fig, "Median error on people never seen against the training step: it starts above that "
-               "of the mean pose, is half of it within some dozens of steps, and ends below 3.5 px.")
+draw.show(fig, "Median error on people never seen against the training step: it starts above "
+               "that of the mean pose, is half of it within some dozens of steps, and ends below "
+               "3.5 px.")
 
 # %%
 def median_of(found, *names):
