@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import nn
 
+from posebook.grid import Grid
 from posebook.people import draw_people
 from posebook.training import alone, evaluating, finite, fresh, load_weights, one_cycle, save_weights, train
-from posebook.training.methods import METHODS, make_net, predict
+from posebook.training.methods import METHODS, make_net, predict, stored
 
 STEPS = 6
 
@@ -182,6 +183,69 @@ def test_it_trains_on_a_gpu(data):
     net = make_net("cross-entropy").cuda()
     losses = train(net, METHODS["cross-entropy"].loss, data, steps=12, progress=False)
     assert sum(losses[-3:]) < 0.9 * sum(losses[:3])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Methods
+
+
+class Perfect(nn.Module):
+    """A net that knows the answer: Gaussian scores around the keypoints, over cell centers written out in pixels."""
+
+    def __init__(self, method: str, xy: torch.Tensor):
+        super().__init__()
+        net = make_net(method)
+        self.grid, self.hw, self.ratio = Grid.center(4), (64, 64), 2.0
+        assert getattr(net, "grid", self.grid) == self.grid and getattr(net, "ratio", self.ratio) == self.ratio
+        x = y = 1.5 + 4 * torch.arange(16.0, dtype=torch.float64)  # px
+        bins = torch.arange(128.0, dtype=torch.float64) / 2  # px
+        square = (x - xy[..., 0, None, None]) ** 2 + (y[:, None] - xy[..., 1, None, None]) ** 2
+        sigma = 4.0 * (2.0 if method == "heatmap" else 1.0)  # px
+        logits = -square / (2 * sigma**2)
+        self.output = {
+            "heatmap": logits.exp(), "regression": xy, "hybrid": (logits, xy),
+            "SimCC": tuple(-((bins - xy[..., axis, None]) ** 2) / (2 * 2.0**2) for axis in (0, 1)),
+        }.get(method, logits)  # fmt: skip
+
+    def forward(self, image):
+        return self.output
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_targets_and_decoders_agree(method):
+    """The answer has the least loss there is, and every sub-cell decoder gives the keypoint back."""
+    xy = torch.tensor([[[30.3, 25.9], [22.1, 37.2]]], dtype=torch.float64)
+    net, image = Perfect(method, xy), torch.zeros(1, 3, 64, 64)
+    least = METHODS[method].loss(net, image, xy)
+    for shift in (-1.5, 1.5):  # the offset that is forgotten most often
+        assert (METHODS[method].loss(net, image, xy + shift) > least + 1e-3).all()
+    if method in ("regression", "heatmap", "integral", "hybrid"):
+        assert least.max() < 1e-3
+    for name, decoder in METHODS[method].decoders.items():
+        if (method, name) != ("heatmap", "soft-argmax"):  # of values that are no logits
+            reach = {"argmax": 2.0, "quarter": 1.0, "best bin": 0.25}.get(name, 0.02)  # px
+            assert (decoder(net, net(image)) - xy).abs().max() <= reach + 1e-9, name
+
+
+@pytest.mark.parametrize("call, text", [
+    (lambda: make_net("heatmaps"), "method: want one of 'regression', 'heatmap', .*, got 'heatmaps'"),
+    (lambda: stored("heatmap"), "method: want one of 'regression', 'cross-entropy', 'SimCC', 'hybrid', got 'heatmap'"),
+    (lambda: predict(make_net("SimCC"), "SimCC", torch.zeros(1, 3, 64, 64), decoder="argmax"),
+     "decoder: want one of 'best bin', 'mean bin', got 'argmax'"),
+])  # fmt: skip
+def test_unknown_names(call, text):
+    with pytest.raises(ValueError, match=text):
+        call()
+
+
+def test_first_weights_depend_on_the_seed_alone():
+    state = torch.random.get_rng_state()
+    first = make_net("SimCC", seed=4)
+    torch.rand(3)
+    assert same(first, make_net("SimCC", seed=4)) and not same(first, make_net("SimCC", seed=5))
+    torch.random.set_rng_state(state)
+    make_net("SimCC")
+    assert torch.equal(torch.random.get_rng_state(), state)  # and leaves others' random numbers alone
 
 
 # ---------------------------------------------------------------------------------------------------------------------

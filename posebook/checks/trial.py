@@ -182,7 +182,7 @@ def _compare_numbers(want: Tensor, got: Tensor, atol: float, rtol: float) -> tup
         return None
     bad = got.isfinite().logical_not() & want.isfinite()
     same = (got == want) | (got.isnan() & want.isnan())
-    gap = torch.where(same, 0.0, (got.double() - want.double()).abs().nan_to_num(torch.inf))
+    gap = torch.where(same, 0.0, (got.double() - want.double()).abs().nan_to_num(torch.inf, torch.inf))
     allowed = atol + rtol * want.double().abs().nan_to_num(0.0, 0.0, 0.0)
     if (gap <= allowed).all():
         return None

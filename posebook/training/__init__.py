@@ -124,7 +124,7 @@ def fresh(*, batch: int = 64, seed: int = 0, **options) -> Data:
 
     Args:
         batch: images a step.
-        seed: whole number >= 0; 0 is what the stored nets were trained on.
+        seed: whole number >= 0.
         options: of :func:`posebook.people.draw_people`.
     """
     return lambda step: alone(draw_people(batch, seed=1_000_000 * (seed + 1) + step, **options))

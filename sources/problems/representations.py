@@ -47,8 +47,8 @@ cell = Grid(stride=4).to_cells(keypoint)
 target = encode.gaussian_heatmap(cell, (6, 9), sigma=1.2)
 title = f"(21, 9) px is cell ({cell[0]:.2f}, {cell[1]:.2f})"
 draw.show(draw.heatmaps({title: target}, cell[None]),
-          f"Target: a bump on a map of 6 rows and 9 columns at stride 4, sigma 1.2 cells; {title}, where a circle "
-          f"lies. The highest cell, column 5 of row 2, holds {target.max():.3f}.")
+          f"Target: a bump on a map of 6 rows and 9 columns at stride 4, sigma 1.2 cells; {title}, "
+          f"where a circle lies. The highest cell, column 5 of row 2, holds {target.max():.3f}.")
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>

@@ -83,14 +83,23 @@ def _pulled_inside(xy, hw, sigma, stride=1.0, offset=0.0):
     return gaussian_heatmap(cells, hw, sigma)
 
 
-def _one_keypoint(xy, hw, sigma, stride=1.0, offset=0.0):
+def _unpacks_one(xy, hw, sigma, stride=1.0, offset=0.0):
     x, y = xy
     return gaussian_heatmap(torch.stack((x, y)), hw, sigma, stride, offset)
 
 
-def _three_axes(xy, hw, sigma, stride=1.0, offset=0.0):
+def _indexes_one(xy, hw, sigma, stride=1.0, offset=0.0):
+    x, y = (xy[0] - offset) / stride, (xy[1] - offset) / stride
+    return _bump(torch.arange(hw[1]) - x, torch.arange(hw[0])[:, None] - y, sigma)
+
+
+def _unpacks_three(xy, hw, sigma, stride=1.0, offset=0.0):
     b, k, _ = xy.shape
     return gaussian_heatmap(xy, hw, sigma, stride, offset)
+
+
+def _indexes_three(xy, hw, sigma, stride=1.0, offset=0.0):
+    return gaussian_heatmap(torch.stack((xy[:, :, 0], xy[:, :, 1]), -1), hw, sigma, stride, offset)
 
 
 def _one_map_for_all(xy, hw, sigma, stride=1.0, offset=0.0):
@@ -198,10 +207,9 @@ PROBLEM = Problem(
         Mistake("A keypoint outside the map gets an empty map: its bump still reaches in. Whether to use it is for the "
                 "loss to say.", _nothing_outside),
         Mistake("A keypoint outside the map is pulled to its edge: leave the center where it is.", _pulled_inside),
-        Mistake("You count on one keypoint, `x, y = xy`: `...` stands for any number of leading axes. "
-                "`xy[..., 0]` does not care.", _one_keypoint),
-        Mistake("You count on three axes: `...` stands for any number of leading axes, none included. "
-                "`xy[..., 0]` does not care.", _three_axes),
+        *(Mistake("You count on one number of axes: `...` stands for any number of leading axes, none included. "
+                  "`xy[..., 0]` does not care.", answer)
+          for answer in (_unpacks_one, _indexes_one, _unpacks_three, _indexes_three)),
         Mistake("All keypoints share one map: each has a map of its own.", _one_map_for_all),
         Mistake("Part of it is computed in float32: the dtype of `xy` is wanted all the way.", _single_inside),
         Mistake("The result is always float32. It should have the dtype of `xy`.",

@@ -72,6 +72,15 @@ def _agreement_of_all(logits, xy_regressed, xy, mask, stride, weight):
     return supervised + weight * _l1(xy_regressed - soft).mean()
 
 
+def _agreement_of_all_over_labeled(logits, xy_regressed, xy, mask, stride, weight):
+    supervised = hybrid_loss(logits, xy_regressed, xy, mask, stride, 0.0)
+    return supervised + weight * _l1(xy_regressed - soft_px(logits, stride)).sum() / mask.sum().clamp(min=1)
+
+
+def _zero_of_one_head(logits, xy_regressed, xy, mask, stride, weight):
+    return hybrid_loss(logits, xy_regressed, xy, mask, stride, weight) if mask.any() else 0 * logits.sum()
+
+
 def _agreement_in_cells(logits, xy_regressed, xy, mask, stride, weight):
     return hybrid_loss(logits, xy_regressed, xy, mask, stride, weight / stride)
 
@@ -166,18 +175,29 @@ PROBLEM = Problem(
                 _with(lambda r, s, t, w: _l1(r - t) + _l1(s - t) + w * (_l1(r - t) - _l1(s - t)).abs())),
         Mistake("The agreement is squared: it is |xy_regressed - soft|, like the errors.",
                 _with(lambda r, s, t, w: _l1(r - t) + _l1(s - t) + w * (r - s).square().sum(-1))),
+        Mistake("The agreement is averaged over the two axes: it is the sum |dx| + |dy|, like the errors.",
+                _with(lambda r, s, t, w: _l1(r - t) + _l1(s - t) + w * _l1(r - s) / 2)),
+        Mistake("The agreement is the straight distance, the root of dx^2 + dy^2: it is |dx| + |dy|, like the errors.",
+                _with(lambda r, s, t, w: _l1(r - t) + _l1(s - t) + w * torch.linalg.vector_norm(r - s, dim=-1))),
         Mistake("The agreement is in cells: all three terms are in pixels.", _agreement_in_cells),
-        Mistake("The agreement counts all keypoints: it needs no truth, but the mean is over labeled ones.",
-                _agreement_of_all),
+        *(Mistake("The agreement counts all keypoints: it needs no truth, but the mean is over labeled ones.", answer)
+          for answer in (_agreement_of_all, _agreement_of_all_over_labeled)),
         Mistake("The regressed points are multiplied by the stride: they are in pixels already.", _regressed_in_cells),
         Mistake("The stride is missing: the soft-argmax is in cells, and stride * cell is in pixels.",
                 _with(soft=lambda logits, stride: soft_px(logits, 1.0))),
+        Mistake("Half of (stride - 1) is added: the statement puts cell u at stride * u.",
+                _with(soft=lambda logits, stride: soft_px(logits, stride, 1.0, (stride - 1) / 2))),
+        Mistake("exp of a large number such as 10000 is infinite, and infinity / infinity is NaN; `torch.softmax` "
+                "takes care of that.", _with(soft=lambda logits, stride: integral.no_shift(logits, stride, 1.0, 0.0))),
         Mistake("x and y are swapped in the soft-argmax: the last axis of `logits` is x, and x comes first in `xy`.",
                 _with(soft=lambda logits, stride: soft_px(logits, stride).flip(-1))),
         Mistake("The two axes are averaged: the terms are sums |dx| + |dy|. `mean` and `l1_loss` divide by 2 as well.",
                 _each_by_mean),
-        Mistake("The three terms are squared: the statement wants |dx| + |dy|.",
-                _with(lambda r, s, t, w: ((r - t) ** 2 + (s - t) ** 2 + w * (r - s) ** 2).sum(-1))),
+        *(Mistake("The three terms are squared, as in `mse_loss`: the statement wants |dx| + |dy|.",
+                  _with(lambda r, s, t, w, n=n: ((r - t) ** 2 + (s - t) ** 2 + w * (r - s) ** 2).sum(-1) / n))
+          for n in (1, 2)),
+        Mistake("The three terms are averaged: they are added.",
+                _with(lambda r, s, t, w: (_l1(r - t) + _l1(s - t) + w * _l1(r - s)) / 3)),
         Mistake("A mean over each image, then over the images: the only keypoint of one image then counts as much as "
                 "all of another. Divide one sum by one count.",
                 _with(mean=lambda e, mask: ((e * mask).sum(-1) / mask.sum(-1).clamp(min=1)).mean())),
@@ -195,6 +215,8 @@ PROBLEM = Problem(
                 "from them: a sum over an empty choice, divided by at least 1.",
                 _with(mean=lambda e, mask: (
                     _over_labeled(e, mask) if mask.any() else torch.zeros((), dtype=e.dtype)))),
+        Mistake("With nothing labeled the 0 hangs on one head alone, and `backward()` leaves the other without "
+                "gradients.", _zero_of_one_head),
         Mistake("The result is always float32. It should have the dtype of `logits`.",
                 lambda *args: hybrid_loss(*args).float()),
     ),

@@ -87,7 +87,8 @@ def _mean(prob, stride, offset):
     return offset + stride * torch.stack((x, y), dim=-1)
 
 
-def _no_shift(logits, stride, tau, offset):
+def no_shift(logits, stride, tau, offset):
+    """A softmax that overflows."""
     weight = torch.exp(logits / tau)
     return _mean(weight / weight.sum((-2, -1), keepdim=True), stride, offset)
 
@@ -101,6 +102,14 @@ def _one_axis(logits, stride, tau, offset):
     x = (torch.softmax(logits / tau, -1).mean(-2) * torch.arange(logits.shape[-1])).sum(-1)
     y = (torch.softmax(logits / tau, -2).mean(-1) * torch.arange(logits.shape[-2])).sum(-1)
     return offset + stride * torch.stack((x, y), dim=-1)
+
+
+def _one_axis_then_sums(logits, stride, tau, offset):
+    return _mean(torch.softmax(logits / tau, -1), stride, offset)
+
+
+def _over_keypoints(logits, stride, tau, offset):
+    return _mean(torch.softmax(logits / tau, 1), stride, offset)
 
 
 def _over_channels(logits, stride, tau, offset):
@@ -201,6 +210,9 @@ PROBLEM = Problem(
                 "divide by 2 as well.", _with(error=lambda apart: apart.abs().mean(-1))),
         Mistake("A mean over each image, then over the images: the only keypoint of one image then counts as much as "
                 "all of another. Divide one sum by one count.", _with(mean=_per_image)),
+        Mistake("A mean over each of the K keypoints, then over the K: one that is labeled once then counts as much as "
+                "one that always is. Divide one sum by one count.",
+                _with(mean=lambda e, mask: ((e * mask).sum(0) / mask.sum(0).clamp(min=1)).mean())),
         Mistake("Each image is divided by its own count, and 0 / 0 is NaN for an image without labels. Divide one sum "
                 "over the batch by one count.",
                 _with(mean=lambda e, mask: ((e * mask).sum(-1) / mask.sum(-1)).mean())),
@@ -224,8 +236,8 @@ PROBLEM = Problem(
                 "Divide by at least 1.", _with(mean=lambda e, mask: (e * mask).sum() / mask.sum())),
         Mistake("With nothing labeled the 0 is a new tensor, and `backward()` finds no way to the logits. Make the 0 "
                 "from them: a sum over an empty choice, divided by at least 1.", _with(mean=_apart_from_the_graph)),
-        Mistake("The errors are squared: the statement wants |dx| + |dy|.",
-                _with(error=lambda apart: apart.square().sum(-1))),
+        *(Mistake("The errors are squared, as in `mse_loss`: the statement wants |dx| + |dy|.", _with(error=error))
+          for error in (lambda apart: apart.square().sum(-1), lambda apart: apart.square().mean(-1))),
         Mistake("This is the straight distance, the root of dx^2 + dy^2: the statement wants |dx| + |dy|.",
                 _with(error=lambda apart: torch.linalg.vector_norm(apart, dim=-1))),
         Mistake("This is smooth L1: it halves and squares errors under 1 px, and takes half a px off the others.",
@@ -253,14 +265,16 @@ PROBLEM = Problem(
         Mistake("This is argmax: it takes the highest cell, not the mean, and no gradient passes.", _with(soft=_hard)),
         Mistake("The values are right, but the result is cut off from `logits`: no `detach`, `item` or `numpy` "
                 "on the way.", _with(soft=lambda z, s, tau, o: soft_px(z.detach(), s, tau, o))),
-        Mistake("The softmax runs over one axis at a time. The probabilities of all H x W cells of a map sum to 1: "
-                "flatten both axes first.", _with(soft=_one_axis)),
+        *(Mistake("The softmax runs over one axis at a time. The probabilities of all H x W cells of a map sum to 1: "
+                  "flatten both axes first.", _with(soft=soft)) for soft in (_one_axis, _one_axis_then_sums)),
+        Mistake("The softmax runs over the keypoints, axis 1: each map is a distribution over its own cells.",
+                _with(soft=_over_keypoints)),
         Mistake("The softmax runs over all keypoints of an image. Each map is a distribution of its own: take it over "
                 "the last two axes only.", _with(soft=_over_channels)),
         Mistake("The logits are divided by their sum: a softmax takes their exponentials first.",
                 _with(soft=_no_exponential)),
         Mistake("exp of a large number such as 10000 is infinite, and infinity / infinity is NaN; `torch.softmax` "
-                "takes care of that.", _with(soft=_no_shift)),
+                "takes care of that.", _with(soft=no_shift)),
         Mistake("The maximum of the whole batch is subtracted, so the other maps underflow to 0 / 0. "
                 "Subtract each map's own maximum.", _with(soft=_one_shift_for_all)),
         Mistake("The result is always float32. It should have the dtype of `logits`.",

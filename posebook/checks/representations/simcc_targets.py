@@ -74,19 +74,47 @@ def _two_bins(xy, hw, ratio, sigma):
     return _with(bump=lambda apart, sigma: (1 - apart.abs()).clamp(min=0))(xy, hw, ratio, sigma)
 
 
-def _endpoints(size, ratio):
-    n = round(size * ratio)
-    return torch.arange(n) * ((size - 1) * ratio / max(n - 1, 1))
+def _popular(xy, hw, ratio, sigma):
+    """What published code does: a rounded center and the density's factor."""
+    x, y = simcc_targets((xy * ratio).round() / ratio, hw, ratio, sigma)
+    density = 1 / (sigma * math.sqrt(2 * math.pi))
+    return x / x.amax(-1, keepdim=True) * density, y / y.amax(-1, keepdim=True) * density
 
 
-def _one_keypoint(xy, hw, ratio, sigma):
+def _integrated(xy, hw, ratio, sigma):
+    def edges(apart, sigma):
+        normal = torch.distributions.Normal(0.0, sigma)
+        return normal.cdf(apart + 0.5) - normal.cdf(apart - 0.5)
+
+    return _with(bump=edges)(xy, hw, ratio, sigma)
+
+
+def _spread(last):
+    """Bins from 0 px to another last place."""
+
+    def bins(size, ratio):
+        n = round(size * ratio)
+        return torch.arange(n) * (last(size) * ratio / max(n - 1, 1))
+
+    return _with(bins=bins)
+
+
+def _one_hot(apart, sigma):
+    return torch.nn.functional.one_hot(apart.abs().argmin(-1), apart.shape[-1]).to(apart.dtype)
+
+
+def _unpacks_one(xy, hw, ratio, sigma):
     x, y = xy
     return simcc_targets(torch.stack((x, y)), hw, ratio, sigma)
 
 
-def _three_axes(xy, hw, ratio, sigma):
+def _unpacks_three(xy, hw, ratio, sigma):
     b, k, _ = xy.shape
     return simcc_targets(xy, hw, ratio, sigma)
+
+
+def _indexes_three(xy, hw, ratio, sigma):
+    return simcc_targets(torch.stack((xy[:, :, 0], xy[:, :, 1]), -1), hw, ratio, sigma)
 
 
 def _single_inside(xy, hw, ratio, sigma):
@@ -148,6 +176,10 @@ PROBLEM = Problem(
                       after=lambda bump: bump)),
         Mistake("The targets are divided by their highest bin: divide by their sum.",
                 _with(after=lambda bump: bump / bump.amax(-1, keepdim=True))),
+        Mistake("The sum is taken over the first axis: each keypoint's own target sums to 1, so sum over the last.",
+                _with(after=lambda bump: bump / bump.sum(0))),
+        Mistake("This is the softmax of a Gaussian: `softmax` takes exponentials itself, so give it the exponents.",
+                _with(after=lambda bump: bump.softmax(-1))),
         Mistake("All targets share one sum: each keypoint's own sums to 1, so sum over the last axis alone.",
                 _with(after=lambda bump: bump / bump.sum())),
         Mistake("The center is rounded to a bin: keep its fraction, that is what finer bins are for.",
@@ -156,6 +188,11 @@ PROBLEM = Problem(
                 _with(center=lambda x, ratio: (x * ratio).floor())),
         Mistake("The keypoint is rounded to a pixel before it is counted in bins: keep its fraction.",
                 _with(center=lambda x, ratio: x.round() * ratio)),
+        Mistake("A rounded center, and the density's factor 1 / (sigma sqrt(2 pi)): popular code does so, but the "
+                "statement wants the exact center, and a sum of 1.", _popular),
+        Mistake("One bin has it all: the statement wants a Gaussian of `sigma` bins, which also tells where between "
+                "the bins the keypoint lies.", _with(bump=_one_hot)),
+        Mistake("The Gaussian is integrated over each bin: the statement wants its value at the bin.", _integrated),
         Mistake("`sigma` is taken in pixels: it is in bins. Measure the distance in bins too.",
                 lambda xy, hw, ratio, sigma: simcc_targets(xy, hw, ratio, sigma * ratio)),
         Mistake("`sigma` is divided by the ratio: it is in bins already.",
@@ -164,11 +201,13 @@ PROBLEM = Problem(
                 _with(center=lambda x, ratio: x * ratio - 0.5)),
         Mistake("A pixel's bins are centered on it, (i + 0.5) / ratio - 0.5 px: the statement puts bin i at i / ratio.",
                 _with(center=lambda x, ratio: (x + 0.5) * ratio - 0.5)),
-        Mistake("The bins are spread from the first pixel to the last: neighbors lie 1 / ratio px apart, "
-                "so the last may lie beyond the last pixel's center.", _with(bins=_endpoints)),
+        *(Mistake("The bins are spread evenly from 0 px to the last pixel, or to the width, as `linspace` does: bin i "
+                  "lies at i / ratio px.", _spread(last)) for last in (lambda size: size - 1, lambda size: size)),
         Mistake("The ratio is missing in the center: x px is bin x * ratio.", _with(center=lambda x, ratio: x)),
-        Mistake("The center is divided by the ratio: x px is bin x * ratio.",
-                _with(center=lambda x, ratio: x / ratio)),
+        *(Mistake("The ratio divides where it should multiply: bin i lies at i / ratio px, so x px is bin x * ratio.",
+                  answer) for answer in (_with(center=lambda x, ratio: x / ratio),
+                                         _with(center=lambda x, ratio: x,
+                                               bins=lambda size, ratio: ratio * torch.arange(round(size * ratio))))),
         Mistake("There is one bin a pixel: there are round(size * ratio) bins.",
                 _with(bins=lambda size, ratio: torch.arange(size))),
         Mistake("The number of bins is cut, as `int` does: it is round(size * ratio).",
@@ -185,10 +224,8 @@ PROBLEM = Problem(
                 _with(bump=lambda apart, sigma: _bump(apart, sigma) * (apart.abs() <= 3 * sigma))),
         Mistake("The keypoint is shared between its two neighboring bins: the statement wants a Gaussian of `sigma` "
                 "bins.", _two_bins),
-        Mistake("You count on one keypoint, `x, y = xy`: `...` stands for any number of leading axes. "
-                "`xy[..., 0]` does not care.", _one_keypoint),
-        Mistake("You count on three axes: `...` stands for any number of leading axes, none included. "
-                "`xy[..., 0]` does not care.", _three_axes),
+        *(Mistake("You count on one number of axes: `...` stands for any number of leading axes, none included. "
+                  "`xy[..., 0]` does not care.", answer) for answer in (_unpacks_one, _unpacks_three, _indexes_three)),
         Mistake("Part of it is computed in float32: the dtype of `xy` is wanted all the way.", _single_inside),
         Mistake("The results are always float32. They should have the dtype of `xy`.",
                 lambda *args: tuple(target.float() for target in simcc_targets(*args))),
