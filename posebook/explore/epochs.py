@@ -231,6 +231,6 @@ def explore(**start: object) -> _page.Explorer:
     s = State(**start)
     controls = {
         "step": _page.number("step", s.step, *STEP, step=0.02, log=True),
-        "keypoint": _page.choice("keypoint", s.keypoint, KEYPOINTS, width=92),
+        "keypoint": _page.choice("point", s.keypoint, KEYPOINTS, width=92),
     }
     return _page.Explorer(s, controls, compute=compute, view=view, sentence=sentence, png=png)

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 1. Representations: how a network says where
 #
-# A network looks at a picture and is to say where the left wrist is. In which form should it answer? With two numbers? With a small picture that
-# is bright at the wrist? With two rulers? The form of the answer is called the **representation**. It decides what the network has to
-# learn, what it can express, and what is lost before training has begun.
+# A network looks at a picture and is to say where the left wrist is. In which form should it answer? With two numbers? With a small picture that is
+# bright at the wrist? With two rulers? The form of the answer is called the **representation**. It decides what the network has to learn, what it can
+# express, and what is lost before training has begun.
 #
 # Each section asks a question. Answer it for yourself before you run the cells: a wrong guess is the best way to remember.
 #
@@ -33,13 +33,13 @@ torch.set_printoptions(precision=3, sci_mode=False)
 # ## 1.1 What is a keypoint?
 #
 # A **keypoint** is a place with a name: the left wrist, the tip of the nose, the corner of a page. A **skeleton** lists the names, the **limbs** that
-# join them, and which of them are the left and the right of a pair. A **pose** is one place for each name: a table of $K$ rows
-# $(x, y)$, in image pixels (px), $x$ to the right and $y$ down.
+# join them, and which of them are the left and the right of a pair. A **pose** is one place for each name: a table of $K$ rows $(x, y)$, in image
+# pixels (px), $x$ to the right and $y$ down.
 #
 # > **Predict.** You mirror a picture of width $W$. Her left wrist was in row 9 of the table. Which number changes, and in which row is it now?
 #
-# *Left* is the person's left. In the mirror image her left wrist is where a right wrist would be, and nobody can tell that the picture was mirrored. So the
-# rows of a pair change places. With $\pi(k)$ the partner of keypoint $k$, or $k$ itself, and whole numbers at pixel centers,
+# *Left* is the person's left. In the mirror image her left wrist is where a right wrist would be, and nobody can tell that the picture was mirrored.
+# So the rows of a pair change places. With $\pi(k)$ the partner of keypoint $k$, or $k$ itself, and whole numbers at pixel centers,
 #
 # $$x'_k = W - 1 - x_{\pi(k)}, \qquad y'_k = y_{\pi(k)}$$
 
@@ -86,16 +86,18 @@ draw.show(draw.people(images, torch.stack((xy, flipped, wrong)), COCO_17,
           "but its left is on the wrong side.")
 
 # %% [markdown]
-# *Image of 64 x 64 px. Blue: the person's left; orange: her right. In the third picture every point lies on the body, and 16 of the 17 names are wrong.*
+# *Image of 64 x 64 px. Blue: the person's left; orange: her right. In the third picture every point lies on the body, and 16 of the 17 names are
+# wrong.*
 #
-# **Takeaway.** A keypoint is a name and a place, and a mirror moves both: whoever flips training pictures and forgets to exchange the names teaches labels that are
-# wrong by 6.95 px on average.
+# **Takeaway.** A keypoint is a name and a place, and a mirror moves both: whoever flips training pictures and forgets to exchange the names teaches
+# labels that are wrong by 6.95 px on average.
 
 # %% [markdown]
 # ## 1.2 Which keypoints count?
 #
-# Not every keypoint of a person is in the picture, and not every one that is can be seen. COCO marks each with a **visibility** $v$: 2 seen, 1 known but hidden, by
-# another limb or by a thing before it, 0 not labeled. What is stored as the place of an unlabeled keypoint is $(0, 0)$ in COCO's files, which is no place.
+# Not every keypoint of a person is in the picture, and not every one that is can be seen. COCO marks each with a **visibility** $v$: 2 seen, 1 known
+# but hidden, by another limb or by a thing before it, 0 not labeled. What is stored as the place of an unlabeled keypoint is $(0, 0)$ in COCO's
+# files, which is no place.
 #
 # > **Predict.** A network is exactly right about all that is labeled. Two of a person's 17 keypoints are not labeled and stored as (0, 0). What mean error does a
 # > program report that averages over all 17?
@@ -114,13 +116,14 @@ found = torch.tensor([[20.0, 30.0], [41.0, 28.0], [45.0, 52.0], [33.0, 50.0]])  
 e = ((found - truth) ** 2).sum(-1).sqrt()
 by_hand = sum(e[k] for k in range(4) if vis[k] > 0) / int((vis > 0).sum())
 print("errors in px:", e)
-print(f"mean over all {e.mean():.2f} px, over the labeled {by_hand:.2f} px")
+print(f"mean over the four rows {e.mean():.2f} px, over the labeled three {by_hand:.2f} px")
 assert masked_mean(epe(found, truth), vis > 0) == by_hand
 
 # %% [markdown]
-# One place that is not a place, and a perfect network is off by 17 px on average. posebook stores NaN, not a number, where nothing is known: it poisons every sum
-# it enters, so that a mask that was forgotten shows at once. That makes two traps visible. NaN times 0 is NaN. And choosing *after* the error was computed saves the loss, but not
-# its gradient, which is 0 times NaN again. What is unknown has to be taken out before anything is computed from it:
+# One place that is not a place, and a perfect network is off by 17 px on average. posebook stores NaN, not a number, where nothing is known: it
+# poisons every sum it enters, so that a mask that was forgotten shows at once. That makes two traps visible. NaN times 0 is NaN. And choosing *after*
+# the error was computed saves the loss, but not its gradient, which is 0 times NaN again. What is unknown has to be taken out before anything is
+# computed from it:
 
 # %%
 from posebook.losses import coordinate_loss
@@ -160,7 +163,8 @@ assert len(hidden) == 4
 # %% [markdown]
 # *Filled: seen, $v = 2$. Hollow: hidden, $v = 1$. Each dot has a label.*
 #
-# **Takeaway.** A label that is missing is not a label at (0, 0): in the toy example above the careless mean is 17.19 px for a network without any error, the mean over what is labeled 0.
+# **Takeaway.** A label that is missing is not a label at (0, 0): in the toy example above the careless mean is 17.19 px for a network without any
+# error, the mean over what is labeled 0.
 
 # %% [markdown]
 # ## 1.3 Where does a point go when the picture shrinks?
@@ -212,15 +216,17 @@ assert torch.allclose(x / 4 - center.to_cells(x), torch.tensor(0.375))
 # %% [markdown]
 # *Dot of 3 px; 4 old px to a new one. Circle: where the formula in the title puts the dot.*
 #
-# So "divide by 4" is off by $1.5 / 4 = 0.375$ new px, 1.5 old ones, and `align_corners=True` is another map again. `Grid` holds the two numbers of each map;
-# [section 2.2](02_decoding.ipynb) shows the conventions beside each other.
+# So "divide by 4" is off by $1.5 / 4 = 0.375$ new px, 1.5 old ones, and `align_corners=True` is another map again. `Grid` holds the two numbers of
+# each map; [section 2.2](02_decoding.ipynb) shows the conventions beside each other.
 #
-# **Takeaway.** A picture that shrinks by 4 moves its points to $(x - 1.5) / 4$; whoever divides by 4 alone is off by 1.50 px of the old picture, with the best of networks.
+# **Takeaway.** A picture that shrinks by 4 moves its points to $(x - 1.5) / 4$; whoever divides by 4 alone is off by 1.50 px of the old picture, with
+# the best of networks.
 
 # %% [markdown]
 # ## 1.4 How do you draw a point on a grid?
 #
-# A picture of the answer, a **heatmap**: one cell for $s \times s$ px, $s$ the **stride**, and in each cell a number that says how near the keypoint is.
+# A picture of the answer, a **heatmap**: one cell for $s \times s$ px, $s$ the **stride**, and in each cell a number that says how near the keypoint
+# is.
 #
 # > **Predict.** The heatmap is a Gaussian with peak 1, one cell wide. What is the highest number that the grid holds, if the keypoint falls on a corner where four
 # > cells meet?
@@ -276,8 +282,9 @@ assert target.compute(target.State()).errors["DARK"] < 1e-6
 #
 # </details>
 #
-# **Takeaway.** A Gaussian that is drawn around the exact place, not around the nearest cell, keeps the place between the cells: at stride 4 the rounded one loses 1.42 px in the
-# explorer's first picture, the exact one nothing. Practice: [`gaussian_heatmap`](../exercises/representations/representations.ipynb).
+# **Takeaway.** A Gaussian that is drawn around the exact place, not around the nearest cell, keeps the place between the cells: at stride 4 the
+# rounded one loses 1.42 px in the explorer's first picture, the exact one nothing. Practice:
+# [`gaussian_heatmap`](../exercises/representations/representations.ipynb).
 
 # %% [markdown]
 # ## 1.5 Is a heatmap a probability?
@@ -300,8 +307,9 @@ for sigma in (1.0, 2.0, 3.0):
     assert abs(energy / theory.bump_sums(sigma)[1] - 1) < 1e-3
 
 # %% [markdown]
-# It is no probability: it is about 25 of them. Divide by the sum and it is one, $p = h / \sum h$, and the place is the same. But the two say different things, and are trained
-# with different losses: the heatmap with the **mean squared error** over its $N$ cells, the distribution as a softmax of logits $z$ with the **cross-entropy**,
+# It is no probability: it is about 25 of them. Divide by the sum and it is one, $p = h / \sum h$, and the place is the same. But the two say
+# different things, and are trained with different losses: the heatmap with the **mean squared error** over its $N$ cells, the distribution as a
+# softmax of logits $z$ with the **cross-entropy**,
 #
 # $$L_\mathrm{MSE} = \frac1N \sum_u \big(\hat h(u) - h(u)\big)^2, \qquad L_\mathrm{CE} = -\sum_u p(u) \ln \operatorname{softmax}(z)_u$$
 #
@@ -342,7 +350,8 @@ draw.show(fig, "Sum of a heatmap's values and of their squares against sigma on 
 # %% [markdown]
 # *Lines: $2 \pi \sigma^2$ and $\pi \sigma^2$. Dots: measured, with the keypoint on a cell's center and on a corner of four cells.*
 #
-# **Takeaway.** A heatmap is not a probability: at $\sigma = 2$ cells its values sum to 25.13. Divided by that it is one, and has to be somewhere even where there is nothing.
+# **Takeaway.** A heatmap is not a probability: at $\sigma = 2$ cells its values sum to 25.13. Divided by that it is one, and has to be somewhere even
+# where there is nothing.
 
 # %% [markdown]
 # ## 1.6 When is silence cheaper than a guess?
@@ -351,7 +360,8 @@ draw.show(fig, "Sum of a heatmap's values and of their squares against sigma on 
 #
 # > **Predict.** $\sigma = 2$, 64 x 64 cells. One network answers with a perfect bump, 4 cells beside the keypoint. Another answers 0 everywhere. Whose mean squared error is lower?
 #
-# With $N$ cells, $d$ the distance of the bump from its place, in cells, and the overlap of two bells $\sum h\,h' = \pi \sigma^2 e^{-d^2 / 4 \sigma^2}$,
+# With $N$ cells, $d$ the distance of the bump from its place, in cells, and the overlap of two bells $\sum h\,h' = \pi \sigma^2 e^{-d^2 / 4
+# \sigma^2}$,
 #
 # $$L_\mathrm{empty} = \frac{\pi \sigma^2}{N}, \qquad L(d) = \frac{2 \pi \sigma^2}{N}\left(1 - e^{-d^2 / 4 \sigma^2}\right)$$
 #
@@ -389,10 +399,12 @@ draw.show(fig, "Mean squared error of a perfect bump against its distance from t
 # %% [markdown]
 # *$\sigma = 2$ cells, 64 x 64 cells. The curve has no slope far away: a bump that is far off does not learn from this loss in which direction to go.*
 #
-# So a network that is unsure by more than some 3 cells pays more for a full bump than for none. (What is best for it is a low and wide one, section 1.7.) A loss of 0.0031 looks excellent and is worth
-# nothing: read it against that of the empty map. Cures: more training, smaller maps, a wider $\sigma$, more weight on cells near the keypoint, or cross-entropy, which cannot keep quiet.
+# So a network that is unsure by more than some 3 cells pays more for a full bump than for none. (What is best for it is a low and wide one, section
+# 1.7.) A loss of 0.0031 looks excellent and is worth nothing: read it against that of the empty map. Cures: more training, smaller maps, a wider
+# $\sigma$, more weight on cells near the keypoint, or cross-entropy, which cannot keep quiet.
 #
-# **Takeaway.** Answering 0 everywhere costs 0.0031, because only 2.8 % of the cells are above 0.01, and a perfect bump costs more than that if it is over 3.33 cells off.
+# **Takeaway.** Answering 0 everywhere costs 0.0031, because only 2.8 % of the cells are above 0.01, and a perfect bump costs more than that if it is
+# over 3.33 cells off.
 
 # %% [markdown]
 # ## 1.7 What does label noise do to the target?
@@ -402,7 +414,8 @@ draw.show(fig, "Mean squared error of a perfect bump against its distance from t
 # > **Predict.** Targets with $\sigma = 2$ cells; the labels scatter around the true place with a standard deviation of 1.5 cells on each axis. A network with endless data
 # > minimizes the mean squared error. How high is the peak of its heatmap?
 #
-# The map that minimizes the mean squared error is the mean of the targets, and the mean of Gaussians whose centers are scattered by a Gaussian of $\nu$ cells is a Gaussian again:
+# The map that minimizes the mean squared error is the mean of the targets, and the mean of Gaussians whose centers are scattered by a Gaussian of
+# $\nu$ cells is a Gaussian again:
 #
 # $$\text{width } \sqrt{\sigma^2 + \nu^2}, \qquad \text{peak } \frac{\sigma^2}{\sigma^2 + \nu^2}$$
 
@@ -419,11 +432,11 @@ assert abs(best.max() / peak - 1) < 0.02 and abs(measured / width - 1) < 0.02
 assert (soft_argmax(best.log()) - 32).abs().max() < 0.1  # low and wide, but at its place
 
 # %% [markdown]
-# The network does not have to see several clicks on one picture: it cannot tell from the picture which way a click will be off, and that comes to the same.
-# A low peak is no failure: it says how far the labels scatter.
+# The network does not have to see several clicks on one picture: it cannot tell from the picture which way a click will be off, and that comes to the
+# same. A low peak is no failure: it says how far the labels scatter.
 #
-# Which $\sigma$ is best, then? Take 20 labels for a place, average their targets and read the peak, as a network does with 20 similar pictures. Once the labels only scatter; once two of the 20
-# are on the wrong hip, 15 cells away.
+# Which $\sigma$ is best, then? Take 20 labels for a place, average their targets and read the peak, as a network does with 20 similar pictures. Once
+# the labels only scatter; once two of the 20 are on the wrong hip, 15 cells away.
 
 # %%
 from posebook.decode import refine_dark
@@ -451,21 +464,25 @@ draw.show(fig, "Error of the place read from the mean of 20 targets against thei
                "every sigma.")
 
 # %% [markdown]
-# *200 places, 20 labels each, scattered by 1.5 cells. A narrow target takes the densest spot of the labels, a wide one their mean: $\sigma$ is a smoother.*
+# *200 places, 20 labels each, scattered by 1.5 cells. A narrow target takes the densest spot of the labels, a wide one their mean: $\sigma$ is a
+# smoother.*
 #
-# The mean of the map is the mean of the labels at every $\sigma$, wrong ones included; its peak forgives these, and needs a wide target for the scatter. That much is arithmetic. Section 1.14 asks trained networks which
-# $\sigma$ is best, and they answer otherwise.
+# The mean of the map is the mean of the labels at every $\sigma$, wrong ones included; its peak forgives these, and needs a wide target for the
+# scatter. That much is arithmetic. Section 1.14 asks trained networks which $\sigma$ is best, and they answer otherwise.
 #
-# **Takeaway.** Label noise of 1.5 cells turns targets of peak 1 and width 2 into a best answer of peak 0.64 and width 2.5, at the right place; read at its peak, a map forgives labels that are simply wrong, and read as a mean it does not.
+# **Takeaway.** Label noise of 1.5 cells turns targets of peak 1 and width 2 into a best answer of peak 0.64 and width 2.5, at the right place; read
+# at its peak, a map forgives labels that are simply wrong, and read as a mean it does not.
 
 # %% [markdown]
 # ## 1.8 What does the stride cost?
 #
-# A map with stride 4 has a sixteenth of the cells of the picture. It is cheaper to compute and to store, and the bell on it, $\sigma$ cells wide, is $\sigma s$ px wide.
+# A map with stride 4 has a sixteenth of the cells of the picture. It is cheaper to compute and to store, and the bell on it, $\sigma$ cells wide, is
+# $\sigma s$ px wide.
 #
 # > **Predict.** Stride 4, $\sigma = 2$ cells. Two people stand side by side. How far apart must their noses be, in px, so that the nose map has two peaks?
 #
-# The sum of two equal Gaussians has one peak up to a distance of $2 \sigma$ and two beyond (at $2 \sigma$ the curvature in the middle changes its sign). In px that is
+# The sum of two equal Gaussians has one peak up to a distance of $2 \sigma$ and two beyond (at $2 \sigma$ the curvature in the middle changes its
+# sign). In px that is
 #
 # $$d = 2\,\sigma\,s$$
 
@@ -484,8 +501,8 @@ for stride in (2, 4, 8):
     assert seen == [1, 2]
 
 # %% [markdown]
-# (Where a target is the *higher* of two bells and not their sum there are two peaks at once, but a network's answer is smooth.) The stride's other cost is precision. With the same noise on the cells,
-# everything that is measured in cells stays, and is worth $s$ times as many px:
+# (Where a target is the *higher* of two bells and not their sum there are two peaks at once, but a network's answer is smooth.) The stride's other
+# cost is precision. With the same noise on the cells, everything that is measured in cells stays, and is worth $s$ times as many px:
 
 # %%
 generator = torch.Generator().manual_seed(1)
@@ -515,15 +532,17 @@ draw.show(fig, "Error of argmax and of DARK against the stride: both grow in pro
 # %% [markdown]
 # *400 keypoints, $\sigma = 1$ cell, noise of standard deviation 0.05 on each cell. Line: $s / \sqrt 6$.*
 #
-# A decoder that reads between the cells buys back most of what the stride costs, which is one reason why stride 4 is common and stride 1 rare. What no decoder buys back is the second peak.
+# A decoder that reads between the cells buys back most of what the stride costs, which is one reason why stride 4 is common and stride 1 rare. What
+# no decoder buys back is the second peak.
 #
-# **Takeaway.** The error grows in proportion to the stride, but reading between the cells makes DARK at stride 8 (0.45 px) nearly as good as argmax at stride 1 (0.43 px); two people's noses melt into one below
-# $2 \sigma s$, 16 px at stride 4.
+# **Takeaway.** The error grows in proportion to the stride, but reading between the cells makes DARK at stride 8 (0.45 px) nearly as good as argmax
+# at stride 1 (0.43 px); two people's noses melt into one below $2 \sigma s$, 16 px at stride 4.
 
 # %% [markdown]
 # ## 1.9 Can two rulers replace a map?
 #
-# A map is a joint answer about x and y, and pays for it with $H \times W$ numbers. **SimCC** asks about x and about y separately: two rows of bins, so fine that a bin is a part of a pixel.
+# A map is a joint answer about x and y, and pays for it with $H \times W$ numbers. **SimCC** asks about x and about y separately: two rows of bins,
+# so fine that a bin is a part of a pixel.
 #
 # > **Predict.** An image of 64 x 64 px, two bins to a pixel. How many numbers is that, against a map of stride 1, and how far is the best bin off?
 #
@@ -531,7 +550,8 @@ draw.show(fig, "Error of argmax and of DARK against the stride: both grow in pro
 #
 # $$p_i \propto \exp\left(-\frac{(i - \kappa x)^2}{2 \sigma^2}\right), \qquad \sum_i p_i = 1$$
 #
-# Taking the best bin rounds x to a multiple of $1 / \kappa$: an error of $1 / (\kappa \sqrt{12})$ px in root mean square on each axis, as argmax's at stride $1 / \kappa$.
+# Taking the best bin rounds x to a multiple of $1 / \kappa$: an error of $1 / (\kappa \sqrt{12})$ px in root mean square on each axis, as argmax's at
+# stride $1 / \kappa$.
 
 # %%
 from posebook import decode, encode
@@ -553,7 +573,7 @@ for kappa in (1, 2, 4):
     hard, soft = ((decode.simcc(*logits, ratio=kappa, mode=mode) - xy).square().mean().sqrt()
                   for mode in ("hard", "soft"))
     formula = math.sqrt(theory.argmax_error(1 / kappa).variance)
-    print(f"{kappa} bins a px, {2 * 64 * kappa:3d} numbers: rms of the best bin {hard:.3f} px, "
+    print(f"{kappa} to a px, {2 * 64 * kappa:3d} numbers: rms of the best bin {hard:.3f} px, "
           f"formula {formula:.3f}; of their mean below 0.001")
     assert abs(hard / formula - 1) < 0.03 and soft < 1e-3
 argmax_rms = math.sqrt(theory.argmax_error(4).variance)
@@ -577,18 +597,19 @@ assert max(there) / min(there) < 1.01  # true places and ghosts are equally like
 # %% [markdown]
 # *Image of 64 x 64 px, one bin a px, $\sigma = 3$ bins.*
 #
-# **Takeaway.** Two bins a pixel round to 0.144 px with 256 numbers, as many as a map of stride 4 that rounds to 1.155 px; but two rulers cannot keep two places apart from their ghosts. Practice:
-# [`simcc_targets`](../exercises/representations/representations.ipynb).
+# **Takeaway.** Two bins a pixel round to 0.144 px with 256 numbers, as many as a map of stride 4 that rounds to 1.155 px; but two rulers cannot keep
+# two places apart from their ghosts. Practice: [`simcc_targets`](../exercises/representations/representations.ipynb).
 
 # %% [markdown]
 # ## 1.10 Why learn from drawn people?
 #
-# The rest of the chapter trains networks on people that are drawn by `posebook.people`: a skeleton in three dimensions with clothes, a background, and things in front of it.
+# The rest of the chapter trains networks on people that are drawn by `posebook.people`: a skeleton in three dimensions with clothes, a background,
+# and things in front of it.
 #
 # > **Predict.** Two representations differ by 0.3 px on average. Can photographs that people annotated tell which is better?
 #
-# COCO measured how far its annotators scatter: on each axis with a standard deviation of $\sigma_k \sqrt A$ px, where $A$ is the area of the person's silhouette in px squared and $\sigma_k$ a
-# number for each kind of keypoint.
+# COCO measured how far its annotators scatter: on each axis with a standard deviation of $\sigma_k \sqrt A$ px, where $A$ is the area of the person's
+# silhouette in px squared and $\sigma_k$ a number for each kind of keypoint.
 
 # %%
 area = crowd.area[:, 0]
@@ -600,8 +621,8 @@ for name in ("left_eye", "left_wrist", "left_hip"):
 assert COCO_17.oks_sigmas[COCO_17.names.index("left_hip")] * typical > 1
 
 # %% [markdown]
-# Against a scatter of that size, differences of a few tenths of a pixel between networks drown. A drawn person has no annotator: the keypoint is where the joint was put. Is it, to a part of a pixel? Move the
-# whole scene by a known part of a pixel and look whether the silhouette follows:
+# Against a scatter of that size, differences of a few tenths of a pixel between networks drown. A drawn person has no annotator: the keypoint is
+# where the joint was put. Is it, to a part of a pixel? Move the whole scene by a known part of a pixel and look whether the silhouette follows:
 
 # %%
 from posebook.people import render, sample_scene
@@ -632,21 +653,24 @@ draw.show(draw.people(crowd.image[:12], None, COCO_17),
 # %% [markdown]
 # *The first twelve of the 300.*
 #
-# What they cannot show is everything that photographs have and these do not: cloth that folds, faces, hair in the wind, crowds, motion blur, ten thousand kinds of background. A number from drawn people
-# compares *representations* on equal terms. It says nothing about how well a network does in the street; section 1.14 asks that.
+# What they cannot show is everything that photographs have and these do not: cloth that folds, faces, hair in the wind, crowds, motion blur, ten
+# thousand kinds of background. A number from drawn people compares *representations* on equal terms. It says nothing about how well a network does in
+# the street; section 1.14 asks that.
 #
-# **Takeaway.** Annotators of pictures as small as these would scatter by some 2.12 px on a hip; drawn people have keypoints that are exact far below a pixel, and are an instrument to compare with, not a substitute for photographs.
+# **Takeaway.** Annotators of pictures as small as these would scatter by some 2.12 px on a hip; drawn people have keypoints that are exact far below
+# a pixel, and are an instrument to compare with, not a substitute for photographs.
 
 # %% [markdown]
 # ## 1.11 What can a network learn while you watch?
 #
-# The network, `posebook.models.HeatmapNet`, goes from 64 x 64 px down to 4 x 4 cells and up again to 16 x 16, one map for each of the 17 keypoints. It is small. So is what it is
-# given: a thousand pictures of whole people who more or less face you.
+# The network, `posebook.models.HeatmapNet`, goes from 64 x 64 px down to 4 x 4 cells and up again to 16 x 16, one map for each of the 17 keypoints.
+# It is small. So is what it is given: a thousand pictures of whole people who more or less face you.
 #
 # > **Predict.** A thousand pictures, two hundred steps of 32 of them, some ten seconds on a laptop. How far off will it be on people that it has never seen, in the median over the visible
 # > keypoints: 10 px, 3 px, 0.5 px?
 #
-# The loss is the cross-entropy of section 1.5 between the softmax of the map's logits $z_k$ and a Gaussian target of sum 1, $\sigma = 0.5$ cells, averaged over the labeled keypoints of the batch:
+# The loss is the cross-entropy of section 1.5 between the softmax of the map's logits $z_k$ and a Gaussian target of sum 1, $\sigma = 0.5$ cells,
+# averaged over the labeled keypoints of the batch:
 #
 # $$L = -\frac{1}{\sum m_k} \sum_k m_k \sum_u p_k(u) \ln \operatorname{softmax}(z_k)_u \quad \text{nats}$$
 
@@ -728,22 +752,26 @@ print("hands and elbows are farther off than shoulders and hips")
 # %% [markdown]
 # *Dots: the truth. Crosses: found, with a red line to where they should be. Picked by rank of their mean error.*
 #
-# **Takeaway.** A heatmap network learns where 17 joints are within 200 steps and a thousand pictures: from 10.4 px for the mean pose to under 3.5 px. What is left are hands, feet, and left against right.
+# **Takeaway.** A heatmap network learns where 17 joints are within 200 steps and a thousand pictures: from 10.4 px for the mean pose to under 3.5 px.
+# What is left are hands, feet, and left against right.
 
 # %% [markdown]
 # ## 1.12 Why not answer with two numbers?
 #
-# The head could say $(x, y)$ at once: $17 \times 2$ numbers from a dense layer, trained with the distance to the label. No grid, no decoder, no rounding. The first networks for poses did that.
+# The head could say $(x, y)$ at once: $17 \times 2$ numbers from a dense layer, trained with the distance to the label. No grid, no decoder, no
+# rounding. The first networks for poses did that.
 #
 # > **Predict.** Same trunk, same pictures, same number of steps. Which needs more pictures, regression or heatmaps? And which suffers more when people stand where
 # > nobody stood in training?
 #
-# A convolution looks at each place with the same weights: what it learned about a wrist here it knows there. If the picture $I$ moves by a whole cell, so does the map $f(I)$, border aside:
+# A convolution looks at each place with the same weights: what it learned about a wrist here it knows there. If the picture $I$ moves by a whole
+# cell, so does the map $f(I)$, border aside:
 #
 # $$f(T_s I) = T_1 f(I), \qquad T_d \text{ a shift by } d \text{ pixels or cells}, \quad s \text{ the stride}$$
 #
-# A dense layer has a weight for each place, and has to be shown each of them. All networks from here on were trained before, three times each with other first weights and another order of the
-# pictures; their results are stored in the repository, with the command that made them. Set `RETRAIN` to see for yourself.
+# A dense layer has a weight for each place, and has to be shown each of them. All networks from here on were trained before, three times each with
+# other first weights and another order of the pictures; their results are stored in the repository, with the command that made them. Set `RETRAIN` to
+# see for yourself.
 
 # %%
 from pathlib import Path
@@ -792,13 +820,15 @@ draw.show(fig, "Median error of regression and of the heatmap network against th
                "more steps help both.")
 
 # %% [markdown]
-# *Test people never seen in training; median over visible keypoints, mean over three seeds, bars: 95 % intervals. "cross-entropy" is the heatmap network of section 1.11, read by soft-argmax.*
+# *Test people never seen in training; median over visible keypoints, mean over three seeds, bars: 95 % intervals. "cross-entropy" is the heatmap
+# network of section 1.11, read by soft-argmax.*
 #
-# Now let people stand elsewhere. These networks saw 2048 people, all in the middle of the picture, or wherever they fit; the test people stand farther and farther from the middle.
+# Now let people stand elsewhere. These networks saw 2048 people, all in the middle of the picture, or wherever they fit; the test people stand
+# farther and farther from the middle.
 
 # %%
 lines = {}
-for name, run in runs.items():
+for run in runs.values():
     if "shifts" in run:
         where = "centered" if run["centered"] else "anywhere"
         own = next(iter(METHODS[run["method"]].decoders))
@@ -807,8 +837,9 @@ for name, run in runs.items():
             lines.setdefault(key, {}).setdefault(shift, []).append(errors[own]["median"])
 means = {name: {s: (sum(v) / len(v), (max(v) - min(v)) / 2) for s, v in points.items()}
          for name, points in lines.items()}
+print(f"{'px from the middle':25s}", *(f"{s:5d}" for s in table.SHIFTS))
 for name, points in means.items():
-    print(f"{name:24s}", "  ".join(f"{s} px aside: {m:.1f}" for s, (m, _) in points.items()))
+    print(f"{name:25s}", *(f"{m:5.1f}" for m, _ in points.values()), " px off")
     rise = points[16][0] / points[0][0]
     assert rise > 3 if "centered" in name else rise < 1.2
 assert means["regression, centered"][16][0] > 1.5 * means["cross-entropy, centered"][16][0]
@@ -823,8 +854,9 @@ draw.show(fig, "Median error against how far from the middle people stand. For n
 # %% [markdown]
 # *Mean over three seeds; bars: from the best to the worst seed.*
 #
-# Seeing everything everywhere helps both. Where it is missing, the dense layer has no answer but the places that it knows; the convolution does better, and is not immune: it sees so much of the
-# picture at once, border included, that it learned where people stand as well. And the equation itself? Move the picture by 8 px, two cells, and see how far the answer follows.
+# Seeing everything everywhere helps both. Where it is missing, the dense layer has no answer but the places that it knows; the convolution does
+# better, and is not immune: it sees so much of the picture at once, border included, that it learned where people stand as well. And the equation
+# itself? Move the picture by 8 px, two cells, and see how far the answer follows.
 
 # %%
 scene = sample_scene(64, seed=12, **(PEOPLE | {"size": (0.5, 0.6)}))  # with room to move
@@ -868,20 +900,24 @@ assert end.errors["heatmap"] < end.errors["regression"] / 3  # the raised left w
 #
 # </details>
 #
-# That last is what one means by *regression to the mean*: where the network is unsure, the distance is smallest in the middle of what is possible. A map can keep two places open. Dense heads can be cured of much of this: with more
-# data and steps, by starting from a trained trunk, or with a likelihood that learns how errors are distributed (residual log-likelihood estimation, [Li et al. 2021](https://arxiv.org/abs/2107.11291)). Read "regression is less accurate" as history, and as a statement about this budget.
+# That last is what one means by *regression to the mean*: where the network is unsure, the distance is smallest in the middle of what is possible. A
+# map can keep two places open. Dense heads can be cured of much of this: with more data and steps, by starting from a trained trunk, or with a
+# likelihood that learns how errors are distributed (residual log-likelihood estimation, [Li et al. 2021](https://arxiv.org/abs/2107.11291)). Read
+# "regression is less accurate" as history, and as a statement about this budget.
 #
-# **Takeaway.** Regression can say everything that a heatmap can, and learns it more slowly: after 500 steps it is off by 2.30 px, the heatmap network after 125 steps by 2.03 px. Where training put nobody, both fail, regression first.
+# **Takeaway.** Regression can say everything that a heatmap can, and learns it more slowly: after 500 steps it is off by 2.30 px, the heatmap network
+# after 125 steps by 2.03 px. Where training put nobody, both fail, regression first.
 
 # %% [markdown]
 # ## 1.13 Can two heads teach each other?
 #
-# Soft-argmax makes a coordinate out of a map and passes gradients, so a map can be trained on coordinates: the **integral loss**. And a network can have both heads, one
-# that draws a map and one that says two numbers: a **hybrid**. Then one may ask that they agree.
+# Soft-argmax makes a coordinate out of a map and passes gradients, so a map can be trained on coordinates: the **integral loss**. And a network can
+# have both heads, one that draws a map and one that says two numbers: a **hybrid**. Then one may ask that they agree.
 #
 # > **Predict.** A hybrid sees pictures without any labels, and is trained to make its two heads agree. They do, perfectly. What have they learned?
 #
-# With $\hat x$ the soft-argmax of the map's logits and $\tilde x$ the regressed coordinates, both in px, $x$ the label and $|\cdot|_1$ the sum of the absolute values on both axes,
+# With $\hat x$ the soft-argmax of the map's logits and $\tilde x$ the regressed coordinates, both in px, $x$ the label and $|\cdot|_1$ the sum of the
+# absolute values on both axes,
 #
 # $$L_\mathrm{integral} = |\hat x - x|_1, \qquad L_\mathrm{agree} = |\tilde x - \hat x|_1, \qquad L_\mathrm{hybrid} = |\tilde x - x|_1 + |\hat x - x|_1 + w\,|\tilde x - \hat x|_1$$
 #
@@ -908,7 +944,8 @@ for name, h in shapes.items():
 
 
 # %% [markdown]
-# Two bumps, none of them at the keypoint, cost the integral loss nothing. And a sharp wrong answer cannot be taught: the gradient is $p\,(u - \hat u)$, and where $p$ is all in one cell there is none.
+# Two bumps, none of them at the keypoint, cost the integral loss nothing. And a sharp wrong answer cannot be taught: the gradient is $p\,(u - \hat
+# u)$, and where $p$ is all in one cell there is none.
 
 # %%
 for sharper in (1, 3, 10, 30):
@@ -960,20 +997,23 @@ draw.show(fig, "Positions of two heads over 120 gradient steps. With agreement a
 # %% [markdown]
 # *One coordinate; the heads start at 10 and 52 px, the label is 26.*
 #
-# They learned to say the same. "Consistency" is no label: any constant is perfectly consistent. Beside labels it is a third term that pulls the heads together, worth what section 1.14 measures.
+# They learned to say the same. "Consistency" is no label: any constant is perfectly consistent. Beside labels it is a third term that pulls the heads
+# together, worth what section 1.14 measures.
 #
-# **Takeaway.** The integral loss constrains only the mean: two bumps at the wrong places cost 0.00 px, and a sure wrong answer gets no gradient. Agreement of heads alone has value and gradient 0 at every common wrong answer. Practice:
+# **Takeaway.** The integral loss constrains only the mean: two bumps at the wrong places cost 0.00 px, and a sure wrong answer gets no gradient.
+# Agreement of heads alone has value and gradient 0 at every common wrong answer. Practice:
 # [`integral_loss`](../exercises/representations/representations.ipynb) and [`hybrid_loss`](../exercises/representations/representations.ipynb).
 
 # %% [markdown]
 # ## 1.14 Which representation wins?
 #
-# A fair fight: the same trunk, the same people, the same number of steps, the same learning rate, three seeds each. Only the head, the loss and the decoder differ.
+# A fair fight: the same trunk, the same people, the same number of steps, the same learning rate, three seeds each. Only the head, the loss and the
+# decoder differ.
 #
 # > **Predict.** Rank them: regression, heatmap (mean squared error) read by argmax and by DARK, cross-entropy, integral, SimCC, hybrid.
 #
-# What you see for each is $\bar e \pm t\,s / \sqrt n$ px: the mean of the median errors of $n = 3$ seeds, $s$ their standard deviation and $t = 4.303$ Student's factor for 95 %. Such an interval says what another
-# seed would change; it knows nothing of other pictures or other trunks.
+# What you see for each is $\bar e \pm t\,s / \sqrt n$ px: the mean of the median errors of $n = 3$ seeds, $s$ their standard deviation and $t =
+# 4.303$ Student's factor for 95 %. Such an interval says what another seed would change; it knows nothing of other pictures or other trunks.
 
 # %%
 fight = {(row["run"].method, row["decoder"]): (row["mean"], row["half"])
@@ -1019,11 +1059,15 @@ draw.show(fig, "Learning curves, median error against step: cross-entropy is bel
                "from the first points on; heatmaps with mean squared error start latest.")
 
 # %% [markdown]
-# *The same test people for all; small dots: the seeds. Heatmap: mean squared error, $\sigma = 2$ cells; cross-entropy: $\sigma = 0.5$ cells, each at the width that suited it best; SimCC: two bins a px.*
+# *The same test people for all; small dots: the seeds. Heatmap: mean squared error, $\sigma = 2$ cells; cross-entropy: $\sigma = 0.5$ cells, each at
+# a width that suits it; SimCC: two bins a px.*
 #
-# Four things are not as the textbook has them. **The loss decides more than the form of the answer**: the same network with the same maps is last with the mean squared error and first with cross-entropy; section
-# 1.6 says why a short training ends like this. **Regression beats heatmaps** that are trained so and read by argmax. **Two heads are worse than one**: the hybrid's map, trained with a regression head beside it and an agreement term, is
-# worse than the integral loss alone. And **DARK reads better than soft-argmax** what cross-entropy trained, although nothing told the network of DARK.
+# Four things are not as the textbook has them. **The loss decides more than the form of the answer**: the same network with the same maps is last
+# with the mean squared error and first with cross-entropy; section
+# 1.6 has a reason. **Regression beats heatmaps** that are trained so and read by argmax. **Two heads are worse than one**: the hybrid's map, trained with a regression head beside it and an agreement term, is
+# worse than the integral loss alone. And **DARK reads better than soft-argmax** what cross-entropy trained, although nothing told the network of
+# DARK. All of this is about five hundred steps at one learning rate on a small trunk; a large one that was trained on photographs before, or a
+# thousand times the budget, may change the order.
 #
 # Two knobs of sections 1.7 and 1.8, measured with trained networks (250 steps):
 
@@ -1042,23 +1086,26 @@ assert all(knobs[4, 0.5, noise, "soft-argmax"] < knobs[4, 2.0, noise, "soft-argm
            for noise in (0.0, 3.0))
 
 # %% [markdown]
-# Argmax pays for the stride. Soft-argmax hardly does: what is left is the network's own error, which does not know of cells. And the narrow target wins *also when the labels
-# scatter by 3 px*: averaging over labels is done by the network, from thousands of pictures, and the mean of the map is the mean of the labels at every $\sigma$ (the flat lines of section 1.7). A wide bell on
-# 16 x 16 cells has only drawbacks here: it takes longer to draw, and it reaches the border, which pulls its mean inward.
+# Argmax pays for the stride. Soft-argmax hardly does: what is left is the network's own error, which does not know of cells. And the narrow target
+# wins *also when the labels scatter by 3 px*: averaging over labels is done by the network, from thousands of pictures, and the mean of the map is
+# the mean of the labels at every $\sigma$ (the flat lines of section 1.7). A wide bell on 16 x 16 cells has only drawbacks here: it takes longer to
+# draw, and it reaches the border, which pulls its mean inward.
 #
-# **Takeaway.** On this trunk and this budget the loss decides more than the representation: cross-entropy has 1.21 px read by DARK and 1.33 px by soft-argmax, the integral loss 1.54 px, SimCC 1.80 px, regression 2.30 px, the hybrid no better,
-# and the mean squared error read by argmax 2.93 px.
+# **Takeaway.** On this trunk and this budget the loss decides more than the representation: cross-entropy has 1.21 px read by DARK and 1.33 px by
+# soft-argmax, the integral loss 1.54 px, SimCC 1.80 px, regression 2.30 px, the hybrid no better, and the mean squared error read by argmax 2.93 px.
 
 # %% [markdown]
 # ## 1.15 What does the network not know?
 #
-# Every number so far is for people like those of the training. The last question of any representation is what it says about a picture that is like none of them.
+# Every number so far is for people like those of the training. The last question of any representation is what it says about a picture that is like
+# none of them.
 #
 # > **Predict.** The stored heatmap network has seen whole people of one size who stand upright and face it. Which hurts it most: people half as large, people in the dark, people seen from
 # > behind, or people upside down? And will it *say* that it is unsure?
 #
-# The map has a spread, and section 1.7 says what it should be: trained on targets of width $\sigma$ by a network that is unsure by $\nu$ cells on each axis, the best map has the variance
-# $\sigma^2 + \nu^2$. So the map makes a claim about its own error. With $\Sigma$ the covariance of the softmax in cells squared, and for a Gaussian error,
+# The map has a spread, and section 1.7 says what it should be: trained on targets of width $\sigma$ by a network that is unsure by $\nu$ cells on
+# each axis, the best map has the variance $\sigma^2 + \nu^2$. So the map makes a claim about its own error. With $\Sigma$ the covariance of the
+# softmax in cells squared, and for a Gaussian error,
 #
 # $$\nu^2 = \tfrac12 \operatorname{tr} \Sigma - \sigma^2, \qquad \text{claimed median error} = s\,\nu \sqrt{2 \ln 2} \text{ px}$$
 
@@ -1148,11 +1195,13 @@ draw.show(draw.people(torch.cat((small, known[0][7:8])), torch.cat((found, known
 # %% [markdown]
 # *Left: the portrait of Grace Hopper, US Navy, public domain, at 64 x 64 px. Lines: what the network sees.*
 
-# Where the picture is only worse, dark or covered, the map is wider and says so: its claim follows the error. Where an *assumption* of the training is broken, it does not: upside down, the
-# network is off by a third of the picture and claims a few pixels; from behind, it takes left for right, and is sure of it. And it has no way to say "there is no ankle here", because a softmax has to put its 1 somewhere
-# (section 1.5). Half of the photograph's face becomes a body, since a body is all that it has ever seen.
+# Where the picture is only worse, dark or covered, the map is wider and says so: its claim follows the error. Where an *assumption* of the training
+# is broken, it does not: upside down, the network is off by a third of the picture and claims a few pixels; from behind, it takes left for right, and
+# is sure of it. And it has no way to say "there is no ankle here", because a softmax has to put its 1 somewhere (section 1.5). On the photograph it
+# lays a whole body over a face, since whole bodies are all that it has ever seen.
 #
-# None of this is the fault of heatmaps, and no representation repairs it. What helps is data that is like the use, a score that can be low, and a test on pictures unlike the training. Chapter 4 goes on from here.
+# None of this is the fault of heatmaps, and no representation repairs it. What helps is data that is like the use, a score that can be low, and a
+# test on pictures unlike the training. Chapter 4, on robustness, will go on from here.
 
 # %%
 honest = ("as in training", "covered", "dark", "half as large")
@@ -1188,9 +1237,11 @@ else:
     print("POSEBOOK_COCO is not set: the portrait is all there is to see.")
 
 # %% [markdown]
-# **Takeaway.** A map's width follows its error where the picture is only worse, and not where an assumption of the training is broken: upside down the network is 25.7 px off and claims 5.8 px.
+# **Takeaway.** A map's width follows its error where the picture is only worse, and not where an assumption of the training is broken: upside down
+# the network is 25.7 px off and claims 5.8 px.
 #
 # ## What you can do now
 #
-# You know what a keypoint is, in which forms a network can answer, and what each form costs: solve [the four problems](../exercises/representations/representations.ipynb). How to get the last tenths of a pixel out of a heatmap is the business of
-# [chapter 2](02_decoding.ipynb).
+# You know what a keypoint is, in which forms a network can answer, and what each form costs: solve [the four
+# problems](../exercises/representations/representations.ipynb). How to get the last tenths of a pixel out of a heatmap is the business of [chapter
+# 2](02_decoding.ipynb).
