@@ -7,7 +7,7 @@ import time
 
 import torch
 
-from posebook.explore import asymmetry, decoding, target, temperature
+from posebook.explore import asymmetry, decoding, epochs, target, temperature
 
 MOVES = 300
 
@@ -36,8 +36,9 @@ if __name__ == "__main__":
         "phase": torch.linspace(0, 0.5, MOVES),
         "mu": torch.logspace(-5, -3, MOVES),
     }
-    sweeps["x"] = torch.linspace(0, 63, MOVES)
+    sweeps |= {"x": torch.linspace(0, 63, MOVES), "step": torch.linspace(1, 500, MOVES)}
     cases = [(target, name, {"stride": stride}) for stride in target.STRIDES for name in ("sigma", "x")]
+    cases += [(epochs, "step", {})]
     cases += [(temperature, name, {}) for name in ("tau", "sigma", "noise", "phase")]
     cases += [(asymmetry, name, {"fixed": fixed}) for fixed in asymmetry.FIXED for name in ("mu", "tau", "sigma")]
     for module, name, start in cases:

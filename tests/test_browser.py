@@ -99,7 +99,8 @@ class Lab:
         page.wait_for_function(
             "() => document.querySelector('[data-mime-type$=\".stderr\"]') ||"
             "   [...jupyterapp.shell.currentWidget.content.model.cells].every("
-            "       c => c.type !== 'code' || !c.sharedModel.source.trim() || c.executionCount)"
+            "       c => c.type !== 'code' || !c.sharedModel.source.trim() || c.executionCount)",
+            timeout=180_000,  # chapter 1 trains a network
         )
         return page
 
