@@ -1,9 +1,10 @@
 """Images a second of drawn people, against plain stick figures that compute every limb at every pixel.
 
-    python benchmarks/people.py [--quick]
+    python benchmarks/people.py [--quick] [--threads N]
 
 256 images of 64 x 64, float32, one person each, keypoints included. The sticks are the naive way: 12 gray capsules on
-a flat background, no parts, no clothes, no occlusion. Both run in turns: quote the ratio of one run.
+a flat background, no clothes, no occlusion. Both run in turns: quote the ratio of one run. On a machine that is busy
+with other work take one thread: two wait for each other at every step.
 """
 
 import argparse
@@ -36,7 +37,10 @@ def sticks(xy: Tensor, hw: tuple[int, int], radius: float = 2.0) -> Tensor:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
-    rounds = 3 if parser.parse_args().quick else 15
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    rounds = 3 if options.quick else 15
     scene = sample_scene(COUNT, HW)
     xy = scene.xy[:, 0]
     times = interleave({

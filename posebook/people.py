@@ -16,7 +16,7 @@ from torch import Tensor
 from posebook import _args
 from posebook.skeleton import COCO_17
 
-_CHUNK = 64 * 64**2  # pixels painted at once: so few stay in a CPU's cache
+_CHUNK = 128 * 64**2  # pixels painted at once: so few stay in a CPU's cache
 _K = {name: k for k, name in enumerate(COCO_17.names)}
 
 
@@ -398,7 +398,7 @@ BACKGROUNDS = ("mixed", "plain", "waves", "stripes", "clutter")
 def sample_scene(
     count: int, hw: tuple[int, int] = (64, 64), *, persons: int | tuple[int, int] = 1, seed: int = 0,
     device: str | torch.device = "cpu", size: tuple[float, float] = (0.6, 0.95), poses: tuple[str, ...] | None = None,
-    yaw: tuple[float, float] = (-180.0, 180.0), pitch: tuple[float, float] = (-5.0, 20.0), tilt: float = 6.0,
+    yaw: tuple[float, float] = (-60.0, 60.0), pitch: tuple[float, float] = (-5.0, 20.0), tilt: float = 6.0,
     truncate: float = 0.1, occluder: float = 0.3, background: str = "mixed",
     brightness: tuple[float, float] = (0.8, 1.1),
 ) -> Scene:  # fmt: skip
@@ -412,7 +412,8 @@ def sample_scene(
         device: where the tensors go; the scene is the same on all.
         size: (least, most) share of the image's height or width, whichever the person fills more.
         poses: names from ``POSES`` to choose among evenly; None for all.
-        yaw: (least, most) in degrees: 0 faces the viewer, 90 looks to the right of the image, 180 away.
+        yaw: (least, most) in degrees: 0 faces the viewer, 90 looks to the right of the image, 180 away. All round,
+            ``(-180, 180)``, is several times as hard for a small network: from behind, left and right change places.
         pitch: (least, most) in degrees by which the camera looks down.
         tilt: most degrees by which the camera leans to either side.
         truncate: probability of a person who may reach over the image's edge; others are made to fit.
@@ -423,14 +424,14 @@ def sample_scene(
     Raises:
         ValueError: an unknown pose or background, a number or a range that makes no sense.
     """
-    least, most = (persons, persons) if isinstance(persons, int) else persons
-    _check(count=count, hw=hw, persons=(least, most), seed=seed, size=size, poses=poses, yaw=yaw, pitch=pitch,
+    bounds = persons if isinstance(persons, (tuple, list)) else (persons, persons)
+    _check(count=count, hw=hw, persons=bounds, seed=seed, size=size, poses=poses, yaw=yaw, pitch=pitch,
            tilt=tilt, truncate=truncate, occluder=occluder, background=background, brightness=brightness)  # fmt: skip
+    least, most = bounds
     uniform = torch.rand(count, _IMAGE + most * _PERSON, generator=torch.Generator().manual_seed(seed))
     around, each = _Draws(uniform[:, :_IMAGE]), _Draws(uniform[:, _IMAGE:].reshape(count, most, _PERSON))
     present = torch.arange(most) < (least + (around() * (most - least + 1)).floor())[:, None]
-    lean, down = (torch.deg2rad(around(*bounds)) for bounds in ((-tilt, tilt), pitch))
-    camera = _turn(("z", lean), ("x", down))[:, None]
+    camera = _turn(("z", torch.deg2rad(around(-tilt, tilt))), ("x", torch.deg2rad(around(*pitch))))[:, None]
     slabs, xy, xy_depth = _people(
         each, camera, hw, size, tuple(POSES if poses is None else poses), yaw, truncate, present
     )
@@ -693,7 +694,7 @@ def _paint(scene: Scene, hw: tuple[int, int]) -> Tensor:
     for k, n in enumerate(left):
         _paint_slab(canvas[:n], rows[first[order[:n]] + k], x[:n], y[:n])
     h, w = (-(-n // _TILE) for n in hw)
-    whole = torch.empty_like(canvas).index_copy_(0, order, canvas).view(b, h, w, -1, _TILE, _TILE)
+    whole = torch.empty_like(canvas).index_copy_(0, order, canvas).view(b, h, w, canvas.shape[1], _TILE, _TILE)
     return whole.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)[..., : hw[0], : hw[1]]
 
 
@@ -737,7 +738,7 @@ def _canvas(scene: Scene, x: Tensor, y: Tensor, image: Tensor) -> Tensor:
     swing = scene.swing[image].repeat(1, 2, 1)[..., None]  # (tiles, 2T, 3, 1)
     rows = (swing * torch.cat((down.cos(), -down.sin()), 1)[:, :, None]).flatten(2)  # (tiles, 2T, 3*8)
     waves = rows.transpose(1, 2) @ torch.cat((across.cos(), across.sin()), 1)  # (tiles, 3*8, 8)
-    color = waves.view(len(image), 3, -1) + scene.base[image, :, None]
+    color = waves.view(len(image), 3, _TILE**2) + scene.base[image, :, None]
     return torch.cat((color, color.new_zeros(len(image), scene.xy.shape[1], _TILE**2)), 1)
 
 

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
@@ -53,7 +54,7 @@ def test_the_seed_decides(device):
 
 
 def test_an_image_does_not_depend_on_the_count():
-    many, few = draw_people(70, persons=(1, 2), seed=3), draw_people(5, persons=(1, 2), seed=3)
+    many, few = draw_people(9, persons=(1, 2), seed=3), draw_people(5, persons=(1, 2), seed=3)
     close(few.image, many.image[:5], atol=1e-6)
     assert torch.equal(few.xy, many.xy[:5]) and torch.equal(few.vis, many.vis[:5])
 
@@ -107,24 +108,25 @@ def lone_disc(xy: tuple[float, float], radius: float) -> Scene:
     start, end, radii, half = (v.clone() for v in (scene.start, scene.end, scene.radius, scene.half))
     start[:, -1], end[:, -1], radii[:, -1], half[:, -1] = torch.tensor(xy), torch.tensor(xy), radius, 0.0
     alone = torch.zeros_like(scene.opacity).index_fill_(1, torch.tensor(scene.opacity.shape[1] - 1), 1.0)
-    return replace(scene, start=start, end=end, radius=radii, half=half, opacity=alone, owner=torch.zeros_like(scene.owner))
+    return replace(scene, start=start, end=end, radius=radii, half=half, opacity=alone, owner=0 * scene.owner)
 
 
 @pytest.mark.parametrize("radius", [1.5, 2.5, 6.0])
 @pytest.mark.parametrize("xy", [(20.0, 31.0), (20.25, 31.6), (7.5, 39.5), (40.9, 8.01)])
 def test_a_lone_disc_has_its_centroid_and_area(xy, radius):
+    """An edge that falls linearly over 1 px around radius r has the area pi (r^2 + 1/12)."""
     mask = render(lone_disc(xy, radius)).mask[0, 0]
-    close(centroid(mask), torch.tensor(xy), atol=0.01)
-    assert mask.sum().item() == pytest.approx(math.pi * radius**2, rel=0.03)
+    close(centroid(mask), torch.tensor(xy), atol=0.03)
+    assert mask.sum().item() == pytest.approx(math.pi * (radius**2 + 1 / 12), rel=0.01)
 
 
 def test_eight_times_as_large_and_averaged_is_the_same():
-    scene = sample_scene(24, persons=2, seed=4)
+    scene = sample_scene(4, persons=2, seed=4, yaw=(-180, 180))
     people, large = render(scene), render(scene.moved(zoom=8, shift=(3.5, 3.5)), (512, 512))
     small = torch.nn.functional.avg_pool2d(torch.cat((large.image, large.mask), 1), 8)
     gap = (torch.cat((people.image, people.mask), 1) - small).abs()
     assert gap.mean() < 0.005 and gap.flatten().quantile(0.99) < 0.1
-    close(large.area / 64, people.area, atol=6.0)
+    close(large.area / 64, people.area, atol=0.03 * people.area.max().item())  # edges of two slabs add up a little
     close(large.xy, 8 * people.xy + 3.5, atol=1e-3)
     assert (large.vis == people.vis).float().mean() > 0.995  # at 64 px some dots of eyes are a rounding apart
 
@@ -136,7 +138,8 @@ def test_a_fraction_of_a_pixel_moves_image_and_keypoints():
     assert inside.sum() > 5
     close(there.xy - here.xy, torch.tensor([0.3, -0.4]).expand_as(here.xy), atol=1e-5)
     moved = centroid(there.mask[inside]) - centroid(here.mask[inside])
-    close(moved, torch.tensor([0.3, -0.4]).expand_as(moved), atol=0.01)
+    close(moved.mean((0, 1)), torch.tensor([0.3, -0.4]), atol=0.02)
+    close(moved, torch.tensor([0.3, -0.4]).expand_as(moved), atol=0.1)  # where edges overlap, the area varies a little
 
 
 @pytest.mark.parametrize("background", BACKGROUNDS)
@@ -179,9 +182,10 @@ def front(scene: Scene, b: int, hw: tuple[int, int], zoom: int = 8) -> Tensor:
     for n in scene.opacity[b].nonzero()[:, 0].tolist():
         for x, y, r in discs(scene, b, n, zoom):
             pen.ellipse([x - r, y - r, x + r, y + r], fill=n)
-    return torch.tensor(list(image.getdata())).view(zoom * hw[0], zoom * hw[1])
+    return torch.tensor(np.array(image), dtype=torch.int64)
 
 
+NAMES = (*(part.name for part in _PARTS), "seat", "clutter", "occluder")
 SHOW = {
     "eye": ("eye", "pupil"), "ear": ("ear",), "nose": ("nose",), "shoulder": ("upper_arm", "torso"),
     "elbow": ("upper_arm", "forearm"), "wrist": ("forearm", "hand"), "hip": ("thigh", "pelvis", "torso", "skirt"),
@@ -196,7 +200,7 @@ def shows(keypoint: str, part: str) -> bool:
 
 @pytest.fixture(scope="module")
 def crowd() -> tuple[Scene, People, list[Tensor]]:
-    scene = sample_scene(12, persons=2, seed=7, size=(0.7, 0.95), occluder=0.7, truncate=0.3)
+    scene = sample_scene(12, persons=2, seed=7, size=(0.7, 0.95), occluder=0.7, truncate=0.3, yaw=(-180, 180))
     return scene, render(scene), [front(scene, b, (64, 64)) for b in range(12)]
 
 
@@ -211,10 +215,10 @@ def test_the_slab_in_front_decides_visibility(crowd):
         if len(near) > 1 or near.item() < 0:  # at an edge, a quarter of a pixel decides
             continue
         n = near.item()
-        part = scene.part[b, n].item()
-        mine = scene.owner[b, n].item() == p and shows(COCO_17.names[k], _PARTS[part].name)
-        far = _PARTS[part].name in ("torso", "pelvis", "skirt") and scene.xy_depth[b, p, k] > scene.depth[b, n] + 0.04
-        if mine and far:  # the far shoulder or hip, seen through the trunk: a matter of degree
+        part = NAMES[scene.part[b, n].item()]
+        mine = scene.owner[b, n].item() == p and shows(COCO_17.names[k], part)
+        far = scene.xy_depth[b, p, k] > scene.depth[b, n] + 0.04
+        if mine and far and part in ("torso", "pelvis", "skirt"):  # on the trunk's far side: a matter of degree
             continue
         agree, disagree = agree + (people.vis[b, p, k] == 1 + mine), disagree + (people.vis[b, p, k] != 1 + mine)
     assert disagree == 0 and agree > 200
@@ -236,11 +240,11 @@ def test_an_occluder_hides():
 
 
 def test_out_of_the_image_is_not_labeled():
-    people = draw_people(200, seed=0, truncate=1.0, size=(0.9, 1.0))
+    people = draw_people(100, seed=0, truncate=1.0, size=(0.9, 1.0))
     inside = ((people.xy >= -0.5) & (people.xy < 63.5)).all(-1)
     assert torch.equal(people.vis > 0, inside)
     assert 0.1 < (people.vis == 0).float().mean() < 0.7
-    assert (draw_people(200, seed=0, truncate=0.0).vis > 0).all()
+    assert (draw_people(100, seed=0, truncate=0.0).vis > 0).all()
 
 
 def test_absent_people():
@@ -309,7 +313,7 @@ def test_left_and_right_by_the_view():
 
 
 def test_a_face_shows_where_it_looks():
-    vis = {yaw: draw_people(100, yaw=(yaw, yaw), poses=("standing",), **EASY).vis[:, 0] for yaw in (0, 90, 180, -90)}
+    vis = {yaw: draw_people(40, yaw=(yaw, yaw), poses=("standing",), **EASY).vis[:, 0] for yaw in (0, 90, 180, -90)}
     seen = {yaw: (flags == 2).float().mean(0) for yaw, flags in vis.items()}
     assert seen[0][K["nose"]] > 0.95 and seen[180][K["nose"]] == 0
     assert seen[0][[K["left_eye"], K["right_eye"]]].min() > 0.6
@@ -330,16 +334,20 @@ def test_people_are_upright_and_of_human_proportions():
 
 
 def test_variety():
-    people, scene = draw_people(500, seed=0), sample_scene(500, seed=0)
-    frontal = (scene.xy[:, 0, K["left_shoulder"], 0] > scene.xy[:, 0, K["right_shoulder"], 0]).float().mean()
-    assert 0.4 < frontal < 0.6
+    people, scene = draw_people(300, seed=0), sample_scene(300, seed=0)
+    x, depth = scene.xy[:, 0, :, 0], scene.xy_depth[:, 0]
+    to_the_right = (depth[:, K["left_shoulder"]] > depth[:, K["right_shoulder"]]).float().mean()
+    assert 0.4 < to_the_right < 0.6
+    around = sample_scene(300, seed=0, yaw=(-180, 180)).xy[:, 0, :, 0]
+    frontal = [(v[:, K["left_shoulder"]] > v[:, K["right_shoulder"]]).float().mean() for v in (x, around)]
+    assert frontal[0] > 0.95 and 0.4 < frontal[1] < 0.6
     area = people.area[:, 0]
     assert area.quantile(0.9) > 2 * area.quantile(0.1)
     assert people.image.mean((1, 2, 3)).std() > 0.1
     seen = (people.vis == 2).float().mean()
     assert 0.5 < seen < 0.9
-    bent = scene.xy[:, 0, K["nose"], 1] > scene.xy[:, 0, [K["left_hip"], K["right_hip"]], 1].mean(-1) - 8
-    assert 0.02 < bent.float().mean() < 0.3
+    hips, knees, nose = (scene.xy[:, 0, K[name], 1] for name in ("left_hip", "left_knee", "nose"))
+    assert 0.05 < ((knees - hips).abs() < 0.4 * (hips - nose).abs()).float().mean() < 0.5  # sitting, kicking ...
 
 
 def test_the_size_is_the_share_of_the_image_that_a_person_fills():
