@@ -1,6 +1,6 @@
 """How well a network finds keypoints after a minute, drawing its people included. Goal: a median under 1.5 px in 60 s.
 
-    python benchmarks/training.py [--steps 900]
+    python benchmarks/training.py [--steps 500]
 
 Whole people who face the viewer within 60 degrees (posebook.training.table.PEOPLE), 64 x 64 px, cross-entropy loss
 at stride 4, soft-argmax. Errors over visible keypoints of 1024 test people.
@@ -17,7 +17,7 @@ from posebook.training.table import BATCH, IMAGES, LR, TEST_IMAGES, TEST_SEED, e
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=900)
+    parser.add_argument("--steps", type=int, default=500)
     steps = parser.parse_args().steps
     test = people(TEST_IMAGES, seed=TEST_SEED)
     start, busy = time.perf_counter(), time.process_time()

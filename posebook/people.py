@@ -398,7 +398,7 @@ BACKGROUNDS = ("mixed", "plain", "waves", "stripes", "clutter")
 def sample_scene(
     count: int, hw: tuple[int, int] = (64, 64), *, persons: int | tuple[int, int] = 1, seed: int = 0,
     device: str | torch.device = "cpu", size: tuple[float, float] = (0.6, 0.95), poses: tuple[str, ...] | None = None,
-    yaw: tuple[float, float] = (-180.0, 180.0), pitch: tuple[float, float] = (-5.0, 20.0), tilt: float = 6.0,
+    yaw: tuple[float, float] = (-60.0, 60.0), pitch: tuple[float, float] = (-5.0, 20.0), tilt: float = 6.0,
     truncate: float = 0.1, occluder: float = 0.3, background: str = "mixed",
     brightness: tuple[float, float] = (0.8, 1.1),
 ) -> Scene:  # fmt: skip
@@ -412,7 +412,8 @@ def sample_scene(
         device: where the tensors go; the scene is the same on all.
         size: (least, most) share of the image's height or width, whichever the person fills more.
         poses: names from ``POSES`` to choose among evenly; None for all.
-        yaw: (least, most) in degrees: 0 faces the viewer, 90 looks to the right of the image, 180 away.
+        yaw: (least, most) in degrees: 0 faces the viewer, 90 looks to the right of the image, 180 away. All round,
+            ``(-180, 180)``, is several times as hard for a small network: from behind, left and right change places.
         pitch: (least, most) in degrees by which the camera looks down.
         tilt: most degrees by which the camera leans to either side.
         truncate: probability of a person who may reach over the image's edge; others are made to fit.

@@ -54,7 +54,7 @@ def test_the_seed_decides(device):
 
 
 def test_an_image_does_not_depend_on_the_count():
-    many, few = draw_people(20, persons=(1, 2), seed=3), draw_people(5, persons=(1, 2), seed=3)
+    many, few = draw_people(9, persons=(1, 2), seed=3), draw_people(5, persons=(1, 2), seed=3)
     close(few.image, many.image[:5], atol=1e-6)
     assert torch.equal(few.xy, many.xy[:5]) and torch.equal(few.vis, many.vis[:5])
 
@@ -121,7 +121,7 @@ def test_a_lone_disc_has_its_centroid_and_area(xy, radius):
 
 
 def test_eight_times_as_large_and_averaged_is_the_same():
-    scene = sample_scene(4, persons=2, seed=4)
+    scene = sample_scene(4, persons=2, seed=4, yaw=(-180, 180))
     people, large = render(scene), render(scene.moved(zoom=8, shift=(3.5, 3.5)), (512, 512))
     small = torch.nn.functional.avg_pool2d(torch.cat((large.image, large.mask), 1), 8)
     gap = (torch.cat((people.image, people.mask), 1) - small).abs()
@@ -138,7 +138,8 @@ def test_a_fraction_of_a_pixel_moves_image_and_keypoints():
     assert inside.sum() > 5
     close(there.xy - here.xy, torch.tensor([0.3, -0.4]).expand_as(here.xy), atol=1e-5)
     moved = centroid(there.mask[inside]) - centroid(here.mask[inside])
-    close(moved, torch.tensor([0.3, -0.4]).expand_as(moved), atol=0.05)
+    close(moved.mean((0, 1)), torch.tensor([0.3, -0.4]), atol=0.02)
+    close(moved, torch.tensor([0.3, -0.4]).expand_as(moved), atol=0.1)  # where edges overlap, the area varies a little
 
 
 @pytest.mark.parametrize("background", BACKGROUNDS)
@@ -199,7 +200,7 @@ def shows(keypoint: str, part: str) -> bool:
 
 @pytest.fixture(scope="module")
 def crowd() -> tuple[Scene, People, list[Tensor]]:
-    scene = sample_scene(12, persons=2, seed=7, size=(0.7, 0.95), occluder=0.7, truncate=0.3)
+    scene = sample_scene(12, persons=2, seed=7, size=(0.7, 0.95), occluder=0.7, truncate=0.3, yaw=(-180, 180))
     return scene, render(scene), [front(scene, b, (64, 64)) for b in range(12)]
 
 
@@ -334,8 +335,12 @@ def test_people_are_upright_and_of_human_proportions():
 
 def test_variety():
     people, scene = draw_people(300, seed=0), sample_scene(300, seed=0)
-    frontal = (scene.xy[:, 0, K["left_shoulder"], 0] > scene.xy[:, 0, K["right_shoulder"], 0]).float().mean()
-    assert 0.4 < frontal < 0.6
+    x, depth = scene.xy[:, 0, :, 0], scene.xy_depth[:, 0]
+    to_the_right = (depth[:, K["left_shoulder"]] > depth[:, K["right_shoulder"]]).float().mean()
+    assert 0.4 < to_the_right < 0.6
+    around = sample_scene(300, seed=0, yaw=(-180, 180)).xy[:, 0, :, 0]
+    frontal = [(v[:, K["left_shoulder"]] > v[:, K["right_shoulder"]]).float().mean() for v in (x, around)]
+    assert frontal[0] > 0.95 and 0.4 < frontal[1] < 0.6
     area = people.area[:, 0]
     assert area.quantile(0.9) > 2 * area.quantile(0.1)
     assert people.image.mean((1, 2, 3)).std() > 0.1
