@@ -90,7 +90,7 @@ draw.show(draw.people(images, torch.stack((xy, flipped, wrong)), COCO_17,
 # wrong.*
 #
 # **Takeaway.** A keypoint is a name and a place, and a mirror moves both: whoever flips training pictures and forgets to exchange the names teaches
-# labels that are wrong by 6.95 px on average.
+# labels that are wrong by some 8 px on average.
 
 # %% [markdown]
 # ## 1.2 Which keypoints count?
@@ -657,7 +657,7 @@ draw.show(draw.people(crowd.image[:12], None, COCO_17),
 # thousand kinds of background. A number from drawn people compares *representations* on equal terms. It says nothing about how well a network does in
 # the street; section 1.14 asks that.
 #
-# **Takeaway.** Annotators of pictures as small as these would scatter by some 2.12 px on a hip; drawn people have keypoints that are exact far below
+# **Takeaway.** Annotators of pictures as small as these would scatter by some 2 px on a hip; drawn people have keypoints that are exact far below
 # a pixel, and are an instrument to compare with, not a substitute for photographs.
 
 # %% [markdown]
