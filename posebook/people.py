@@ -397,9 +397,9 @@ BACKGROUNDS = ("mixed", "plain", "waves", "stripes", "clutter")
 
 def sample_scene(
     count: int, hw: tuple[int, int] = (64, 64), *, persons: int | tuple[int, int] = 1, seed: int = 0,
-    device: str | torch.device = "cpu", size: tuple[float, float] = (0.6, 0.95), poses: tuple[str, ...] | None = None,
-    yaw: tuple[float, float] = (-60.0, 60.0), pitch: tuple[float, float] = (-5.0, 20.0), tilt: float = 6.0,
-    truncate: float = 0.1, occluder: float = 0.3, background: str = "mixed",
+    device: str | torch.device = "cpu", size: tuple[float, float] = (0.7, 0.95), poses: tuple[str, ...] | None = None,
+    yaw: tuple[float, float] = (-45.0, 45.0), pitch: tuple[float, float] = (-5.0, 20.0), tilt: float = 6.0,
+    truncate: float = 0.05, occluder: float = 0.2, background: str = "mixed",
     brightness: tuple[float, float] = (0.8, 1.1),
 ) -> Scene:  # fmt: skip
     """Draw people and their surroundings, without painting them yet.
@@ -413,7 +413,7 @@ def sample_scene(
         size: (least, most) share of the image's height or width, whichever the person fills more.
         poses: names from ``POSES`` to choose among evenly; None for all.
         yaw: (least, most) in degrees: 0 faces the viewer, 90 looks to the right of the image, 180 away. All round,
-            ``(-180, 180)``, is several times as hard for a small network: from behind, left and right change places.
+            ``(-180, 180)``, is much harder to learn: from behind, left and right change places.
         pitch: (least, most) in degrees by which the camera looks down.
         tilt: most degrees by which the camera leans to either side.
         truncate: probability of a person who may reach over the image's edge; others are made to fit.
@@ -585,11 +585,11 @@ def _background(draws: _Draws, style: str, hw) -> tuple[Tensor, Tensor, Tensor, 
     kind = torch.full_like(mixed, BACKGROUNDS.index(style)) if style != "mixed" else mixed
     base = _rgb(draws(), draws() ** 1.5 * 0.5, draws(0.2, 0.95))
     direction = draws(0, 2 * math.pi, 6)
-    period = torch.cat((draws(1.2, 3.0, 2), draws(0.25, 0.8, 3), draws(0.06, 0.25, 1)), -1) * hw[0]  # px
+    period = torch.cat((draws(1.2, 3.0, 2), draws(0.25, 0.8, 3), draws(0.09, 0.3, 1)), -1) * hw[0]  # px
     k = torch.stack((direction.cos(), direction.sin()), -1) * (2 * math.pi / period)[..., None]
     wave = torch.cat((k, draws(0, 2 * math.pi, 6)[..., None]), -1)
     tint = 1 + draws(-0.5, 0.5, 18).unflatten(-1, (6, 3))
-    strength = torch.stack([(kind > 1) * 0.07] * 2 + [(kind == 2) * 0.06] * 3 + [(kind == 3) * 0.13], -1)
+    strength = torch.stack([(kind > 1) * 0.07] * 2 + [(kind == 2) * 0.06] * 3 + [(kind == 3) * 0.1], -1)
     return base, wave, tint * strength[..., None] * draws(0.3, 1.5, 6)[..., None], kind == 4
 
 
