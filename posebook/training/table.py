@@ -14,13 +14,14 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from posebook import __version__, _args
+from posebook import _args
 from posebook.metrics import epe, pck
 from posebook.people import render, sample_scene
 from posebook.training import (
@@ -207,7 +208,7 @@ def _order(run: Run) -> tuple:
 
 
 def made() -> dict[str, str]:
-    return {"command": "python -m posebook.training table", "posebook": __version__, "torch": torch.__version__,
+    return {"command": "python -m posebook.training table", "posebook": version("posebook"), "torch": torch.__version__,
             "python": platform.python_version()}  # fmt: skip
 
 
