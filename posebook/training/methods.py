@@ -24,7 +24,7 @@ from posebook.losses import (
 from posebook.models import HeatmapNet, HybridNet, RegressionNet, SimCCNet
 from posebook.training import evaluating, load_weights
 
-SIGMA = {"heatmap": 2.0, "cross-entropy": 0.5}  # cells: of the targets
+SIGMA = {"heatmap": 2.0, "cross-entropy": 0.5}  # cells: of the targets; from short trials, nothing else was tuned
 SIMCC_SIGMA = 4.0  # bins: 2 px at two bins a pixel
 
 
