@@ -5,7 +5,7 @@ from torch import Tensor
 
 from posebook import _args
 
-_BLOCK = 800_000  # values that soft_argmax holds at once on a CPU: so few stay in the cache
+_BLOCK = 800_000  # values that soft_argmax holds at once for each thread of a CPU: so few stay in its cache
 
 
 def argmax(heatmap: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ def soft_argmax(logits: Tensor, tau: float = 1.0) -> Tensor:
     if logits.device.type != "cpu" or logits.requires_grad:  # a backward pass would only have to join the blocks
         return _mean_cell(logits, tau)
     h, w = logits.shape[-2:]
-    blocks = logits.reshape(-1, h, w).split(max(1, _BLOCK // (h * w)))  # (N, H, W)
+    blocks = logits.reshape(-1, h, w).split(max(1, _BLOCK * torch.get_num_threads() // (h * w)))  # (N, H, W)
     return torch.cat([_mean_cell(block, tau) for block in blocks]).view(*logits.shape[:-2], 2)
 
 
