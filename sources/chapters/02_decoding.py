@@ -920,6 +920,8 @@ for name, offsets in heads.items():
     assert abs(hard - right) < 0.04 and soft <= hard + 1e-3
 any_scores = torch.randn(2000, 576, generator=generator)
 assert torch.allclose(anchors(any_scores, places, exact, mode="soft"), goal[:, 0], atol=1e-3)
+
+# %%
 votes = theory.effective_votes(1.5)
 miss = anchors(scores, places, noisy, mode="soft") - goal[:, 0]
 print(f"{votes:.0f} votes count: 1.5 px / sqrt({votes:.0f}) = {1.5 / math.sqrt(votes):.3f} px")
