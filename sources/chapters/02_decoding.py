@@ -632,9 +632,9 @@ draw.curves(ax, cells, tries, xlabel="cell", ylabel="value", ylim=(-1, 1.1))
 ax.plot([1, 2, 3] * 2, [*(1 + h[1:4].log()).tolist(), *h[1:4].tolist()], "ko")
 ax.axvline(2.3, color="black", linestyle=":")
 draw.show(fig, "A Gaussian, its logarithm shifted up by 1, and on each its values in the cells "
-               "1, 2 and 3. The parabola through the three values of the logarithm is the logarithm "
-               "itself, with its top at 2.3 cells; the parabola through those of the Gaussian "
-               "leaves the Gaussian, and has its top too far left, at 2.25.")
+               "1, 2 and 3. The parabola through the three values of the logarithm is the "
+               "logarithm itself, with its top at 2.3 cells; the parabola through those of the "
+               "Gaussian leaves the Gaussian, and has its top too far left, at 2.25.")
 assert abs(2 - slope / bend - 2.2523) < 1e-4
 
 # %% [markdown]
@@ -684,8 +684,8 @@ maps = {"softmax of the raw heatmap": weight, "softmax of its logarithm": raw}
 draw.show(draw.heatmaps(maps, torch.stack((soft_argmax(raw), soft_argmax(raw.log())))),
           "Two maps of 64 x 64 cells with a bump at (20.3, 20). Left, the softmax of the raw "
           "heatmap: the background is more than a third as bright as the bump, everywhere, and the "
-          "circle, the mean, is in the middle of the map. Right, the softmax of the logarithm: a dark "
-          "background, and the circle is on the bump.")
+          "circle, the mean, is in the middle of the map. Right, the softmax of the logarithm: "
+          "a dark background, and the circle is on the bump.")
 
 # %% [markdown]
 # *The bump's width is 2 cells; circle: the mean; $\tau = 1$.*
@@ -952,7 +952,7 @@ draw.show(fig, "Error against the noise on the offsets. The best vote errs as mu
 # %% [markdown]
 # *Anchors every 4 px, softmax of width 1.5 cells. Lines: the formulas; dots: 500 keypoints.*
 #
-# **Takeaway.** Exact offsets make the scores irrelevant; independent noise of 1.5 px on them is averaged down to 0.28 px by soft voting, and offsets that are 10 % too short keep 10 % of argmax's
+# **Takeaway.** Exact offsets make the scores irrelevant; independent noise of 1.5 px on them is averaged down to 0.283 px by soft voting, and offsets that are 10 % too short keep 10 % of argmax's
 # error in the best vote. Practice: [`anchor_decode`](../exercises/decoding/decoding.ipynb).
 
 # %% [markdown]
