@@ -272,8 +272,42 @@ def test_the_page_shows_no_markup_of_the_answer():
     assert "<script>" not in page and "&lt;script&gt;" in page
 
 
+@pytest.mark.parametrize(("name", "want"), [("integral_loss", 7.0), ("hybrid_loss", 13.0)])
+def test_the_first_case_of_a_loss_is_what_its_name_says(name, want):
+    p = PROBLEMS[name]
+    assert p.reference(*p.cases[0].draw(torch.Generator())).item() == pytest.approx(want, abs=1e-5)
+
+
+def test_the_first_target_of_a_kind_is_what_its_name_says():
+    heatmap, simcc = (PROBLEMS[name] for name in ("gaussian_heatmap", "simcc_targets"))
+    target = heatmap.reference(*heatmap.cases[0].draw(torch.Generator()))
+    assert target.shape == (6, 9) and target[2, 5] == 1 and (target == 1).sum() == 1
+    x, y = simcc.reference(*simcc.cases[0].draw(torch.Generator()))
+    assert (len(x), len(y)) == (34, 24) and (x.argmax(), y.argmax()) == (16, 10)
+    assert x.sum().item() == pytest.approx(1) and y.sum().item() == pytest.approx(1)
+
+
+def test_the_line_that_most_write_for_a_masked_l1_is_told_what_it_does():
+    def answer(logits, xy, mask, stride, tau=1.0, offset=0.0):
+        soft = PROBLEMS["soft_argmax"].reference(logits, stride, tau, offset)
+        return torch.nn.functional.l1_loss(soft[mask], xy[mask])
+
+    report = evaluate("integral_loss", answer)
+    assert report.diagnosis.startswith("In 10 of the 11 failed cases your answer does this: The two axes are averaged")
+    assert "NaN" in report.rows[6].message and report.rows[6].case == "nothing is labeled: 0"
+
+
+def test_a_loss_is_not_made_of_the_library_s_soft_argmax():
+    def answer(logits, xy, mask, stride, tau=1.0, offset=0.0):
+        soft = offset + stride * decode.soft_argmax(logits, tau)
+        return ((soft - xy.nan_to_num()).abs().sum(-1) * mask).sum() / mask.sum().clamp(min=1)
+
+    report = evaluate("integral_loss", answer)
+    assert report.score == 0 and "`posebook.decode.soft_argmax`" in report.rows[0].message
+
+
 def test_bad_calls_are_refused():
-    with pytest.raises(ValueError, match="name: want one of decode_argmax, soft_argmax, .*, got 'argmax'"):
+    with pytest.raises(ValueError, match="name: want one of gaussian_heatmap, .*, got 'argmax'"):
         evaluate("argmax", _first)
     with pytest.raises(ValueError, match="answer: want a function, got int"):
         evaluate("decode_argmax", 3)

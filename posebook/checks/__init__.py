@@ -3,12 +3,12 @@
 import sys
 from collections.abc import Callable
 
-from posebook.checks import decoding, trial
+from posebook.checks import decoding, representations, trial
 from posebook.checks.problem import Case, Mistake, Problem, Report, Row
 
 __all__ = ["PROBLEMS", "Case", "CheckFailed", "Mistake", "Problem", "Report", "Row", "check", "evaluate"]
 
-PROBLEMS: dict[str, Problem] = {problem.name: problem for problem in decoding.PROBLEMS}
+PROBLEMS: dict[str, Problem] = {problem.name: problem for problem in (*representations.PROBLEMS, *decoding.PROBLEMS)}
 
 
 class CheckFailed(AssertionError):

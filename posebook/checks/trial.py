@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pkgutil import resolve_name
 
 import torch
@@ -181,7 +182,7 @@ def _compare_numbers(want: Tensor, got: Tensor, atol: float, rtol: float) -> tup
         return None
     bad = got.isfinite().logical_not() & want.isfinite()
     same = (got == want) | (got.isnan() & want.isnan())
-    gap = torch.where(same, 0.0, (got.double() - want.double()).abs().nan_to_num(torch.inf))
+    gap = torch.where(same, 0.0, (got.double() - want.double()).abs().nan_to_num(torch.inf, torch.inf))
     allowed = atol + rtol * want.double().abs().nan_to_num(0.0, 0.0, 0.0)
     if (gap <= allowed).all():
         return None
@@ -203,16 +204,21 @@ def _diagnose(problem: Problem, tries: list[tuple[Row, _Outcome]], seed: int | s
 
     One case alone may agree by chance: it counts only where the mistake also passes whatever the answer passes.
     """
+    passed = [i for i, (row, _) in enumerate(tries) if row.passed]
     failed = [i for i, (row, _) in enumerate(tries) if not row.passed]
-    best, most = "", 0
-    for mistake in problem.mistakes:
-        alike = [_alike(got, _run(problem, case, mistake.answer, *_draws(problem, case, seed)), case)
-                 for (_, got), case in zip(tries, problem.cases, strict=True)]
-        if all(alike):
+
+    @cache
+    def alike(k: int, i: int) -> bool:
+        mistake, case = problem.mistakes[k], problem.cases[i]
+        return _alike(tries[i][1], _run(problem, case, mistake.answer, *_draws(problem, case, seed)), case)
+
+    for k, mistake in enumerate(problem.mistakes):
+        if all(alike(k, i) for i in failed + passed):  # most mistakes differ in the first of them
             return mistake.says
-        hits = sum(alike[i] and not tries[i][1].kind for i in failed)
-        fits = all(same for same, (row, _) in zip(alike, tries, strict=True) if row.passed)
-        if hits > most and 2 * hits >= len(failed) and (hits > 1 or fits):
+    best, most = "", 0
+    for k, mistake in enumerate(problem.mistakes):
+        hits = sum(not tries[i][1].kind and alike(k, i) for i in failed)
+        if hits > most and 2 * hits >= len(failed) and (hits > 1 or all(alike(k, i) for i in passed)):
             best, most = f"In {hits} of the {len(failed)} failed cases your answer does this: {mistake.says}", hits
     return best
 
