@@ -5,13 +5,18 @@ The file is untrusted. Nothing of it is run, and of everything in it only the ce
 
 import hashlib
 import json
+import os
+import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 MAX_BYTES = 16 * 2**20  # the released notebooks have less than 1 MB; pictures in outputs may add to that
 MAX_CELLS = 2000
 MAX_SOURCE = 2**20  # characters of all cells together
 NESTING = 64  # a notebook's outputs nest some ten deep
+PICTURES = ("image/png", "image/jpeg", "image/gif")
 
 
 class Malformed(ValueError):
@@ -20,12 +25,16 @@ class Malformed(ValueError):
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell. ``grade_id`` and ``locked`` are what the file says, so a student may have changed them."""
+    """One cell. ``grade_id`` and ``locked`` are what the file says, so a student may have changed them.
+
+    ``pictures`` are those dropped into a text cell: (name, kind such as "image/png", base64 text).
+    """
 
     kind: str  # "code" | "markdown"
     source: str
     grade_id: str = ""
     locked: bool = False
+    pictures: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,10 +77,34 @@ def read(data: bytes) -> Submission:
     return Submission(cells, _fingerprint(cells), notes)
 
 
-def _parse(data: bytes) -> object:
-    if len(data) > MAX_BYTES:
-        raise Malformed(f"the file has {len(data) / 2**20:.0f} MB, want {MAX_BYTES // 2**20} MB at most: "
+def read_file(path: Path) -> Submission:
+    """The submission in a file, which has to be a plain one: no link to somewhere else, no pipe.
+
+    Raises:
+        Malformed: as for :func:`read`, and for a file that is missing or not plain.
+    """
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise Malformed("the file is no plain file")
+            _limit(status.st_size)
+            return read(file.read(MAX_BYTES + 1))
+    except FileNotFoundError:
+        raise Malformed(f"there is no {path.name}") from None
+    except OSError as error:
+        plain = "the file is a link to another" if path.is_symlink() else f"the file cannot be read: {error.strerror}"
+        raise Malformed(plain) from None
+
+
+def _limit(size: int) -> None:
+    if size > MAX_BYTES:
+        raise Malformed(f"the file has {size / 2**20:.0f} MB, want {MAX_BYTES // 2**20} MB at most: "
                         "in JupyterLab, clear all outputs and save")
+
+
+def _parse(data: bytes) -> object:
+    _limit(len(data))
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -117,7 +150,17 @@ def _cell(cell: object, number: int) -> Cell:
     except UnicodeEncodeError:
         raise Malformed(f"cell {number} holds half a character (a lone surrogate)") from None
     kind = "code" if cell["cell_type"] == "code" else "markdown"
-    return Cell(kind, source, grade_id[:200], marks.get("locked") is True)
+    return Cell(kind, source, grade_id[:200], marks.get("locked") is True, tuple(_pictures(cell.get("attachments"))))
+
+
+def _pictures(attachments: object) -> Iterator[tuple[str, str, str]]:
+    for name, kinds in attachments.items() if isinstance(attachments, dict) else ():
+        for kind in PICTURES:
+            data = kinds.get(kind) if isinstance(kinds, dict) else None
+            if isinstance(data, str) and re.fullmatch(r"[\w .-]+", name, re.ASCII):
+                data = re.sub(r"\s", "", data)
+                if re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", data):
+                    yield name, kind, data
 
 
 def _unique(cells: Iterator[Cell]) -> tuple[tuple[Cell, ...], list[str]]:
@@ -133,7 +176,8 @@ def _fingerprint(cells: tuple[Cell, ...]) -> str:
     """Lengths come first, so that no text can pass for the next cell."""
     digest = hashlib.sha256()
     for cell in cells:
-        for text in (cell.kind, cell.grade_id, "locked" if cell.locked else "", cell.source):
+        pictures = "".join(map(str, cell.pictures))
+        for text in (cell.kind, cell.grade_id, "locked" if cell.locked else "", cell.source, pictures):
             data = text.encode()
             digest.update(f"{len(data)}:".encode() + data)
     return digest.hexdigest()
