@@ -367,9 +367,9 @@ def grade_set(options: argparse.Namespace) -> int:
     if not options.unsafe:
         probe()
     jobs = options.jobs or len(os.sched_getaffinity(0))
-    lines = run.run(course, options.set, jobs=jobs, force=options.force, unsafe=options.unsafe,
+    lines = run.run(course, options.what, jobs=jobs, force=options.force, unsafe=options.unsafe,
                     tell=functools.partial(print, flush=True))
-    print(*run.table(lines, scores(course, options.set), course.students()), sep="\n")
+    print(*run.table(lines, scores(course, options.what), course.students()), sep="\n")
     return 0 if all(line.good for line in lines) else 1
 
 

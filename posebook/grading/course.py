@@ -326,7 +326,7 @@ def feedback(course: Course, name: str) -> list[Line]:
 
 def reason(result: dict) -> str:
     """Why a step of nbgrader's failed, in one line: its last error."""
-    log = (result.get("log") or "").splitlines()
+    log = [line.strip() for line in (result.get("log") or "").splitlines()]
     raised = [line for line in log if re.match(r"[\w.]*(Error|Exception|Entry|Malformed)\b", line)]
     errors = [line for line in log if line.startswith("[ERROR]")]
     return (raised or errors or [(result.get("error") or "no reason given").strip().splitlines()[-1]])[-1]

@@ -7,6 +7,7 @@ and the score, in the place where nbgrader looks for it.
 
 import html
 import re
+import shutil
 from pathlib import Path
 
 import bleach
@@ -77,9 +78,11 @@ class GradedNotebook(NotebookExporter):
         name, student = marks.get("assignment", ""), marks.get("student", "")
         if Path(filename) != course.notebook("submitted", name, student):
             return super().from_filename(filename, resources, **options)
-        for path in course.folder("autograded", name, student).glob("*"):
-            if path.name != "timestamp.txt":
-                path.unlink()  # nbgrader copies whatever lay beside a submission, and would show it in formgrader
+        for path in course.folder("autograded", name, student).glob("*"):  # nbgrader copies whatever lay beside a
+            if path.is_dir() and not path.is_symlink():  # submission, and would show it in formgrader
+                shutil.rmtree(path)
+            elif path.name != "timestamp.txt":
+                path.unlink()
         resources = self._init_resources(resources)
         resources["metadata"] |= {"name": name, "path": str(Path(filename).parent)}
         return self.from_notebook_node(graded(course, name, student), resources, **options)
