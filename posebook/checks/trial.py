@@ -60,7 +60,8 @@ class _Outcome:
     detail: str = ""
 
 
-def _try(problem: Problem, case: Case, answer: Callable, seed: int | str, refused: tuple[str, ...]) -> tuple[Row, _Outcome]:
+def _try(problem: Problem, case: Case, answer: Callable, seed: int | str,
+         refused: tuple[str, ...]) -> tuple[Row, _Outcome]:
     right, rng = _draws(problem, case, seed)
     want = _run(problem, case, problem.reference, *_draws(problem, case, seed))
     with _refused(refused):

@@ -5,7 +5,6 @@ Everything that comes out of a kernel is the student's claim. It is bounded in s
 """
 
 import builtins
-import os
 import select
 import socket
 import subprocess

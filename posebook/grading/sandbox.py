@@ -30,7 +30,7 @@ SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache
 WRITABLE = ("/tmp", "/home/student", "/dev/shm")
 COURSE = "/course"
 SHOWN = ("checks/calling.py", "grading/__init__.py", "grading/guest.py", "grading/wire.py")  # of checks and grading
-STAND_IN = '''"""Stands for ``posebook.checks`` while a notebook is graded: the grader tries the answers itself, later."""
+STAND_IN = '''"""Stands for ``posebook.checks`` in the sandbox: the grader tries the answers itself."""
 
 
 def check(name, answer):
@@ -103,7 +103,7 @@ def _mounts() -> list[str]:
 
 
 def _hidden(shown: list[Path]) -> set[Path]:
-    """Folders within what is shown that a submission must not see: installed posebooks, a checkout, the grader's own."""
+    """Folders within those shown that must not be seen: installed posebooks, a checkout, the grader's own."""
     found = {copy for path in shown for above in (".", "local", "envs/*")
              for copy in path.glob(f"{above}/lib/python3*/*-packages/posebook")}
     here = Path(posebook.__file__).resolve().parent
@@ -271,4 +271,5 @@ def probe() -> None:
 def versions() -> dict[str, str]:
     """What a grade depends on."""
     names = ("torch", "numpy", "ipykernel")
-    return {"posebook": posebook.__version__, "python": sys.version.split()[0], **{name: importlib.metadata.version(name) for name in names}}
+    others = {name: importlib.metadata.version(name) for name in names}
+    return {"posebook": posebook.__version__, "python": sys.version.split()[0], **others}
