@@ -353,23 +353,24 @@ def grade_file(path: Path, options: argparse.Namespace) -> int:
     print(*result.reports, sep="\n\n")
     points = sum(report.score for report in result.reports)
     print(f"\n{points:.3g} of {sum(problem.points for problem in problems)} points; {result.status}", end="")
-    print("", *submission.notes, *result.notes, sep="\n  ")
+    print("", *result.notes, sep="\n  ")
     return 0
 
 
 @instructors
 def grade_set(options: argparse.Namespace) -> int:
-    from posebook.grading import run
     from posebook.grading.course import Course, scores
+    from posebook.grading.pool import grade_all
+    from posebook.grading.run import run, table
     from posebook.grading.sandbox import probe
 
     course = Course.open(db=options.db)
     if not options.unsafe:
         probe()
     jobs = options.jobs or len(os.sched_getaffinity(0))
-    lines = run.run(course, options.what, jobs=jobs, force=options.force, unsafe=options.unsafe,
-                    tell=functools.partial(print, flush=True))
-    print(*run.table(lines, scores(course, options.what), course.students()), sep="\n")
+    lines = run(course, options.what, grade_all=functools.partial(grade_all, jobs=jobs), force=options.force,
+                unsafe=options.unsafe, tell=functools.partial(print, flush=True))
+    print(*table(lines, scores(course, options.what), course.students()), sep="\n")
     return 0 if all(line.good for line in lines) else 1
 
 

@@ -18,7 +18,9 @@ from posebook.grading.submission import MAX_BYTES
 
 MAX_ARCHIVE = 4 * MAX_BYTES  # of an archive that a student handed in
 MAX_MEMBERS = 1000  # in an archive that a student handed in
-STAMP = re.compile(r"_(\d{4})-?(\d\d)-?(\d\d)[T_ -](\d\d)[:.-]?(\d\d)[:.-]?(\d\d)(?:\.\d+)?(Z|[+-]\d\d:?\d\d)?(?![0-9A-Za-z])")
+STAMP = re.compile(  # after the id: 2026-11-19T20-30-10Z and the like
+    r"_(\d{4})-?(\d\d)-?(\d\d)[T_ -](\d\d)[:.-]?(\d\d)[:.-]?(\d\d)(?:\.\d+)?(Z|[+-]\d\d:?\d\d)?(?![0-9A-Za-z])"
+)
 CANVAS = re.compile(r"(?P<name>[^_]+)_(?P<late>LATE_)?(?P<user>\d+)_\d+_")  # doejane_LATE_4711_90210_decoding-1.ipynb
 MOODLE = re.compile(r"(?P<name>[^_]+)_(?P<user>\d+)_assignsubmission_")  # Jane Doe_90210_assignsubmission_file/
 

@@ -89,25 +89,28 @@ def grade_all(tasks: list[Task], *, jobs: int, work: Callable[[Task], str] = wor
     """
     waiting = deque((task, 1) for task in tasks)
     workers: list[Worker] = []
-    tries: dict[Worker, int] = {}
+    tries: dict[Worker, int] = {}  # of those at work
+    finished: list[tuple[Task, bool, str]] = []
     try:
-        while waiting or tries:
+        while waiting or tries or finished:
             while waiting and len(tries) < jobs:
                 worker = next((w for w in workers if w not in tries), None)
                 if worker is None:
                     workers.append(worker := Worker(work))
-                job, tries[worker] = waiting.popleft()
-                worker.give(job)
-            ready = wait([worker.pipe for worker in tries])
+                task, tries[worker] = waiting.popleft()
+                worker.give(task)
+            yield from finished  # whoever records them keeps no worker waiting
+            finished = []
+            ready = wait([worker.pipe for worker in tries]) if tries else []
             for worker in [worker for worker in tries if worker.pipe in ready]:
                 count, (good, text) = tries.pop(worker), worker.receive()
                 if good is None:
                     workers.remove(worker)
                     worker.end()
-                    if count < TRIES:
-                        waiting.append((worker.task, count + 1))
-                        continue
-                yield worker.task, bool(good), text
+                if good is None and count < TRIES:
+                    waiting.append((worker.task, count + 1))
+                else:
+                    finished.append((worker.task, bool(good), text))
     finally:
         for worker in workers:
             worker.end()

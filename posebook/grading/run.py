@@ -9,18 +9,17 @@ import hashlib
 import json
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from nbgrader.api import MissingEntry
 from sqlalchemy.exc import SAWarning
 
-import posebook
 from posebook import checks
 from posebook.grading.course import Course, CourseError, Line, Score, Student, reason, scores, write
 from posebook.grading.grade import Result
-from posebook.grading.pool import Task, grade_all, work
+from posebook.grading.pool import Task, work
 from posebook.grading.submission import Malformed, Submission, read_file
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -60,7 +59,7 @@ def stored(path: Path) -> Result | None:
 
 def checks_version() -> str:
     """Changes with the problems' cases and with how they are tried; results of another version are graded anew."""
-    digest = hashlib.sha256(posebook.__version__.encode())
+    digest = hashlib.sha256()
     for path in sorted(Path(checks.__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
@@ -78,9 +77,12 @@ def tag(course: Course, name: str, student: str, submission: Submission) -> str:
 # A set
 
 
-def run(course: Course, name: str, *, jobs: int, force: bool = False, unsafe: bool = False,
-        tell: Callable[[str], None] = print, work: Callable[[Task], str] = work) -> list[Line]:
-    """Grade and record what was handed in and is not yet graded; one line for each folder in submitted/."""
+def run(course: Course, name: str, *, grade_all: Callable[[list[Task]], Iterable[tuple[Task, bool, str]]],
+        force: bool = False, unsafe: bool = False, tell: Callable[[str], None] = print) -> list[Line]:
+    """Grade and record what was handed in and is not yet graded; one line for each folder in submitted/.
+
+    ``grade_all`` is :func:`posebook.grading.pool.grade_all` with its number of jobs, or does the same elsewhere.
+    """
     course.problems(name)
     scores(course, name)  # raises where the set was not released
     with only_run(course):
@@ -94,10 +96,10 @@ def run(course: Course, name: str, *, jobs: int, force: bool = False, unsafe: bo
         progress = Progress(len(tasks), tell)
         for student in submissions.keys() - {job.student for job in tasks}:
             lines += record(course, name, student, submissions[student])
-        for job, good, text in grade_all(tasks, jobs=jobs, work=work):
+        for job, good, text in grade_all(tasks):
             if good:
                 store(result_path(course, name, job.student, job.submission), text)
-                lines += record(course, name, job.student, job.submission)
+                lines += record(course, name, job.student, job.submission, again=force)
             else:
                 lines.append(Line(job.student, False, text))
             progress.step()
@@ -119,11 +121,11 @@ def scan(course: Course, name: str) -> tuple[list[Line], dict[str, Submission]]:
     return lines, submissions
 
 
-def record(course: Course, name: str, student: str, submission: Submission) -> list[Line]:
+def record(course: Course, name: str, student: str, submission: Submission, *, again: bool = False) -> list[Line]:
     """Enter a stored result into the gradebook through nbgrader, unless just this result is there already."""
     result = stored(result_path(course, name, student, submission))
     says = "" if result.status == "ok" else result.status
-    if not is_recorded(course, name, student, submission):
+    if again or not is_recorded(course, name, student, submission):
         with course.only_the_notebook(name), warnings.catch_warnings():
             warnings.simplefilter("ignore", SAWarning)  # nbgrader's queries; nothing an instructor could do about them
             done = course.api.autograde(name, student, force=True, create=False)

@@ -1,0 +1,228 @@
+"""Grade many and record: once each, nothing lost, and nbgrader agrees. The grader is the classroom's quick one."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import nbformat
+import pytest
+from classroom import ROSTER, grade, half, submit, work
+
+from posebook.grading import course as courses
+from posebook.grading import run
+from posebook.grading.course import Course, CourseError, init, release
+from posebook.grading.pool import grade_all
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_a_class(course):
+    submit(course, "ann", soft_argmax="right", fuse="half", free="Because of the tails.")
+    submit(course, "bob", soft_argmax="right", fuse="right")
+    submit(course, "rob").write_text('{"nbformat": 4, "cells"')
+    submit(course, "stranger", soft_argmax="right")
+    lines = grade(course)
+    assert {student: line.says for student, line in lines.items() if not line.good} == {
+        "rob": "the file is cut off or is not JSON: Expecting ':' delimiter, line 1", "stranger": "not on the roster"}
+    scores = courses.scores(course, "mini")
+    assert points(course) == {"ann": 4.0, "bob": 5.0}
+    assert scores["ann"].by_hand and not scores["bob"].by_hand  # nobody wrote into bob's free-text cell: 0 points
+    table = run.table(list(lines.values()), scores, course.students())
+    assert table[1:] == ["ann      4 of 10  waits for you in formgrader", "bob      5 of 10",
+                         "handed in nothing: zoe_m",
+                         "NOT GRADED rob: the file is cut off or is not JSON: Expecting ':' delimiter, line 1",
+                         "NOT GRADED stranger: not on the roster"]
+
+
+def test_graded_once_unless_something_changed(course, tmp_path, monkeypatch):
+    log = tmp_path / "log"
+    submit(course, "ann", soft_argmax=f"note {log}")
+    submit(course, "bob", soft_argmax=f"note {log}", fuse="half")
+
+    def graded(**options) -> list[str]:
+        log.write_text("")
+        assert all(line.good for line in grade(course, **options).values())
+        return sorted(log.read_text().split())
+
+    assert graded() == ["ann", "bob"]
+    recorded = course.notebook("autograded", "mini", "ann").stat().st_ino
+    assert graded() == []
+    assert course.notebook("autograded", "mini", "ann").stat().st_ino == recorded
+    submit(course, "ann", soft_argmax=f"note {log}", fuse="right")
+    assert graded() == ["ann"]
+    assert graded(force=True) == ["ann", "bob"]
+    assert graded(unsafe=True) == []
+    assert graded(force=True, unsafe=True) == ["ann", "bob"]
+    assert graded() == ["ann", "bob"]  # without a sandbox does not count as graded
+    monkeypatch.setattr(run, "checks_version", lambda: "another")
+    assert graded() == ["ann", "bob"]
+    monkeypatch.undo()
+    monkeypatch.chdir(course.root)
+    next(course.grading.glob("results/mini/bob/*.json")).write_text("{ damaged")
+    assert "bob" in graded()
+
+
+def test_a_gradebook_that_was_lost_is_filled_again(course):
+    submit(course, "ann", soft_argmax="right")
+    grade(course)
+    (course.grading / "gradebook.db").unlink()
+    roster = course.root / "roster.csv"
+    roster.write_text(ROSTER)
+    init(course.root, roster=roster)
+    release(course, "mini")
+    grade(course)
+    assert courses.scores(course, "mini")["ann"].points == 3
+
+
+def test_manual_scores_and_late_penalties_survive_a_regrade(course):
+    submit(course, "ann", soft_argmax="right", free="The tails.", when="2026-11-21 00:00:00 UTC")
+    grade(course)
+    with course.gradebook() as gradebook:
+        for cell, score in (("why", 4.5), ("check-fuse", 1.0)):
+            gradebook.find_grade(cell, "mini", "mini", "ann").manual_score = score
+        gradebook.find_comment("why", "mini", "mini", "ann").manual_comment = "Good."
+        gradebook.db.commit()
+    assert courses.scores(course, "mini")["ann"].points == 8.5
+    assert courses.scores(course, "mini")["ann"].late == 86400
+    grade(course, force=True)
+    submit(course, "ann", soft_argmax="half", free="The tails, I mean.", when="2026-11-21 00:00:00 UTC")
+    grade(course)
+    expected = 4.5 + 1 + half("soft_argmax")
+    assert courses.scores(course, "mini")["ann"].points == expected
+    with course.gradebook() as gradebook:
+        assert gradebook.find_comment("why", "mini", "mini", "ann").comment == "Good."
+    config = course.root / "nbgrader_config.py"
+    config.write_text(config.read_text().replace('penalty_method = "none"', 'penalty_method = "zero"'))
+    grade(Course.open(), force=True)
+    assert courses.scores(course, "mini")["ann"][:3] == (0, 10, expected)
+
+
+def test_nbgraders_own_commands_agree(course):
+    """autograde finds the stored result, never runs the answer, and export shows each grade."""
+    submit(course, "ann", soft_argmax="right", fuse="half")
+    submit(course, "bob", fuse="right")
+    grade(course)
+    before = courses.scores(course, "mini")
+    own = os.environ | {"PATH": os.path.dirname(sys.executable)}
+    nbgrader = [sys.executable, "-m", "nbgrader"]
+    for command in (["autograde", "mini", "--force"], ["export", "--to", "grades.csv"]):
+        done = subprocess.run(nbgrader + command, env=own, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert courses.scores(course, "mini") == before
+    rows = {row["student_id"]: row for row in csv.DictReader((course.root / "grades.csv").open())}
+    assert {student: float(row["score"]) for student, row in rows.items()} == {
+        "ann": before["ann"].points, "bob": 2.0, "rob": 0.0, "zoe_m": 0.0}
+
+
+def test_missing_moved_and_changed_cells(course):
+    path = submit(course, "ann", soft_argmax="right", fuse="right", free="mine")
+    notebook = nbformat.read(path, as_version=4)
+    by_id = {cell.metadata.get("nbgrader", {}).get("grade_id"): cell for cell in notebook.cells}
+    by_id["check-soft_argmax"].metadata.nbgrader.points = 100
+    by_id["check-soft_argmax"].source = "print('full marks')"
+    by_id["why"] |= {"cell_type": "code", "outputs": [], "execution_count": None}
+    by_id["soft_argmax"].metadata.nbgrader.update(grade=True, points=50, grade_id="soft_argmax")
+    notebook.cells = [by_id["why"], by_id["soft_argmax"], by_id["check-soft_argmax"], by_id["check-soft_argmax"]]
+    nbformat.write(notebook, path)
+    line = grade(course)["ann"]
+    assert line.good and line.says == "the cell `check-soft_argmax` is there more than once; the last one counts"
+    assert courses.scores(course, "mini")["ann"].points == 3
+    got = nbformat.read(course.notebook("autograded", "mini", "ann"), as_version=4)
+    notes = got.cells[0].source
+    assert "the cell `fuse` is missing" in notes and "the cell `check-fuse` is missing" in notes
+    ids = [cell.metadata.get("nbgrader", {}).get("grade_id") for cell in got.cells[1:]]
+    assert ids == ["why", "soft_argmax", None, "check-soft_argmax", "fuse", "check-fuse"]
+    check = got.cells[ids.index("check-soft_argmax") + 1]
+    assert check.source == 'check("soft_argmax", soft_argmax)' and check.metadata.nbgrader.points == 3
+
+
+def test_nothing_else_of_a_submission_goes_on(course, tmp_path):
+    """Files beside the notebook, links, outputs and metadata stay behind, also in what the student gets back."""
+    path = submit(course, "ann", soft_argmax="right")
+    notebook = nbformat.read(path, as_version=4)
+    notebook.metadata["title"] = "EVIL"
+    notebook.cells[1].metadata["tags"] = ["EVIL"]
+    notebook.cells[1].outputs = [nbformat.v4.new_output("stream", text="EVIL")]
+    nbformat.write(notebook, path)
+    (path.parent / "evil.html").write_text("EVIL")
+    (path.parent / "sub").mkdir()
+    (path.parent / "sub/evil.html").write_text("EVIL")
+    (path.parent / "gradebook.txt").symlink_to(course.grading / "gradebook.db")
+    (course.folder("source", "mini") / "notes.txt").write_text("EVIL")
+    grade(course)
+    assert course.api.autograde("mini", "ann", force=True)["success"]
+    assert courses.feedback(course, "mini")[0].good
+    for step in ("autograded", "feedback"):
+        files = [file for file in course.folder(step, "mini", "ann").rglob("*") if file.is_file()]
+        assert {file.name for file in files} <= {"mini.ipynb", "mini.html", "timestamp.txt"}
+        assert not any(b"EVIL" in file.read_bytes() for file in files)
+
+
+def test_a_link_in_place_of_a_submission(course):
+    path = submit(course, "ann")
+    path.unlink()
+    path.symlink_to(course.notebook("source", "mini"))
+    submit(course, "bob").unlink()
+    os.mkfifo(course.notebook("submitted", "mini", "bob"))
+    submit(course, "rob").unlink()
+    assert {student: line.says for student, line in grade(course).items()} == {
+        "ann": "the file is a link to another", "bob": "the file is no plain file", "rob": "there is no mini.ipynb"}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Many processes
+
+
+def test_a_submission_that_kills_its_process_costs_no_other(course):
+    submit(course, "ann", soft_argmax="die")
+    submit(course, "bob", soft_argmax="right")
+    submit(course, "rob", soft_argmax="raise it broke")
+    submit(course, "zoe_m", soft_argmax="right")
+    lines = grade(course, grade_all=partial(grade_all, jobs=2, work=work))
+    assert lines["ann"].says == "the grading process died (-6)" and not lines["ann"].good
+    assert lines["rob"].says == "RuntimeError: it broke" and not lines["rob"].good
+    assert lines["bob"].good and lines["zoe_m"].good
+    assert points(course) == {"bob": 3, "zoe_m": 3}
+
+
+def test_killed_and_run_again_nothing_is_lost_or_doubled(course, tmp_path):
+    log, hold = tmp_path / "log", tmp_path / "hold"
+    hold.mkdir()
+    submit(course, "ann", soft_argmax=f"note {log}")
+    submit(course, "bob", soft_argmax=f"note {log}")
+    submit(course, "rob", soft_argmax=f"wait {hold}")
+    submit(course, "zoe_m", soft_argmax=f"wait {hold}")
+    code = ("import sys; sys.path.append(sys.argv[1]); import classroom; from posebook.grading import course, pool; "
+            "from functools import partial; all = partial(pool.grade_all, jobs=2, work=classroom.work); "
+            "classroom.grade(course.Course.open(), grade_all=all)")
+    first = subprocess.Popen([sys.executable, "-c", code, str(ROOT / "tests")], stdout=subprocess.DEVNULL)
+    recorded = course.grading.glob
+    wait_for(lambda: len(list(hold.iterdir())) == len(list(recorded("autograded/*/mini/*.ipynb"))) == 2)
+    with pytest.raises(CourseError, match="another posebook grade is at work"):
+        grade(course)
+    workers = [int(path.read_text()) for path in hold.iterdir()]
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    wait_for(lambda: not any(Path(f"/proc/{worker}/cmdline").exists() for worker in workers))
+    assert sorted(log.read_text().split()) == ["ann", "bob"]
+    lines = grade(course)  # whoever waited does not wait again
+    assert all(line.good for line in lines.values())
+    assert sorted(log.read_text().split()) == ["ann", "bob"]
+    assert points(course) == {"ann": 3, "bob": 3, "rob": 3, "zoe_m": 3}
+    assert not list(course.grading.rglob(".draft-*"))
+
+
+def points(course: Course) -> dict[str, float]:
+    return {student: score.points for student, score in courses.scores(course, "mini").items()}
+
+
+def wait_for(condition, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
