@@ -1,16 +1,13 @@
 """A class to grade in tests: a set of two problems and a question, students, and a grader that is quick."""
 
-import os
-import re
-import time
 import zipfile
 from pathlib import Path
 
 import nbformat
+from quick_grader import work
 
-from posebook.checks import PROBLEMS, Report, Row
+from posebook.checks import PROBLEMS
 from posebook.grading.course import Course, Line
-from posebook.grading.grade import Result
 from posebook.grading.pool import Task
 from posebook.grading.run import run
 
@@ -21,7 +18,6 @@ rob,Bob,Doe,,4713
 zoe_m,Zoë,M,,
 """
 FREE = "Why does the softmax lean to the center?\n\nYOUR ANSWER HERE"
-SIGN = re.compile(r"# fake: (\w+) ?(.*)")
 
 
 def mini() -> nbformat.NotebookNode:
@@ -57,31 +53,6 @@ def submit(course: Course, student: str, *, when: str = "2026-11-19 10:00:00 UTC
     nbformat.write(notebook, path)
     path.with_name("timestamp.txt").write_text(when)
     return path
-
-
-def work(task: Task) -> str:
-    """In place of the sandboxed grader: the last line of an answer's cell says what comes of it."""
-    reports = []
-    says = {cell.grade_id: SIGN.search(cell.source) for cell in task.submission.cells if cell.kind == "code"}
-    for name in task.problems:
-        word, text = says[name].groups() if says.get(name) else ("wrong", "")
-        if word == "die":
-            os.abort()
-        if word == "raise":
-            raise RuntimeError(text)
-        if word == "note":
-            with Path(text).open("a") as log:
-                print(task.student, file=log)
-        if word == "wait" and not (held := Path(text, task.student)).exists():
-            held.write_text(str(os.getpid()))
-            time.sleep(600)
-        cases = PROBLEMS[name].cases
-        passed = {"wrong": 0, "half": len(cases) // 2}.get(word, len(cases))
-        rows = tuple(Row(case.name, i < passed, "" if i < passed else "differs") for i, case in enumerate(cases))
-        says_which = "" if passed == len(cases) else "x and y are swapped"
-        reports.append(Report(name, PROBLEMS[name].points, rows, says_which))
-    return Result("ok", tuple(reports), task.submission.notes, 0.1, "seed", {"posebook": "0"}, task.submission.sha256,
-                  "none" if task.unsafe else "bubblewrap").to_json()
 
 
 def half(name: str) -> float:

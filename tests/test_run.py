@@ -11,7 +11,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from classroom import ROSTER, grade, half, submit, work
+from classroom import ROSTER, grade, half, submit
+from quick_grader import work
 
 from posebook.grading import course as courses
 from posebook.grading import run
@@ -197,8 +198,8 @@ def test_killed_and_run_again_nothing_is_lost_or_doubled(course, tmp_path):
     submit(course, "bob", soft_argmax=f"note {log}")
     submit(course, "rob", soft_argmax=f"wait {hold}")
     submit(course, "zoe_m", soft_argmax=f"wait {hold}")
-    code = ("import sys; sys.path.append(sys.argv[1]); import classroom; from posebook.grading import course, pool; "
-            "from functools import partial; all = partial(pool.grade_all, jobs=2, work=classroom.work); "
+    code = ("import sys; sys.path.append(sys.argv[1]); import classroom, quick_grader; from posebook.grading import course, pool; "
+            "from functools import partial; all = partial(pool.grade_all, jobs=2, work=quick_grader.work); "
             "classroom.grade(course.Course.open(), grade_all=all)")
     first = subprocess.Popen([sys.executable, "-c", code, str(ROOT / "tests")], stdout=subprocess.DEVNULL)
     recorded = course.grading.glob

@@ -98,7 +98,7 @@ def graded(course: Course, name: str, student: str) -> NotebookNode:
     for cell in cells:
         marks = cell.metadata.get("nbgrader")
         if cell.cell_type == "code" and marks and marks["grade"] and not marks["solution"]:
-            cell.outputs = outputs(reports.get(marks["grade_id"]))
+            cell.outputs = [output(reports.get(marks["grade_id"]))]
     notes = [*(f"the cell `{grade_id}` is missing" for grade_id in missing), *result.notes]
     if notes:
         lines = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
@@ -138,14 +138,11 @@ def _cell(cell: Cell, original: NotebookNode | None, trusted: set[str]) -> Noteb
     return new_markdown_cell(source if source in trusted else harmless(source, cell.pictures), metadata=metadata)
 
 
-def outputs(report: Report | None) -> list[NotebookNode]:
-    """A check cell's outputs: the report for eyes, and the score alone, which nbgrader takes as partial credit."""
-    if report is None:
-        shown, score = {"text/plain": "This check was not graded."}, 0.0
-    else:
-        shown, score = {"text/html": report._repr_html_(), "text/plain": str(report)}, report.score
-    return [new_output("display_data", shown),
-            new_output("execute_result", {"text/plain": repr(float(score))}, execution_count=1)]
+def output(report: Report | None) -> NotebookNode:
+    """A check cell's output: the report for eyes; as plain text the score, which nbgrader takes as partial credit."""
+    score, page = (report.score, report._repr_html_()) if report else (0.0, "<p>This check was not graded.</p>")
+    page = page.replace("text-align:left", "text-align:left; padding-right:1em")  # nbgrader's pages give it no space
+    return new_output("execute_result", {"text/html": page, "text/plain": repr(float(score))})
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -164,7 +161,7 @@ def harmless(source: str, pictures: tuple[tuple[str, str, str], ...] = ()) -> st
     Readers of Markdown pass such a block on as it is: what comes out of them is what was made harmless here.
 
     >>> harmless("a **b** <img src=x onerror=alert(1)> [c](javascript:alert(2))")
-    '<div><p>a <strong>b</strong> <img> <a>c</a></p></div>'
+    '<div><p>a <strong>b</strong> (a picture from elsewhere, left out) <a>c</a></p></div>'
     """
     attached: dict[str, dict[str, str]] = {}
     for name, kind, data in pictures:
@@ -177,7 +174,7 @@ def harmless(source: str, pictures: tuple[tuple[str, str, str], ...] = ()) -> st
     if page is None:
         page = f"<pre>{html.escape(source)}</pre>"
     page = bleach.clean(page, tags=TAGS, attributes=_may, protocols={"http", "https", "mailto", "data"})
-    return one_line(f"<div>{page.strip()}</div>")
+    return one_line(f"<div>{page.strip()}</div>").replace("<img>", "(a picture from elsewhere, left out)")
 
 
 def _may(tag: str, attribute: str, value: str) -> bool:

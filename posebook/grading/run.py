@@ -168,7 +168,9 @@ def table(lines: list[Line], scores: dict[str, Score], students: dict[str, Stude
         shown.append(f"{student:{width}}  {score.points:g} of {score.most:g}  {'; '.join(notes)}".rstrip())
     nothing = sorted(students.keys() - {line.student for line in lines})
     shown += [f"handed in nothing: {', '.join(nothing)}"] if nothing else []
-    return shown + [f"NOT GRADED {line.student}: {line.says}" for line in lines if not line.good]
+    before = "; the grade of what was handed in before stands"
+    return shown + [f"NOT GRADED {line.student}: {line.says}{before if line.student in scores else ''}"
+                    for line in lines if not line.good]
 
 
 class Progress:
