@@ -173,7 +173,7 @@ class Finding(NamedTuple):
 def doctor(options: argparse.Namespace) -> int:
     findings = [*packages(), device(), widgets(), notebooks(), writing()]
     findings.append(program("chromium", command="chromium", use="the tests that drive JupyterLab's page"))
-    findings.append(program("bubblewrap", command="bwrap", use="grading in a sandbox, which is to come"))
+    findings.append(program("bubblewrap", command="bwrap", use="grading in a sandbox"))
     for good, text, remedy, needed in findings:
         print("ok     " + text if good else f"{'FAIL' if needed else 'note':6} {text}: {remedy}")
     can_run = all(found.good or not found.needed for found in findings)

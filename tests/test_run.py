@@ -1,7 +1,10 @@
 """Grade many and record: once each, nothing lost, and nbgrader agrees. The grader is the classroom's quick one."""
 
 import csv
+import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,9 +14,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from classroom import ROSTER, grade, half, submit
+from classroom import ROSTER, archive, grade, half, submit
 from quick_grader import work
 
+from posebook import cli
 from posebook.grading import course as courses
 from posebook.grading import run
 from posebook.grading.course import Course, CourseError, init, release
@@ -103,23 +107,6 @@ def test_manual_scores_and_late_penalties_survive_a_regrade(course):
     assert courses.scores(course, "mini")["ann"][:3] == (0, 10, expected)
 
 
-def test_nbgraders_own_commands_agree(course):
-    """autograde finds the stored result, never runs the answer, and export shows each grade."""
-    submit(course, "ann", soft_argmax="right", fuse="half")
-    submit(course, "bob", fuse="right")
-    grade(course)
-    before = courses.scores(course, "mini")
-    own = os.environ | {"PATH": os.path.dirname(sys.executable)}
-    nbgrader = [sys.executable, "-m", "nbgrader"]
-    for command in (["autograde", "mini", "--force"], ["export", "--to", "grades.csv"]):
-        done = subprocess.run(nbgrader + command, env=own, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-    assert courses.scores(course, "mini") == before
-    rows = {row["student_id"]: row for row in csv.DictReader((course.root / "grades.csv").open())}
-    assert {student: float(row["score"]) for student, row in rows.items()} == {
-        "ann": before["ann"].points, "bob": 2.0, "rob": 0.0, "zoe_m": 0.0}
-
-
 def test_missing_moved_and_changed_cells(course):
     path = submit(course, "ann", soft_argmax="right", fuse="right", free="mine")
     notebook = nbformat.read(path, as_version=4)
@@ -198,8 +185,9 @@ def test_killed_and_run_again_nothing_is_lost_or_doubled(course, tmp_path):
     submit(course, "bob", soft_argmax=f"note {log}")
     submit(course, "rob", soft_argmax=f"wait {hold}")
     submit(course, "zoe_m", soft_argmax=f"wait {hold}")
-    code = ("import sys; sys.path.append(sys.argv[1]); import classroom, quick_grader; from posebook.grading import course, pool; "
-            "from functools import partial; all = partial(pool.grade_all, jobs=2, work=quick_grader.work); "
+    code = ("import sys; sys.path.append(sys.argv[1]); import classroom, quick_grader; from functools import partial; "
+            "from posebook.grading import course, pool; "
+            "all = partial(pool.grade_all, jobs=2, work=quick_grader.work); "
             "classroom.grade(course.Course.open(), grade_all=all)")
     first = subprocess.Popen([sys.executable, "-c", code, str(ROOT / "tests")], stdout=subprocess.DEVNULL)
     recorded = course.grading.glob
@@ -227,3 +215,66 @@ def wait_for(condition, seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.1)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# INSTRUCTORS.md
+
+
+def blocks(language: str) -> list[str]:
+    found = re.findall(r"^```(\w*)\n(.*?)^```", (ROOT / "INSTRUCTORS.md").read_text(), re.M | re.S)
+    return [text for name, text in found if name == language]
+
+
+def test_the_late_rule_of_the_guide(course):
+    config = course.root / "nbgrader_config.py"
+    rule, = blocks("python")
+    config.write_text(config.read_text() + rule)
+    submit(course, "ann", soft_argmax="right", fuse="right", when="2026-11-21 12:00:00 UTC")  # 36 h late: two days
+    submit(course, "bob", soft_argmax="right", fuse="right", when="2027-11-21 12:00:00 UTC")
+    grade(Course.open())
+    scores = courses.scores(course, "mini")
+    assert scores["ann"][:3] == (4, 10, 1) and scores["bob"][:3] == (0, 10, 5)
+
+
+def test_the_walk_of_the_guide(bubblewrap, tmp_path, monkeypatch, capfd):
+    """Every command that INSTRUCTORS.md shows, in its order, with two students and the true grader.
+
+    nbgrader's autograde finds the stored results, and all agree on the grades.
+    """
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "roster.csv").write_text(ROSTER)
+    (tmp_path / "Downloads").mkdir()
+    right = (ROOT / "solutions/decoding/decoding.ipynb").read_bytes()
+    wrong = right.replace(b"total = precision.sum(0)", b"total = precision.sum(0) + 1")
+    assert wrong != right
+    archive(tmp_path / "Downloads/submissions.zip", date=(2026, 11, 29, 8, 0, 0),
+            members={"arborann_4711_1_decoding.ipynb": right, "bob_decoding.ipynb": wrong})
+    seen = []
+    for program, *arguments in map(shlex.split, "".join(blocks("")).splitlines()):
+        if program == "cd":
+            monkeypatch.chdir(arguments[0])
+        elif program == "posebook":
+            assert cli.main([os.path.expanduser(argument) for argument in arguments]) == 0, arguments
+        elif program == "nbgrader":
+            before = changed("grading/results")
+            subprocess.run([sys.executable, "-m", program, *arguments], check=True, capture_output=True)
+            assert changed("grading/results") == before
+        seen.append(f"{program} {arguments[0]}")
+    assert seen[-7:] == ["cd pose-2026", "posebook release", "posebook collect", "posebook grade",
+                         "posebook feedback", "nbgrader export", "nbgrader autograde"]
+    scores = courses.scores(Course.open(), "decoding")
+    assert scores["ann"].points == 24 and 22 <= scores["bob"].points < 24
+    table = f"ann      24 of 24\nbob      {scores['bob'].points:g} of 24\nhanded in nothing: rob, zoe_m\n"
+    assert table in capfd.readouterr().out
+    rows = {row["student_id"]: float(row["score"]) for row in csv.DictReader(Path("grades.csv").open())}
+    assert rows == {"ann": 24, "bob": scores["bob"].points, "rob": 0, "zoe_m": 0}
+    result = json.loads(next(Path("grading/results/decoding/ann").glob("*.json")).read_text())["result"]
+    assert result["status"] == "ok" and result["sandbox"] == "bubblewrap"
+    page = Path("grading/feedback/bob/decoding/decoding.html").read_text()
+    assert "fuse: " in page and "(Score: 24.0" not in page
+
+
+def changed(folder: str) -> list[int]:
+    return [path.stat().st_mtime_ns for path in sorted(Path(folder).rglob("*.json"))]
