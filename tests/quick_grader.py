@@ -14,7 +14,7 @@ SIGN = re.compile(r"# fake: (\w+) ?(.*)")
 
 def work(task: Task) -> str:
     """The last line of an answer's cell says what comes of it: ``# fake: half``."""
-    reports = []
+    reports, notes = [], list(task.submission.notes)
     says = {cell.grade_id: SIGN.search(cell.source) for cell in task.submission.cells if cell.kind == "code"}
     for name in task.problems:
         word, text = says[name].groups() if says.get(name) else ("wrong", "")
@@ -22,6 +22,8 @@ def work(task: Task) -> str:
             os.abort()
         if word == "raise":
             raise RuntimeError(text)
+        if word == "say":
+            notes.append(text)
         if word == "note":
             with Path(text).open("a") as log:
                 print(task.student, file=log)
@@ -33,5 +35,5 @@ def work(task: Task) -> str:
         rows = tuple(Row(case.name, i < passed, "" if i < passed else "differs") for i, case in enumerate(cases))
         says_which = "" if passed == len(cases) else "x and y are swapped"
         reports.append(Report(name, PROBLEMS[name].points, rows, says_which))
-    return Result("ok", tuple(reports), task.submission.notes, 0.1, "seed", {"posebook": "0"}, task.submission.sha256,
+    return Result("ok", tuple(reports), tuple(notes), 0.1, "seed", {"posebook": "0"}, task.submission.sha256,
                   "none" if task.unsafe else "bubblewrap").to_json()

@@ -4,9 +4,11 @@ import stat
 import zipfile
 from datetime import datetime
 
+import pytest
 from classroom import archive
 
-from posebook.grading.collect import collect
+from posebook.grading.collect import collect, exchange
+from posebook.grading.course import Course, CourseError
 
 
 def test_collect_reads_the_names_that_platforms_give(course, tmp_path):
@@ -92,3 +94,21 @@ def test_of_several_the_newest_and_again_changes_nothing(course, tmp_path):
     older = collect(course, "mini", [folder])
     assert any(line.says == "ann: left alone: what is there is newer, 2026-11-19 10:00:00 UTC" for line in older)
     assert target.stat().st_ino == before and target.read_text() == "new"
+
+
+def test_the_exchange(course, tmp_path):
+    """nbgrader collects from it; only the notebook and its time are taken."""
+    with pytest.raises(CourseError, match="nbgrader's exchange: .*(Unwritable|not found|No such|exchange)"):
+        exchange(course, "mini")
+    handed_in = tmp_path / "exchange/course/inbound/ann+mini+2026-11-19 10:00:00 UTC+0a1b"
+    handed_in.mkdir(parents=True)
+    for name, text in {"mini.ipynb": "{}", "timestamp.txt": "2026-11-19 10:00:00 UTC", "evil.html": "x"}.items():
+        (handed_in / name).write_text(text)
+    for folder in (tmp_path / "exchange", tmp_path / "exchange/course", handed_in.parent):
+        folder.chmod(0o777)
+    config = course.root / "nbgrader_config.py"
+    config.write_text(config.read_text() + f"c.Exchange.root = {str(tmp_path / 'exchange')!r}\n")
+    lines = exchange(Course.open(), "mini")
+    assert any("ann" in line.says for line in lines) and all(line.good for line in lines)
+    folder = course.folder("submitted", "mini", "ann")
+    assert sorted(path.name for path in folder.iterdir()) == ["mini.ipynb", "timestamp.txt"]

@@ -99,8 +99,8 @@ def test_text_code_math_links_and_pictures_stay():
 
 def test_a_hostile_notebook_in_feedback_and_formgrader(course):
     """Both pages hold exactly what acts in an honest student's pages."""
-    submit(course, "ann", soft_argmax="right", fuse="half", free="honest")
-    path = submit(course, "bob", soft_argmax="right", fuse="half", free="".join(f"{text}\n\n" for text in HOSTILE))
+    submit(course, "ann", soft_argmax="say hello", fuse="half", free="honest")
+    path = submit(course, "bob", soft_argmax="say <svg/onload=alert(1)>", fuse="half", free="\n\n".join(HOSTILE))
     notebook = json.loads(path.read_text())
     bad = '"><script>alert(1)</script>'
     marks = {"grade_id": bad, "grade": True, "solution": True, "points": 1, "locked": False}

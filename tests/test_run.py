@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -105,6 +106,14 @@ def test_manual_scores_and_late_penalties_survive_a_regrade(course):
     config.write_text(config.read_text().replace('penalty_method = "none"', 'penalty_method = "zero"'))
     grade(Course.open(), force=True)
     assert courses.scores(course, "mini")["ann"][:3] == (0, 10, expected)
+
+
+def test_another_gradebook_than_the_course_s(course, tmp_path):
+    shutil.copy(course.grading / "gradebook.db", tmp_path / "other.db")
+    submit(course, "ann", soft_argmax="right")
+    other = Course.open(db=f"sqlite:///{tmp_path}/other.db")
+    assert grade(other)["ann"].good
+    assert points(other) == {"ann": 3} and points(course) == {}
 
 
 def test_missing_moved_and_changed_cells(course):

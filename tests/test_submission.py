@@ -103,7 +103,7 @@ CELL = st.fixed_dictionaries({}, optional={"cell_type": st.sampled_from(["code",
                                            "metadata": JSON | st.fixed_dictionaries({"nbgrader": JSON})})
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.fixed_dictionaries({"nbformat": st.just(4) | JSON, "cells": st.lists(CELL) | JSON}))
 def test_any_json_is_read_or_refused(value):
     reads_or_refuses(json.dumps(value).encode())
