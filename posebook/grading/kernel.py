@@ -136,8 +136,11 @@ class Kernel:
         total = 0
         try:
             for process in psutil.Process(self.process.pid).children(recursive=True):
-                total += process.memory_info().rss
-        except psutil.Error:  # one has just ended
+                try:
+                    total += process.memory_full_info().pss  # what forks share counts once
+                except psutil.AccessDenied:
+                    total += process.memory_info().rss
+        except psutil.NoSuchProcess:  # one has just ended
             pass
         return total
 
