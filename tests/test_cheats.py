@@ -457,7 +457,8 @@ def test_nothing_secret_can_be_read(inside, tmp_path):
     (tmp_path / "gradebook.db").write_text("alternatives=(")
     words = ("This is argmax: it takes the highest cell", "alternatives=(", "index = heatmap.flatten(-2).argmax",
              "index = flat.argmax(-1)", "BEGIN SOLUTION", SECRET.decode(), "def draw_seed")
-    assert ask(inside, "hunt", words) == ()
+    own = "/home/student/.ipython/"  # what the kernel itself writes
+    assert [path for path in ask(inside, "hunt", words) if not path.startswith(own)] == []
     assert ask(inside, "hunt", ("Expected cell under",)) != ()  # the hunt does find what is there
 
 

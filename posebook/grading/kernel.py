@@ -5,7 +5,9 @@ Everything that comes out of a kernel is the student's claim. It is bounded in s
 """
 
 import builtins
+import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -76,7 +78,7 @@ class Kernel:
         """End all that runs in the sandbox: its first process dies with bubblewrap, and all others with that."""
         self.line.close()
         if self.process.poll() is None:
-            self.process.kill()
+            os.killpg(self.process.pid, signal.SIGKILL)  # a session of its own, in or out of a sandbox
         self.process.wait()
 
     def _send(self, data: bytes, deadline: float) -> None:
@@ -133,19 +135,27 @@ class Kernel:
 
     def _memory(self) -> int:
         """Bytes in use by all processes of the sandbox: the limit on address space holds for each by itself."""
-        total = 0
         try:
-            for process in psutil.Process(self.process.pid).children(recursive=True):
-                total += process.memory_info().rss
-        except psutil.Error:  # one has just ended
-            pass
-        return total
+            return sum(map(_in_use, psutil.Process(self.process.pid).children(recursive=True)))
+        except psutil.NoSuchProcess:
+            return 0
+
+
+def _in_use(process: psutil.Process) -> int:
+    """Bytes; what forks share counts once, and one that has just ended (they may come and go on purpose) not at all."""
+    try:
+        return process.memory_full_info().pss
+    except psutil.AccessDenied:
+        return process.memory_info().rss
+    except psutil.NoSuchProcess:
+        return 0
 
 
 def _launch(argv: list[str], course: Path, limits: Limits, unsafe: bool, options: dict) -> subprocess.Popen:
     if unsafe:
         home = tempfile.mkdtemp(dir=course)
-        return subprocess.Popen(argv, env=sandbox.environment(home, str(course)), cwd=home, **options)
+        variables = sandbox.environment(home, str(course))
+        return subprocess.Popen(argv, env=variables, cwd=home, start_new_session=True, **options)
     provisioner = sandbox.Provisioner(kernel_id="", kernel_spec=KernelSpec(argv=argv), course=str(course))
     provisioner.limits = limits
 
@@ -315,6 +325,7 @@ class Proxy:
 
 
 def _exception(kind: str) -> Callable:
-    """An exception type of that name, if it is one of Python's: other names could carry a hidden input out."""
-    known = isinstance(getattr(builtins, kind, None), type) and issubclass(getattr(builtins, kind), BaseException)
+    """An exception type of that name, if it is a known one: other names could carry a hidden input out."""
+    builtin = getattr(builtins, kind, None)
+    known = isinstance(builtin, type) and issubclass(builtin, BaseException) or kind in ("LinAlgError", "_LinAlgError")
     return type(kind if known else "Exception", (Exception,), {})

@@ -22,8 +22,7 @@ from pathlib import Path
 from jupyter_client.provisioning import LocalProvisioner
 from traitlets import Unicode
 
-import posebook
-
+PACKAGE = Path(__file__).resolve().parents[1]  # posebook, with all its answers
 NEEDED = "grading runs untrusted code and needs bubblewrap on Linux: apt install bubblewrap (elsewhere: WSL or a VM)"
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives", "/etc/fonts",
           "/etc/localtime")
@@ -59,14 +58,12 @@ class Limits:
 
 def strip(target: Path, withheld: Iterable[str]) -> None:
     """A copy of posebook for students' code to import: without references, cases and the functions asked for."""
-    source = Path(posebook.__file__).parent
-
     def hide(folder: str, names: list[str]) -> list[str]:
-        paths = [Path(folder, name).relative_to(source).as_posix() for name in names]
+        paths = [Path(folder, name).relative_to(PACKAGE).as_posix() for name in names]
         closed = [path for path in paths if path.startswith(("checks/", "grading/")) and path not in SHOWN]
         return ["__pycache__", *(Path(path).name for path in closed)]
 
-    shutil.copytree(source, target / "posebook", ignore=hide)
+    shutil.copytree(PACKAGE, target / "posebook", ignore=hide)
     (target / "posebook/checks/__init__.py").write_text(STAND_IN)
     for name in withheld:
         parts = name.split(".")
@@ -106,8 +103,7 @@ def _hidden(shown: list[Path]) -> set[Path]:
     """Folders within those shown that must not be seen: installed posebooks, a checkout, the grader's own."""
     found = {copy for path in shown for above in (".", "local", "envs/*")
              for copy in path.glob(f"{above}/lib/python3*/*-packages/posebook")}
-    here = Path(posebook.__file__).resolve().parent
-    found |= {here, Path.cwd()} | ({here.parent} if not here.parent.name.endswith("-packages") else set())
+    found |= {PACKAGE, Path.cwd()} | (set() if PACKAGE.parent.name.endswith("-packages") else {PACKAGE.parent})
     return {path for path in found if any(up in shown for up in path.parents)}
 
 
@@ -254,7 +250,7 @@ def probe() -> None:
         marker = Path(folder, "marker")
         marker.write_text("outside")
         arguments = [str(marker), str(Path(folder, "target")), str(listener.getsockname()[1]),
-                     str(Path(posebook.__file__).parent / "checks")]
+                     str(PACKAGE / "checks")]
         argv = command([sys.executable, "-I", "-c", _PROBE, *arguments], limits=Limits(processes=64))
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
     try:
@@ -270,6 +266,5 @@ def probe() -> None:
 
 def versions() -> dict[str, str]:
     """What a grade depends on."""
-    names = ("torch", "numpy", "ipykernel")
-    others = {name: importlib.metadata.version(name) for name in names}
-    return {"posebook": posebook.__version__, "python": sys.version.split()[0], **others}
+    names = ("posebook", "torch", "numpy", "ipykernel")
+    return {"python": sys.version.split()[0], **{name: importlib.metadata.version(name) for name in names}}
