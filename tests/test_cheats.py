@@ -494,13 +494,14 @@ def send(value):
     data = value if isinstance(value, bytes) else wire.encode(value)
     line().sendall(len(data).to_bytes(4, "big") + data)
 """ + HONEST
-FORGED = {
-    "replies ahead": "for _ in range(8): send(('returned', torch.zeros(5), (torch.zeros(5),)))",
+RUIN = {
     "garbage": "send(b'garbage')",
     "a pickle": "import pickle; send(pickle.dumps({'score': 4}))",
     "an endless length": "line().sendall(b'\\xff' * 10_000)",
-    "a flood": "import threading; l = line()\ndef flood():\n    while True: l.sendall(b'\\0\\x7f\\xff\\xff' * 10**6)\n"
-               "threading.Thread(target=flood, daemon=True).start()",
+    "a flood": "l = line()\nwhile True: l.sendall(b'\\0\\x7f\\xff\\xff' * 10**6)",
+}
+QUIET = {
+    "replies ahead": "for _ in range(8): send(('returned', torch.zeros(5), (torch.zeros(5),)))",
     "another encoder": "wire.encode = lambda value: b'\\0\\0\\0\\x05[1e9]'",
 }
 REPLIES = {
@@ -521,10 +522,16 @@ def quick(monkeypatch):
     monkeypatch.setattr(kernel, "GRACE", 1)
 
 
-@pytest.mark.parametrize("name", FORGED)
+@pytest.mark.parametrize("name", QUIET)
 def test_lies_on_the_line_gain_nothing(name, quick):
-    result = graded(["import torch\n" + LINE, FORGED[name]], [twice("answer")])
+    result = graded(["import torch\n" + LINE, QUIET[name]], [twice("answer")])
     assert result.reports[0].score <= HONEST_SCORE
+
+
+def test_cells_that_ruin_the_line_are_left_out(quick):
+    result = graded(["import torch\n" + LINE, *RUIN.values()], [twice("answer")])
+    assert result.reports[0].score == HONEST_SCORE and result.status == "output"
+    assert result.notes == tuple(f"cell {n} sent back too much, or what is no answer" for n in range(2, 2 + len(RUIN)))
 
 
 def test_forged_replies_gain_nothing(quick):

@@ -26,7 +26,7 @@ from posebook.grading.submission import Cell, Submission
 
 ROOT = Path(posebook.__file__).resolve().parents[1]
 LIMITS = Limits(cell=3, memory=5 * 2**28, processes=40)
-USERS = ["root", "ordinary"] if os.geteuid() == 0 else ["ordinary"]
+USERS = ["root", "ordinary"] if os.geteuid() == 0 or "SECOND_USER" in os.environ else ["ordinary"]
 
 
 def twice(name):
@@ -151,13 +151,18 @@ BOMBS = {
 
 
 ENDLESS = ("endless", "endless_deaf_to_all", "stops_itself")  # all others end by themselves, on a busy machine late
+SAME = (*ENDLESS, "a_huge_answer", "crashes")  # whoever runs it
+TRIED = [(user, bomb) for user in USERS for bomb in BOMBS if user == USERS[0] or bomb not in SAME]
 
 
-def contain() -> list[Result]:
+def contain(user: str) -> list[Result]:
     results = []
     before = trial.SECONDS, kernel.GRACE
     try:
-        for bombs, times in ((ENDLESS, (2, 1)), ([bomb for bomb in BOMBS if bomb not in ENDLESS], (60, 5))):
+        for patient, times in ((False, (2, 1)), (True, (60, 5))):
+            bombs = [bomb for who, bomb in TRIED if who == user and patient is (bomb not in ENDLESS)]
+            if not bombs:
+                continue
             trial.SECONDS, kernel.GRACE = times
             sources = [f"def {bomb}(x):{BOMBS[bomb][1]}" for bomb in bombs]
             results.append(graded(*sources, RIGHT, problems=[name for bomb in bombs for name in (bomb, "right")]))
@@ -170,12 +175,12 @@ def contain() -> list[Result]:
 def contained(user: str) -> list[Result]:
     if user == "ordinary" and os.geteuid() == 0:
         code = ("import sys; sys.path.insert(0, 'tests'); import test_sandbox; "
-                "print([result.to_json() for result in test_sandbox.contain()])")
+                "print([result.to_json() for result in test_sandbox.contain('ordinary')])")
         done = subprocess.run([*ordinary_user(), sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
         assert done.returncode == 0, done.stderr
         return [Result.from_json(text) for text in ast.literal_eval(done.stdout)]
     before = psutil.Process().memory_info().rss
-    results = contain()
+    results = contain(user)
     assert psutil.Process().memory_info().rss - before < 200 * 2**20
     return results
 
@@ -191,11 +196,11 @@ def ordinary_user() -> list[str]:
             options += [option for up in between for option in ("--perms", "0755", "--dir", str(up))]
             options += ["--ro-bind", str(path), str(path)]
     return ["bwrap", "--bind", "/", "/", "--dev-bind", "/dev", "/dev", *options, "--", "setpriv", "--reuid=4321",
-            "--regid=4321", "--clear-groups", "env", f"PYTHONPATH={ROOT}", "PYTHONDONTWRITEBYTECODE=1", "HOME=/tmp"]
+            "--regid=4321", "--clear-groups", "env", f"PYTHONPATH={ROOT}", "PYTHONDONTWRITEBYTECODE=1", "HOME=/tmp",
+            "SECOND_USER=1"]
 
 
-@pytest.mark.parametrize("bomb", BOMBS)
-@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("user, bomb", TRIED)
 def test_a_bomb_fails_alone(user, bomb):
     reports = [report for result in contained(user) for report in result.reports]
     place = [report.name for report in reports].index(bomb)
@@ -207,8 +212,8 @@ def test_a_bomb_fails_alone(user, bomb):
 
 @pytest.mark.parametrize("user", USERS)
 def test_the_worst_is_the_status(user):
-    assert [(result.status, result.sandbox) for result in contained(user)] == [
-        ("timeout", "bubblewrap"), ("killed", "bubblewrap")]
+    statuses = [(result.status, result.sandbox) for result in contained(user)]
+    assert statuses == [("timeout", "bubblewrap"), ("killed", "bubblewrap")][-len(statuses):]
 
 
 def test_bad_cells_are_left_out_and_the_others_run(monkeypatch):
