@@ -1,9 +1,13 @@
-"""Contenders timed in turns, so that all of them meet the same machine."""
+"""Contenders compared, then timed in turns, so that all of them meet the same machine."""
 
 import random
 import time
 from collections.abc import Callable
 from statistics import median
+
+import numpy as np
+import torch
+from torch import Tensor
 
 
 def interleave(contenders: dict[str, Callable[[], object]], rounds: int, calls: int = 3) -> dict[str, float]:
@@ -25,3 +29,14 @@ def seconds(function: Callable[[], object]) -> float:
     start = time.perf_counter()
     function()
     return time.perf_counter() - start
+
+
+def check(name: str, ours: Tensor, theirs: Tensor | np.ndarray, atol: float = 1e-4) -> bool:
+    largest = (ours - torch.as_tensor(theirs)).abs().max().item()
+    print(f"  {'equal' if largest <= atol else 'DIFFERS'}: {name}, {largest:.1e}")
+    return largest <= atol
+
+
+def line(work: str, ours: float, peer: str, theirs: float, ratio: float, goal: str, met: bool | None) -> None:
+    verdict = {True: "met", False: "MISSED", None: ""}[met]
+    print(f"{work:24}{ours:7.2f} ms{peer:>15}{theirs:7.2f} ms{ratio:7.1f}x{goal:>9}  {verdict}")

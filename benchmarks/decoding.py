@@ -1,4 +1,4 @@
-"""Decoders and targets against kornia, dsntnn, plain torch and the loops over instances of mmpose's definitions.
+"""Decoders against kornia, dsntnn, plain torch and the loops over instances of mmpose's definitions.
 
     python benchmarks/decoding.py [--quick]
 
@@ -14,7 +14,7 @@ import dsntnn
 import kornia.geometry.subpix as kornia
 import numpy as np
 import torch
-from _measure import interleave
+from _measure import check, interleave, line
 from torch import Tensor
 
 from posebook.decode import argmax, refine_dark, refine_quarter, refine_udp, soft_argmax
@@ -23,7 +23,7 @@ from posebook.encode import gaussian_heatmap
 HW, SIGMA = (64, 48), 2.0
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The loops: one sample (K, H, W) and one keypoint at a time in numpy, as mmpose's codecs decode and encode
+# The loops: one sample (K, H, W) and one keypoint at a time in numpy, as mmpose's codecs decode
 
 
 def loop_peaks(sample: np.ndarray) -> np.ndarray:
@@ -93,15 +93,6 @@ def loop_udp(sample: np.ndarray) -> np.ndarray:
     return cells - np.einsum("kij,kj->ki", np.linalg.inv(hessian), slope)
 
 
-def loop_targets(cells: np.ndarray) -> np.ndarray:
-    """Unrounded Gaussians, one whole map of exponentials for each keypoint (K, 2)."""
-    out = np.zeros((len(cells), *HW), dtype=np.float32)
-    x, y = np.arange(HW[1], dtype=np.float32), np.arange(HW[0], dtype=np.float32)[:, None]
-    for k, (cx, cy) in enumerate(cells):
-        np.maximum(out[k], np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * SIGMA**2)), out=out[k])
-    return out
-
-
 def each(loop: Callable[..., np.ndarray], samples: np.ndarray, *options: int) -> np.ndarray:
     return np.stack([loop(sample, *options) for sample in samples])
 
@@ -129,12 +120,6 @@ def torch_argmax(heatmap: Tensor) -> Tensor:
     return torch.stack((flat % heatmap.shape[-1], flat // heatmap.shape[-1]), -1).to(heatmap.dtype)
 
 
-def check(name: str, ours: Tensor, theirs: Tensor | np.ndarray, atol: float = 1e-4) -> bool:
-    largest = (ours - torch.as_tensor(theirs)).abs().max().item()
-    print(f"  {'equal' if largest <= atol else 'DIFFERS'}: {name}, {largest:.1e}")
-    return largest <= atol
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few rounds: checks equality, times roughly")
@@ -144,9 +129,7 @@ def main() -> int:
     cells = 4 + torch.rand(64, 17, 2, generator=draw) * torch.tensor([HW[1] - 9.0, HW[0] - 9.0])
     heatmap = gaussian_heatmap(cells, HW, sigma=SIGMA)
     logits = torch.log(heatmap + 1e-6)
-    numbers, points = heatmap.numpy(), cells.numpy()
-    spread = torch.full_like(cells, SIGMA)
-    density = heatmap / heatmap.sum((-2, -1), keepdim=True)
+    numbers = heatmap.numpy()
 
     print("Same results?")
     equal = [
@@ -158,8 +141,6 @@ def main() -> int:
         check("quarter shift, loop", refine_quarter(heatmap), each(loop_quarter, numbers), atol=0),
         check("DARK, loop with differences over one cell", refine_dark(heatmap, blur=2.0), each(loop_dark, numbers, 1)),
         check("UDP, loop", refine_udp(heatmap, blur=2.0), each(loop_udp, numbers)),
-        check("targets, loop", heatmap, each(loop_targets, points)),
-        check("targets, kornia (sum 1)", density, kornia.render_gaussian2d(cells, spread, HW, False)),
     ]
     print("  for the eye: DARK with mmpose's differences over two cells is off by "
           f"{np.abs(each(loop_dark, numbers) - refine_dark(heatmap, blur=2.0).numpy()).max():.1e}")
@@ -181,10 +162,6 @@ def main() -> int:
             lambda: refine_dark(heatmap, blur=2.0), {"mmpose's loop": (lambda: each(loop_dark, numbers), 15)}),
         "UDP, blur 2": (
             lambda: refine_udp(heatmap, blur=2.0), {"mmpose's loop": (lambda: each(loop_udp, numbers), 15)}),
-        "targets": (
-            lambda: gaussian_heatmap(cells, HW, sigma=SIGMA),
-            {"mmpose's loop": (lambda: each(loop_targets, points), 9),
-             "kornia": (lambda: kornia.render_gaussian2d(cells, spread, HW, False), None)}),
     }
     for threads in (1, 2):
         torch.set_num_threads(threads)
@@ -203,11 +180,6 @@ def main() -> int:
                 wanted, met = (f">= {goal}x", ratio >= goal) if goal else ("none", None)
                 line(work, ms["posebook"], peer, ms[peer], ratio, wanted, met)
     return 0
-
-
-def line(work: str, ours: float, peer: str, theirs: float, ratio: float, goal: str, met: bool | None) -> None:
-    verdict = {True: "met", False: "MISSED", None: ""}[met]
-    print(f"{work:24}{ours:7.2f} ms{peer:>15}{theirs:7.2f} ms{ratio:7.1f}x{goal:>9}  {verdict}")
 
 
 if __name__ == "__main__":

@@ -330,6 +330,41 @@ def anchors(scores: Tensor, anchors: Tensor, offsets: Tensor, *, mode: str = "ha
     return (prob[..., None, :] @ (anchors.to(wide) + offsets.to(wide)))[..., 0, :].to(offsets.dtype)
 
 
+def simcc(x: Tensor, y: Tensor, *, ratio: float, mode: str = "hard") -> Tensor:
+    r"""Keypoints in image pixels from SimCC's two one-dimensional scores: no grid is needed, bin i is at i / ratio px.
+
+    "hard" takes the best bin, the lowest among equals: rounding alone costs up to 1 / (2 ratio) px an axis, and
+    :math:`1 / (\mathrm{ratio} \sqrt{12})` px root mean square. "soft" takes the mean under a softmax.
+
+    Args:
+        x: logits ``(..., X)`` of the bins along x; for "hard" any scores of that order.
+        y: logits ``(..., Y)`` of the bins along y.
+        ratio: bins per pixel > 0.
+        mode: "hard" or "soft".
+
+    Returns:
+        ``(..., 2)``, (x, y) in px; differentiable for "soft".
+
+    Raises:
+        ValueError: an integer dtype, no bins, unequal leading axes, ``ratio <= 0`` or an unknown mode.
+
+    Source: Li et al. 2022, arXiv:2107.03332, which takes the best bin.
+
+    >>> simcc(torch.tensor([0., 9., 0., 0.]), torch.tensor([0., 0., 9.]), ratio=2)
+    tensor([0.5000, 1.0000])
+    """
+    _args.positive("ratio", ratio)
+    _args.one_of("mode", mode, ("hard", "soft"))
+    for name, bins in (("x", x), ("y", y)):
+        _args.floating(name, bins, "(..., bins)")
+        if bins.ndim < 1 or bins.shape[-1] < 1 or bins.shape[:-1] != x.shape[:-1]:
+            want = ", ".join(map(str, (*x.shape[:-1], "bins >= 1")))
+            _args.fail(name, f"shape ({want})", tuple(bins.shape))
+    one = argmax if mode == "hard" else soft_argmax
+    xy = torch.stack([one(bins[..., None, :])[..., 0] for bins in (x, y)], dim=-1)
+    return xy / ratio
+
+
 def spread(logits: Tensor, tau: float = 1.0) -> tuple[Tensor, Tensor]:
     r"""Entropy and covariance of a spatial softmax :math:`p = \mathrm{softmax}(z / \tau)`: how wide it is.
 

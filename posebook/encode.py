@@ -38,3 +38,42 @@ def gaussian_heatmap(cells: Tensor, hw: tuple[int, int], *, sigma: float) -> Ten
     bump_x = torch.exp((x - cells[..., 0, None]).square() / (-2 * sigma**2)).to(cells.dtype)  # (..., W)
     bump_y = torch.exp((y - cells[..., 1, None]).square() / (-2 * sigma**2)).to(cells.dtype)  # (..., H)
     return bump_y[..., :, None] * bump_x[..., None, :]
+
+
+def simcc(xy: Tensor, hw: tuple[int, int], *, ratio: float, sigma: float) -> tuple[Tensor, Tensor]:
+    r"""A keypoint as two one-dimensional distributions over bins, bin i at i / ratio px.
+
+    :math:`p_i \propto \exp(-(i - \mathrm{ratio}\,x)^2 / (2 \sigma^2))`, its center not rounded to a bin, and of sum 1
+    also near the edge, where the part beyond the last bin is spread over the bins that there are.
+
+    Args:
+        xy: keypoints ``(..., 2)``, (x, y) in px.
+        hw: height and width of the image in px.
+        ratio: bins per pixel > 0; 2 makes bins of half a pixel.
+        sigma: standard deviation > 0, in bins.
+
+    Returns:
+        ``((..., round(W * ratio)), (..., round(H * ratio)))``, for x and for y; dtype and device of ``xy``.
+
+    Raises:
+        ValueError: ``xy`` not ``(..., 2)`` or of integer dtype, a bad size, ``sigma`` or ``ratio`` not > 0, no bin.
+
+    Source: Li et al. 2022, arXiv:2107.03332.
+
+    >>> for prob in simcc(torch.tensor([1.0, 0.5]), (1, 2), ratio=2, sigma=1.0): print(prob)
+    tensor([0.0576, 0.2583, 0.4258, 0.2583])
+    tensor([0.3775, 0.6225])
+    """
+    _args.points("xy", xy)
+    _args.size("hw", hw)
+    _args.positive("ratio", ratio)
+    _args.positive("sigma", sigma)
+    if round(min(hw) * ratio) < 1:
+        _args.fail("ratio", f"at least one bin on each side of {tuple(hw)}", ratio)
+    wide = torch.promote_types(xy.dtype, torch.float32)
+    targets = []
+    for axis, n in enumerate((hw[1], hw[0])):
+        bins = torch.arange(round(n * ratio), dtype=wide, device=xy.device)
+        distance = (bins - xy[..., axis, None].to(wide) * ratio) / sigma
+        targets.append((distance.square() / -2).softmax(-1).to(xy.dtype))  # softmax: never 0 / 0, however far outside
+    return targets[0], targets[1]

@@ -12,6 +12,7 @@ from torch import Tensor
 from posebook import decode
 from posebook.decode import argmax, refine_dark, refine_quarter, soft_argmax
 from posebook.encode import gaussian_heatmap
+from posebook.encode import simcc as encode_simcc
 
 DECODERS = {
     "argmax": argmax,
@@ -892,3 +893,68 @@ def test_spread_and_temperature():
     x = torch.arange(7.0, dtype=torch.float64)
     slope = (soft_argmax(logits, tau + h) - soft_argmax(logits, tau - h))[0] / (2 * h)
     assert slope.item() == pytest.approx(-(p * x * (logits - mean)).sum().item() / tau**2, rel=1e-8)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# SimCC
+
+
+def simcc_scores(*leading: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    draw = torch.Generator().manual_seed(seed)
+    x, y = (torch.randn(*leading, n, generator=draw, dtype=torch.float64) for n in (9, 6))
+    return x, y
+
+
+@pytest.mark.parametrize("ratio", [1.0, 2.0, 3.0])
+def test_simcc_rounds_to_a_bin(ratio):
+    """Hard: at most half a bin off, of root mean square 1 / (ratio sqrt(12)) px over all phases. Soft: exact inside."""
+    n = 2000
+    xy = 8 + torch.stack([torch.arange(n) * 3.0 / n] * 2, -1).double()
+    logits = [p.log() for p in encode_simcc(xy, (20, 20), ratio=ratio, sigma=2.0)]
+    error = decode.simcc(*logits, ratio=ratio) - xy
+    assert error.abs().max() <= 0.5 / ratio + 1e-12
+    close(error.square().mean(0).sqrt(), torch.full((2,), 1 / (ratio * math.sqrt(12))).double(), 1e-3)
+    middle = encode_simcc(xy, (20, 20), ratio=ratio, sigma=1.2)
+    close(decode.simcc(*(p.log() for p in middle), ratio=ratio, mode="soft"), xy, 1e-9)
+
+
+def test_simcc_soft_is_the_mean_bin():
+    x, y = simcc_scores(2, 3)
+    mean = [z.softmax(-1) @ (torch.arange(z.shape[-1]).double() / 2) for z in (x, y)]
+    close(decode.simcc(x, y, ratio=2, mode="soft"), torch.stack(mean, -1))
+    assert torch.autograd.gradcheck(
+        lambda *z: decode.simcc(*z, ratio=2, mode="soft"), (x.requires_grad_(), y.requires_grad_())
+    )
+
+
+@pytest.mark.parametrize("mode", ["hard", "soft"])
+@pytest.mark.parametrize("leading", [(), (3,), (2, 3), (0,)])
+def test_simcc_shapes_loops_and_inputs(mode, leading, device):
+    x, y = (z.float().to(device) for z in simcc_scores(*leading))
+    before = x.clone(), y.clone()
+    xy = decode.simcc(x, y, ratio=2, mode=mode)
+    assert (xy.shape, xy.dtype, xy.device.type) == ((*leading, 2), torch.float32, device)
+    assert torch.equal(x, before[0]) and torch.equal(y, before[1])
+    for index in np.ndindex(*leading):
+        close(xy[index], decode.simcc(x[index], y[index], ratio=2, mode=mode), 1e-6)
+
+
+def test_simcc_ties_take_the_lowest_bin():
+    assert decode.simcc(torch.zeros(4), torch.tensor([0.0, 2.0, 2.0]), ratio=2).tolist() == [0.0, 0.5]
+    assert decode.simcc(torch.zeros(4), torch.zeros(3), ratio=2, mode="soft").tolist() == [0.75, 0.5]
+
+
+@pytest.mark.parametrize(
+    "change, text",
+    [
+        ({"ratio": 0}, "ratio: want a finite number > 0, got 0"),
+        ({"mode": "mean"}, "mode: want one of 'hard', 'soft', got 'mean'"),
+        ({"y": torch.zeros(3, 4)}, "y: want shape (2, bins >= 1), got (3, 4)"),
+        ({"x": torch.zeros(2, 4, dtype=torch.int64)}, "x: want a floating dtype, got int64"),
+        ({"x": torch.zeros(2, 0)}, "x: want shape (2, bins >= 1), got (2, 0)"),
+    ],
+)
+def test_simcc_errors(change, text):
+    with pytest.raises(ValueError) as error:
+        decode.simcc(**{"x": torch.zeros(2, 4), "y": torch.zeros(2, 5), "ratio": 2.0, "mode": "hard"} | change)
+    assert str(error.value) == text

@@ -1,0 +1,97 @@
+"""Targets against kornia and the loops over instances of mmpose's definitions: Gaussian heatmaps and SimCC.
+
+    python benchmarks/encode.py [--quick]
+
+64 x 17 keypoints on maps of 64 x 48 cells; for SimCC images of 256 x 192 px with two bins a pixel. float32. All
+contenders of a line return the same to 1e-4, which is checked first (exit code 1 if not); speed decides nothing about
+the exit. All run in turns: quote ratios of one run, not times.
+"""
+
+import argparse
+import sys
+
+import kornia.geometry.subpix as kornia
+import numpy as np
+import torch
+from _measure import check, interleave, line
+
+from posebook.encode import gaussian_heatmap, simcc
+
+HW, SIGMA = (64, 48), 2.0
+IMAGE_HW, RATIO, SIMCC_SIGMA = (256, 192), 2.0, 6.0
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The loops: one sample and one keypoint at a time in numpy, as mmpose's codecs encode
+
+
+def loop_heatmap(cells: np.ndarray) -> np.ndarray:
+    """Unrounded Gaussians, one whole map of exponentials for each keypoint (K, 2)."""
+    out = np.zeros((len(cells), *HW), dtype=np.float32)
+    x, y = np.arange(HW[1], dtype=np.float32), np.arange(HW[0], dtype=np.float32)[:, None]
+    for k, (cx, cy) in enumerate(cells):
+        np.maximum(out[k], np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * SIGMA**2)), out=out[k])
+    return out
+
+
+def loop_simcc(xy: np.ndarray) -> np.ndarray:
+    """Unrounded Gaussians over the bins of x, then of y, each divided by its sum, for one sample (K, 2)."""
+    sides = []
+    for axis, n in enumerate((IMAGE_HW[1], IMAGE_HW[0])):
+        bins = np.arange(round(n * RATIO), dtype=np.float32)
+        out = np.zeros((len(xy), len(bins)), dtype=np.float32)
+        for k, center in enumerate(xy[:, axis] * np.float32(RATIO)):
+            bump = np.exp(-((bins - center) ** 2) / (2 * SIMCC_SIGMA**2))
+            out[k] = bump / bump.sum()
+        sides.append(out)
+    return np.concatenate(sides, -1)
+
+
+def each(loop, samples: np.ndarray) -> np.ndarray:
+    return np.stack([loop(sample) for sample in samples])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="few rounds: checks equality, times roughly")
+    rounds = 3 if parser.parse_args().quick else 21
+
+    draw = torch.Generator().manual_seed(0)
+    cells = 4 + torch.rand(64, 17, 2, generator=draw) * torch.tensor([HW[1] - 9.0, HW[0] - 9.0])
+    xy, spread = 4 * cells, torch.full_like(cells, SIGMA)
+    heatmap = gaussian_heatmap(cells, HW, sigma=SIGMA)
+    both = torch.cat(simcc(xy, IMAGE_HW, ratio=RATIO, sigma=SIMCC_SIGMA), -1)
+
+    print("Same results?")
+    density = heatmap / heatmap.sum((-2, -1), keepdim=True)
+    equal = [
+        check("heatmaps, loop", heatmap, each(loop_heatmap, cells.numpy())),
+        check("heatmaps, kornia (sum 1)", density, kornia.render_gaussian2d(cells, spread, HW, False)),
+        check("SimCC, loop", both, each(loop_simcc, xy.numpy())),
+    ]
+    if not all(equal):
+        return 1
+
+    works = {  # for each work, what runs in turns: posebook, and peers with the ratio that they should have at least
+        "heatmaps": (
+            lambda: gaussian_heatmap(cells, HW, sigma=SIGMA),
+            {"mmpose's loop": (lambda: each(loop_heatmap, cells.numpy()), 9),
+             "kornia": (lambda: kornia.render_gaussian2d(cells, spread, HW, False), None)}),
+        "SimCC": (
+            lambda: simcc(xy, IMAGE_HW, ratio=RATIO, sigma=SIMCC_SIGMA),
+            {"mmpose's loop": (lambda: each(loop_simcc, xy.numpy()), None)}),
+    }  # fmt: skip
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        print(f"\n{threads} thread{'s' * (threads > 1)}, {rounds} rounds\n"
+              f"{'work':24}{'posebook':>10}{'peer':>15}{'':10}{'ratio':>8}{'goal':>9}")
+        for work, (ours, peers) in works.items():
+            ms = interleave({"posebook": ours} | {peer: function for peer, (function, _) in peers.items()}, rounds)
+            for peer, (_, goal) in peers.items():
+                ratio = ms[peer] / ms["posebook"]
+                wanted, met = (f">= {goal}x", ratio >= goal) if goal else ("none", None)
+                line(work, ms["posebook"], peer, ms[peer], ratio, wanted, met)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,186 @@
+r"""Training terms: one value for each keypoint; :func:`masked_mean` makes one number of them.
+
+A keypoint whose truth is not finite has none: its loss is NaN and passes no gradient, so that ``masked_mean`` drops it
+cleanly, while a forgotten mask shows at once.
+"""
+
+import torch
+from torch import Tensor
+
+from posebook import _args
+from posebook.decode import soft_argmax
+from posebook.grid import Grid
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of the values where the mask is True; 0, with zero gradients, where it is True nowhere.
+
+    Args:
+        values: ``(...)``, one for each keypoint; NaN or infinite ones harm neither result nor gradient where masked.
+        mask: ``(...)`` bool, True where the keypoint counts.
+
+    Returns:
+        A scalar in the dtype of ``values``. Every labeled keypoint of the batch weighs the same, in whichever image.
+
+    Raises:
+        ValueError: another shape of mask, or one that is not bool.
+
+    >>> masked_mean(torch.tensor([1., 2., float("nan")]), torch.tensor([True, True, False]))
+    tensor(1.5000)
+    """
+    _args.floating("values", values, "(...)")
+    if mask.dtype != torch.bool or mask.shape != values.shape:
+        _args.fail("mask", f"bool {tuple(values.shape)}", f"{str(mask.dtype)[6:]} {tuple(mask.shape)}")
+    return torch.where(mask, values, 0).sum() / mask.sum().clamp(min=1)
+
+
+def coordinate_loss(found: Tensor, xy: Tensor) -> Tensor:
+    """``|dx| + |dy|`` between found and true keypoints: the loss of direct regression.
+
+    Args:
+        found: ``(..., 2)`` px.
+        xy: truth ``(..., 2)`` px.
+
+    Returns:
+        ``(...)`` px.
+
+    Raises:
+        ValueError: unequal shapes, not ``(..., 2)``, or an integer dtype.
+
+    >>> coordinate_loss(torch.tensor([3., 4.]), torch.tensor([1., 5.]))
+    tensor(3.)
+    """
+    _args.points("found", found)
+    _same("xy", xy, found)
+    known, xy = _known(xy, 1)
+    return torch.where(known, (found - xy).abs().sum(-1), torch.nan)
+
+
+def integral_loss(logits: Tensor, xy: Tensor, *, grid: Grid, tau: float = 1.0) -> Tensor:
+    """``|dx| + |dy|`` between the soft-argmax of the logits and the truth.
+
+    Only the mean of the softmax is constrained, not its shape: two modes around the truth cost nothing.
+
+    Args:
+        logits: scores ``(..., H, W)``.
+        xy: truth ``(..., 2)`` px.
+        grid: where the cells lie in the image.
+        tau: temperature > 0 of the softmax, in units of ``logits``.
+
+    Returns:
+        ``(...)`` px.
+
+    Raises:
+        ValueError: as :func:`posebook.decode.soft_argmax` and :func:`coordinate_loss`.
+
+    Source: Sun et al. 2018, arXiv:1711.08229.
+
+    >>> integral_loss(torch.zeros(3, 5), torch.tensor([8., 5.]), grid=Grid.index(4))    # flat: the center, (8, 4)
+    tensor(1.)
+    """
+    return coordinate_loss(grid.to_image(soft_argmax(logits, tau)), xy)
+
+
+def agreement_loss(first: Tensor, second: Tensor) -> Tensor:
+    """``|dx| + |dy|`` between two heads of one network.
+
+    It knows no truth: value and gradient are 0 at every common wrong answer. Use it beside a supervised term only.
+
+    Args:
+        first, second: ``(..., 2)`` px.
+
+    Returns:
+        ``(...)`` px; gradients reach both.
+
+    Raises:
+        ValueError: as :func:`coordinate_loss`.
+
+    >>> agreement_loss(torch.tensor([3., 4.]), torch.tensor([3., 6.]))
+    tensor(2.)
+    """
+    _args.points("first", first)
+    _same("second", second, first)
+    return (first - second).abs().sum(-1)
+
+
+def heatmap_loss(heatmap: Tensor, target: Tensor) -> Tensor:
+    r"""Mean squared error over the cells of each map.
+
+    Where labels scatter around the truth with standard deviation :math:`\nu`, the best answer to Gaussian targets of
+    width :math:`\sigma` is no longer of peak 1 but wider and lower: peak :math:`\sigma^2 / (\sigma^2 + \nu^2)`.
+
+    Args:
+        heatmap, target: ``(..., H, W)``.
+
+    Returns:
+        ``(...)``.
+
+    Raises:
+        ValueError: unequal shapes, fewer than two axes, an empty map or an integer dtype.
+
+    Source: Tompson et al. 2014, arXiv:1406.2984.
+
+    >>> heatmap_loss(torch.zeros(2, 2), torch.tensor([[0., 2.], [0., 0.]]))
+    tensor(1.)
+    """
+    _args.maps("heatmap", heatmap)
+    _same("target", target, heatmap)
+    known, target = _known(target, 2)
+    return torch.where(known, (heatmap - target).square().mean((-2, -1)), torch.nan)
+
+
+def cross_entropy_loss(logits: Tensor, prob: Tensor) -> Tensor:
+    r"""Cross-entropy :math:`-\sum_u p_u \ln \mathrm{softmax}(z)_u` of a spatial distribution, in nats.
+
+    Args:
+        logits: scores ``(..., H, W)``.
+        prob: target ``(..., H, W)`` of sum 1: a heatmap divided by its sum.
+
+    Returns:
+        ``(...)``; least, but for constant targets not 0, where the softmax is the target: its entropy.
+
+    Raises:
+        ValueError: as :func:`heatmap_loss`.
+
+    >>> cross_entropy_loss(torch.zeros(2, 2), torch.full((2, 2), 0.25)).exp()
+    tensor(4.)
+    """
+    _args.maps("logits", logits)
+    _same("prob", prob, logits)
+    known, prob = _known(prob, 2)
+    return torch.where(known, -(prob * logits.flatten(-2).log_softmax(-1).view(prob.shape)).sum((-2, -1)), torch.nan)
+
+
+def simcc_loss(logits: tuple[Tensor, Tensor], target: tuple[Tensor, Tensor]) -> Tensor:
+    """Cross-entropy in nats of the two one-dimensional distributions of SimCC, summed over the axes.
+
+    Args:
+        logits: scores of the bins ``((..., X), (..., Y))``.
+        target: :func:`posebook.encode.simcc`, ``((..., X), (..., Y))``, each of sum 1.
+
+    Returns:
+        ``(...)``.
+
+    Raises:
+        ValueError: unequal shapes or an integer dtype.
+
+    Source: Li et al. 2022, arXiv:2107.03332, where the loss is the Kullback-Leibler divergence: the same but for the
+    target's entropy, so of the same gradient.
+
+    >>> flat = torch.zeros(4), torch.zeros(2)
+    >>> simcc_loss(flat, (torch.full((4,), 0.25), torch.full((2,), 0.5))).exp()
+    tensor(8.)
+    """
+    return sum(cross_entropy_loss(z[..., None, :], p[..., None, :]) for z, p in zip(logits, target, strict=True))
+
+
+def _known(truth: Tensor, axes: int) -> tuple[Tensor, Tensor]:
+    """Which keypoints have a finite truth, and the truth with 0 in place of the others: NaN * 0 is no gradient."""
+    known = truth.isfinite().flatten(-axes).all(-1)
+    return known, torch.where(known[(..., *[None] * axes)], truth, 0)
+
+
+def _same(name: str, tensor: Tensor, like: Tensor) -> None:
+    _args.floating(name, tensor, f"of shape {tuple(like.shape)}")
+    if tensor.shape != like.shape:
+        _args.fail(name, f"shape {tuple(like.shape)}", tuple(tensor.shape))

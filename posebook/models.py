@@ -1,0 +1,155 @@
+"""Small networks: one trunk, and a head for each way of saying where a keypoint is.
+
+All take images (B, 3, H, W) in [0, 1] whose sides are multiples of 16 and the same as in training where the head is
+dense, and hold some 0.2 million parameters. Cells follow :meth:`posebook.grid.Grid.center`: a cell lies at the center
+of the ``stride x stride`` pixels that it covers, so that the map covers the image and a flip of the image is a flip of
+the map; the trunk's kernels are centered there too. ``net.grid`` is that grid.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from posebook import _args
+from posebook.grid import Grid
+
+WIDTHS = {2: 16, 4: 32, 8: 48, 16: 48}  # channels at each stride
+K = 17
+
+
+class Trunk(nn.Module):
+    """Encoder to stride 16 and decoder back to ``stride``, with a skip connection at every stride between.
+
+    Args:
+        stride: image pixels per cell of the output: 2, 4 or 8.
+
+    Raises:
+        ValueError: another stride; in ``forward`` an image that is not (B, 3, H, W) with sides that 16 divides.
+    """
+
+    def __init__(self, stride: int = 4):
+        super().__init__()
+        if stride not in (2, 4, 8):
+            _args.fail("stride", "2, 4 or 8", stride)
+        c = WIDTHS
+        self.stem = conv(3, c[2], 4, stride=2)
+        self.down = nn.ModuleList(
+            nn.Sequential(conv(c[s // 2], c[s], 2, stride=2), Residual(c[s])) for s in (4, 8, 16)
+        )
+        self.skip = nn.ModuleList(nn.Conv2d(c[s], c[s], 1) for s in (8, 4, 2) if s >= stride)
+        self.up = nn.ModuleList(nn.Conv2d(c[2 * s], c[s], 1) for s in (8, 4, 2) if s >= stride)
+        self.mix = nn.ModuleList(Residual(c[s]) for s in (8, 4, 2) if s >= stride)
+        self.channels = c[stride]
+
+    def forward(self, image: Tensor) -> Tensor:
+        _args.floating("image", image, "(B, 3, H, W)")
+        if image.ndim != 4 or image.shape[1] != 3 or any(n % 16 for n in image.shape[2:]):
+            _args.fail("image", "shape (B, 3, H, W), H and W multiples of 16", tuple(image.shape))
+        x = self.stem((image - 0.5).contiguous(memory_format=torch.channels_last))  # (B, 16, H/2, W/2)
+        finer = [x]
+        for down in self.down:
+            finer.append(down(finer[-1]))
+        x = finer.pop()  # (B, 64, H/16, W/16)
+        for skip, up, mix in zip(self.skip, self.up, self.mix, strict=True):
+            x = mix(F.interpolate(up(x), scale_factor=2) + skip(finer.pop()))
+        return x  # (B, channels, H/stride, W/stride)
+
+
+class Residual(nn.Module):
+    """Two 3 x 3 convolutions around which the input is added."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.body = nn.Sequential(conv(channels, channels), nn.Conv2d(channels, channels, 3, padding=1, bias=False))
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.norm(self.body(x)))
+
+
+def conv(inputs: int, outputs: int, kernel: int = 3, *, stride: int = 1) -> nn.Sequential:
+    """Convolution, batch normalization, ReLU. An even kernel at stride 2 lies centered on the pixels it merges."""
+    padding = (kernel - 1) // 2
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
+    )
+
+
+class HeatmapNet(nn.Module):
+    """One map a keypoint: ``net(image)`` are scores ``(B, K, H / stride, W / stride)``.
+
+    What they mean is the loss's matter: a heatmap of peak 1 under :func:`posebook.losses.heatmap_loss`, logits under
+    cross-entropy and the integral loss. The image may have another size than in training.
+    """
+
+    def __init__(self, *, stride: int = 4, keypoints: int = K):
+        super().__init__()
+        self.grid = Grid.center(stride)
+        self.trunk = Trunk(stride)
+        self.head = nn.Conv2d(self.trunk.channels, keypoints, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.head(self.trunk(image))
+
+
+class RegressionNet(nn.Module):
+    """Coordinates directly: ``net(image)`` are ``(B, K, 2)`` px, from the trunk's features by two dense layers.
+
+    Source: Toshev and Szegedy 2014, arXiv:1312.4659.
+    """
+
+    def __init__(self, *, stride: int = 4, keypoints: int = K, hw: tuple[int, int] = (64, 64)):
+        super().__init__()
+        self.trunk = Trunk(stride)
+        self.head = CoordinateHead(self.trunk.channels, keypoints, hw)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.head(self.trunk(image))
+
+
+class HybridNet(nn.Module):
+    """Both heads on one trunk: ``net(image)`` is (scores as of HeatmapNet, coordinates as of RegressionNet)."""
+
+    def __init__(self, *, stride: int = 4, keypoints: int = K, hw: tuple[int, int] = (64, 64)):
+        super().__init__()
+        self.grid = Grid.center(stride)
+        self.trunk = Trunk(stride)
+        self.maps = nn.Conv2d(self.trunk.channels, keypoints, 1)
+        self.coordinates = CoordinateHead(self.trunk.channels, keypoints, hw)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.trunk(image)
+        return self.maps(features), self.coordinates(features)
+
+
+class SimCCNet(nn.Module):
+    """Two classifications a keypoint: ``net(image)`` is (scores (B, K, W ratio) for x, scores (B, K, H ratio) for y).
+
+    One map a keypoint, flattened, then one dense layer an axis, shared by all keypoints. Source: Li et al. 2022,
+    arXiv:2107.03332.
+    """
+
+    def __init__(self, *, stride: int = 4, keypoints: int = K, hw: tuple[int, int] = (64, 64), ratio: float = 2.0):
+        super().__init__()
+        self.hw, self.ratio = hw, ratio
+        self.trunk = Trunk(stride)
+        self.maps = nn.Conv2d(self.trunk.channels, keypoints, 1)
+        cells = (hw[0] // stride) * (hw[1] // stride)
+        self.x, self.y = (nn.Linear(cells, round(n * ratio)) for n in (hw[1], hw[0]))
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        flat = self.maps(self.trunk(image)).flatten(2)  # (B, K, cells)
+        return self.x(flat), self.y(flat)
+
+
+class CoordinateHead(nn.Module):
+    """Features averaged to 4 x 4 places, flattened, two dense layers; 0 is the image's center and 1 half its side."""
+
+    def __init__(self, channels: int, keypoints: int, hw: tuple[int, int]):
+        super().__init__()
+        self.dense = nn.Sequential(nn.Linear(16 * channels, 128), nn.ReLU(), nn.Linear(128, 2 * keypoints))
+        self.register_buffer("scale", torch.tensor([hw[1] / 2, hw[0] / 2]), persistent=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        places = F.adaptive_avg_pool2d(features, 4).flatten(1)  # (B, channels * 16)
+        return self.scale - 0.5 + self.scale * self.dense(places).unflatten(-1, (-1, 2))  # (B, K, 2)

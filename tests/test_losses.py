@@ -1,0 +1,245 @@
+"""Training terms: by hand and by other libraries, gradients by differences, and what missing truth may not do."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from posebook.decode import soft_argmax
+from posebook.encode import gaussian_heatmap, simcc
+from posebook.grid import Grid
+from posebook.losses import (
+    agreement_loss,
+    coordinate_loss,
+    cross_entropy_loss,
+    heatmap_loss,
+    integral_loss,
+    masked_mean,
+    simcc_loss,
+)
+
+GRID, HW = Grid.center(4), (6, 8)
+
+
+def draw(*shape: int, seed: int = 0, dtype=torch.float64) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+
+
+def points(*leading: int, seed: int = 1, dtype=torch.float64) -> Tensor:
+    return (14 + 4 * draw(*leading, 2, seed=seed)).to(dtype)
+
+
+def bumps(xy: Tensor) -> Tensor:
+    return gaussian_heatmap(GRID.to_cells(xy), HW, sigma=1.2)
+
+
+def density(xy: Tensor) -> Tensor:
+    return bumps(xy) / bumps(xy).sum((-2, -1), keepdim=True)
+
+
+def bins(xy: Tensor) -> tuple[Tensor, Tensor]:
+    return simcc(xy, (24, 32), ratio=2, sigma=3.0)
+
+
+# Each loss as a function of what a network returns, of shape (B, K, *rest), and of the truth in px
+LOSSES = {
+    "coordinate": (coordinate_loss, (2,)),
+    "integral": (lambda z, xy: integral_loss(z, xy, grid=GRID), HW),
+    "heatmap": (lambda z, xy: heatmap_loss(z, bumps(xy)), HW),
+    "cross-entropy": (lambda z, xy: cross_entropy_loss(z, density(xy)), HW),
+    "simcc": (lambda z, xy: simcc_loss(z.split((64, 48), -1), bins(xy)), (112,)),
+}
+every_loss = pytest.mark.parametrize("name", LOSSES)
+
+
+@every_loss
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_shape_dtype_device(name, dtype, device):
+    loss, rest = LOSSES[name]
+    output, xy = draw(2, 3, *rest, dtype=dtype).to(device), points(2, 3, dtype=dtype).to(device)
+    before = output.clone(), xy.clone()
+    value = loss(output, xy)
+    assert (value.shape, value.dtype, value.device.type) == ((2, 3), dtype, device)
+    assert torch.equal(output, before[0]) and torch.equal(xy, before[1])
+
+
+@every_loss
+def test_a_batch_is_a_loop(name):
+    loss, rest = LOSSES[name]
+    output, xy = draw(2, 3, *rest), points(2, 3)
+    value = loss(output, xy)
+    for b in range(2):
+        for k in range(3):
+            torch.testing.assert_close(loss(output[b, k], xy[b, k]), value[b, k], rtol=1e-12, atol=0)
+
+
+@every_loss
+def test_gradients(name):
+    loss, rest = LOSSES[name]
+    xy = points(2, 2)
+    assert torch.autograd.gradcheck(lambda output: loss(output, xy), draw(2, 2, *rest).requires_grad_())
+
+
+@every_loss
+@pytest.mark.parametrize("missing", [math.nan, math.inf, -math.inf])
+def test_missing_truth_harms_neither_value_nor_gradient(name, missing):
+    """The labeled keypoints' mean and gradient are those of a batch that holds nothing else."""
+    loss, rest = LOSSES[name]
+    output, xy = draw(2, 3, *rest).requires_grad_(), points(2, 3)
+    mask = torch.tensor([[True, False, True], [False, True, True]])
+    alone = masked_mean(loss(output[mask], xy[mask]), mask[mask])
+    (expected,) = torch.autograd.grad(alone, output)
+    xy[~mask] = missing
+    value = masked_mean(loss(output, xy), mask)
+    (gradient,) = torch.autograd.grad(value, output)
+    torch.testing.assert_close(value, alone, rtol=1e-12, atol=0)
+    torch.testing.assert_close(gradient, expected, rtol=1e-12, atol=1e-15)
+    assert (gradient[~mask] == 0).all()
+
+
+@every_loss
+def test_a_forgotten_mask_shows(name):
+    loss, rest = LOSSES[name]
+    xy = points(2, 3)
+    xy[0, 1, 0] = math.nan
+    assert loss(draw(2, 3, *rest), xy).isnan().tolist() == [[False, True, False], [False] * 3]
+
+
+@every_loss
+def test_nothing_labeled_is_zero_with_zero_gradients(name):
+    loss, rest = LOSSES[name]
+    output = draw(2, 3, *rest).requires_grad_()
+    value = masked_mean(loss(output, torch.full((2, 3, 2), math.nan)), torch.zeros(2, 3, dtype=torch.bool))
+    value.backward()
+    assert value == 0 and torch.equal(output.grad, torch.zeros_like(output))
+
+
+def test_masked_mean_weighs_keypoints_not_images():
+    values = torch.tensor([[1.0, 2.0, 3.0], [10.0, 0.0, 0.0]])
+    mask = torch.tensor([[True, True, True], [True, False, False]])
+    assert masked_mean(values, mask) == 4.0
+
+
+def test_values_by_hand():
+    found, xy = torch.tensor([[1.0, 7.0]]), torch.tensor([[4.0, 5.0]])
+    assert coordinate_loss(found, xy) == agreement_loss(found, xy) == 5
+    logits = torch.tensor([[0.0, math.log(3.0)]], dtype=torch.float64)  # probabilities 1/4, 3/4: mean cell (0.75, 0)
+    value = integral_loss(logits, torch.tensor([5.5, 1.5], dtype=torch.float64), grid=GRID)
+    assert value.item() == pytest.approx(abs(1.5 + 4 * 0.75 - 5.5) + 0)
+    assert integral_loss(logits, torch.zeros(2).double(), grid=Grid(4), tau=0.5).item() == pytest.approx(4 * 0.9)
+
+
+def test_against_torch():
+    z, xy = draw(5, *HW), points(5)
+    target = density(xy)
+    oracle = F.cross_entropy(z.flatten(1), target.flatten(1), reduction="none")
+    torch.testing.assert_close(cross_entropy_loss(z, target), oracle)
+    oracle = F.mse_loss(z, target, reduction="none").flatten(1).mean(1)
+    torch.testing.assert_close(heatmap_loss(z, target), oracle)
+    (zx, zy), (px, py) = draw(5, 112, seed=4).split((64, 48), -1), bins(xy)
+    oracle = F.cross_entropy(zx, px, reduction="none") + F.cross_entropy(zy, py, reduction="none")
+    torch.testing.assert_close(simcc_loss((zx, zy), (px, py)), oracle)
+
+
+def test_cross_entropy_is_least_where_the_softmax_is_the_target():
+    target = density(points(4))
+    logits = target.log().requires_grad_()
+    value = cross_entropy_loss(logits, target)
+    torch.testing.assert_close(value, torch.special.entr(target).sum((-2, -1)))
+    (gradient,) = torch.autograd.grad(value.sum(), logits)
+    assert gradient.abs().max() < 1e-14
+    assert (cross_entropy_loss(logits + draw(4, *HW), target) > value).all()
+
+
+def test_an_impossible_cell_costs_nothing_where_the_target_is_zero():
+    target = torch.tensor([[0.0, 1.0]])
+    logits = torch.tensor([[-300.0, 0.0]]).requires_grad_()
+    value = cross_entropy_loss(logits, target)
+    value.backward()
+    assert value == 0 and logits.grad.isfinite().all()
+
+
+def test_the_integral_loss_does_not_see_the_shape():
+    """One peak at the truth or two around it: the same mean, so the same loss; cross-entropy tells them apart."""
+    one = gaussian_heatmap(torch.tensor([4.0, 3.0], dtype=torch.float64), (7, 9), sigma=1.0).log()
+    apart = torch.tensor([[2.0, 3.0], [6.0, 3.0]], dtype=torch.float64)
+    two = gaussian_heatmap(apart, (7, 9), sigma=0.7).sum(0).log()
+    truth, grid = torch.tensor([4.0, 3.0], dtype=torch.float64), Grid.index(1)
+    assert integral_loss(one, truth, grid=grid) < 1e-6 and integral_loss(two, truth, grid=grid) < 1e-6
+    assert cross_entropy_loss(two, one.flatten().softmax(0).view(7, 9)) > 1 + cross_entropy_loss(
+        one, one.flatten().softmax(0).view(7, 9)
+    )
+
+
+def test_the_integral_losses_gradient():
+    r"""Closed form: stride p_u (u - mean) sign / tau on each axis, which sums to 0 over the cells."""
+    logits, tau = draw(*HW).requires_grad_(), 0.7
+    xy = torch.tensor([3.0, 20.0], dtype=torch.float64)
+    (gradient,) = torch.autograd.grad(integral_loss(logits, xy, grid=GRID, tau=tau), logits)
+    prob = (logits / tau).flatten().softmax(0).view(HW).detach()
+    mean = soft_argmax(logits.detach(), tau)
+    sign = (GRID.to_image(mean) - xy).sign()
+    x, y = torch.arange(HW[1]) - mean[0], torch.arange(HW[0])[:, None] - mean[1]
+    torch.testing.assert_close(gradient, 4 * prob * (sign[0] * x + sign[1] * y) / tau)
+    assert abs(gradient.sum()) < 1e-14
+
+
+def test_agreement_alone_is_no_supervision():
+    """Value and gradient are zero at a common wrong answer; beside a supervised term it reaches both heads."""
+    first, second = (torch.full((3, 2), 50.0, requires_grad=True) for _ in range(2))
+    value = agreement_loss(first, second).sum()
+    value.backward()
+    assert value == 0 and (first.grad == 0).all() and (second.grad == 0).all()
+    apart = torch.full((3, 2), 40.0, requires_grad=True)
+    agreement_loss(first, apart).sum().backward()
+    assert (first.grad == 1).all() and (apart.grad == -1).all()
+
+
+def test_the_best_heatmap_under_label_noise_is_wider_and_lower():
+    """Mean squared error's optimum is the mean target: a Gaussian of variance sigma^2 + nu^2 and of the same sum."""
+    sigma, nu, n = 2.0, 1.5, 4000
+    labels = 12 + nu * draw(n, 2, seed=5)
+    target = gaussian_heatmap(labels, (25, 25), sigma=sigma)
+    center = torch.tensor([12.0, 12.0], dtype=torch.float64)
+    peak = sigma**2 / (sigma**2 + nu**2)
+    best = peak * gaussian_heatmap(center, (25, 25), sigma=math.hypot(sigma, nu))
+    clean = gaussian_heatmap(center, (25, 25), sigma=sigma)
+    sampling, middle = target.std(0) / math.sqrt(n), best > 1e-3  # in the tails a few labels decide
+    assert ((target.mean(0) - best).abs() < 4.5 * sampling)[middle].all() and peak == 0.64
+    clean = gaussian_heatmap(center, (25, 25), sigma=sigma)
+    gain = heatmap_loss(clean.expand_as(target), target).mean() - heatmap_loss(best.expand_as(target), target).mean()
+    overlap = peak * 2 * sigma**2 * (sigma**2 + nu**2) / (2 * sigma**2 + nu**2)  # of both Gaussians, over pi
+    expected = math.pi * (sigma**2 + peak**2 * (sigma**2 + nu**2) - 2 * overlap) / 625
+    assert gain.item() == pytest.approx(expected, rel=0.05)
+
+
+def test_all_zeros_nearly_solve_the_heatmap():
+    """Class imbalance: a net that says nothing has the error pi sigma^2 / cells, here 0.0031 on 64 x 64 cells."""
+    target = gaussian_heatmap(torch.tensor([30.3, 32.8], dtype=torch.float64), (64, 64), sigma=2.0)
+    value = heatmap_loss(torch.zeros_like(target), target).item()
+    assert value == pytest.approx(math.pi * 4 / 4096, rel=1e-9)
+    assert (target > 0.01).double().mean() < 0.03
+
+
+@pytest.mark.parametrize(
+    "call, text",
+    [
+        (lambda: masked_mean(torch.zeros(3), torch.ones(3)), "mask: want bool (3,), got float32 (3,)"),
+        (lambda: masked_mean(torch.zeros(3), torch.ones(1, 3, dtype=torch.bool)),
+         "mask: want bool (3,), got bool (1, 3)"),
+        (lambda: coordinate_loss(torch.zeros(4, 3), torch.zeros(4, 3)), "found: want shape (..., 2), got (4, 3)"),
+        (lambda: coordinate_loss(torch.zeros(4, 2), torch.zeros(2)), "xy: want shape (4, 2), got (2,)"),
+        (lambda: agreement_loss(torch.zeros(4, 2), torch.zeros(2)), "second: want shape (4, 2), got (2,)"),
+        (lambda: heatmap_loss(torch.zeros(2, 3), torch.zeros(3, 2)), "target: want shape (2, 3), got (3, 2)"),
+        (lambda: cross_entropy_loss(torch.zeros(2, 3), torch.zeros(2, 3, dtype=torch.int64)),
+         "prob: want a floating dtype, got int64"),
+        (lambda: integral_loss(torch.zeros(2, 3), torch.zeros(2), grid=GRID, tau=0),
+         "tau: want a finite number > 0, got 0"),
+    ],
+)  # fmt: skip
+def test_errors(call, text):
+    with pytest.raises(ValueError) as error:
+        call()
+    assert str(error.value) == text
