@@ -1,9 +1,11 @@
-"""The command line: ``posebook lab`` opens the course, ``posebook doctor`` says whether it can run.
+"""The command line: ``posebook lab`` opens the course, ``posebook doctor`` says whether it can run; the other commands
+are an instructor's.
 
 Everything heavy is imported where it is used, so that ``posebook --help`` answers at once.
 """
 
 import argparse
+import functools
 import importlib.metadata
 import os
 import re
@@ -11,7 +13,8 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     command = commands.add_parser("doctor", help="say whether the course can run here, and what would help")
     command.set_defaults(run=doctor)
 
+    instructor(commands)
     options = parser.parse_args(argv)
     return options.run(options)
 
@@ -44,6 +48,60 @@ def port(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 65535:
         raise argparse.ArgumentTypeError(f"want a number from 1 to 65535, got {text}")
     return int(text)
+
+
+def instructor(commands: argparse._SubParsersAction) -> None:
+    """The commands that hand out, collect, grade and give back: INSTRUCTORS.md walks through them."""
+
+    def add(parent: argparse._SubParsersAction, name: str, run: Callable, help: str, example: str):
+        command = parent.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".",
+                                    epilog=f"example: {example}")
+        command.set_defaults(run=run)
+        return command
+
+    courses = commands.add_parser("course", help="make an instructor's course").add_subparsers(
+        required=True, metavar="command")
+    command = add(courses, "init", course_init, "make a course in a folder; what is there stays",
+                  "posebook course init pose-2026 --roster roster.csv")
+    command.add_argument("folder", type=Path)
+    command.add_argument("--roster", type=Path, help="CSV with the columns id, first_name, last_name, email")
+    command.add_argument("--db", default="", help="gradebook, as SQLAlchemy's URL (a file in grading/)")
+
+    command = add(commands, "release", release, "write exercises/SET, without solutions",
+                  'posebook release decoding --due "2026-11-30 23:59"')
+    command.add_argument("set")
+    command.add_argument("--due", type=moment, help="when it has to be handed in; local time unless it says a zone")
+
+    command = add(commands, "collect", collect, "sort what a learning platform let you download, or the exchange",
+                  "posebook collect decoding ~/Downloads/submissions.zip")
+    command.add_argument("set")
+    command.add_argument("paths", nargs="*", type=Path, metavar="path",
+                         help="archives, folders or notebooks; without any: nbgrader's exchange")
+
+    command = add(commands, "grade", grade, "grade what was handed in of a set, or one notebook without any course",
+                  "posebook grade decoding -j 4; posebook grade decoding.ipynb")
+    command.add_argument("what", metavar="SET|FILE.ipynb")
+    command.add_argument("-j", "--jobs", type=count, default=0, help="how many at a time (one for each processor)")
+    command.add_argument("--force", action="store_true", help="grade anew what is graded already")
+    command.add_argument("--unsafe", action="store_true", help="run answers without a sandbox; every result says so")
+    command.add_argument("--db", default="", help="another gradebook than the course's, as SQLAlchemy's URL")
+
+    command = add(commands, "feedback", feedback, "write a page for each student: what failed, and which mistake it is",
+                  "posebook feedback decoding")
+    command.add_argument("set")
+
+
+def count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError(f"want a number from 1 to 1000, got {text}")
+    return int(text)
+
+
+def moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(f'want a date such as "2026-11-30 23:59", got {text}') from None
 
 
 # posebook lab
@@ -115,7 +173,7 @@ class Finding(NamedTuple):
 def doctor(options: argparse.Namespace) -> int:
     findings = [*packages(), device(), widgets(), notebooks(), writing()]
     findings.append(program("chromium", command="chromium", use="the tests that drive JupyterLab's page"))
-    findings.append(program("bubblewrap", command="bwrap", use="grading in a sandbox, which is to come"))
+    findings.append(program("bubblewrap", command="bwrap", use="grading in a sandbox"))
     for good, text, remedy, needed in findings:
         print("ok     " + text if good else f"{'FAIL' if needed else 'note':6} {text}: {remedy}")
     can_run = all(found.good or not found.needed for found in findings)
@@ -195,6 +253,125 @@ def program(name: str, *, command: str, use: str) -> Finding:
     found = shutil.which(command)
     text = f"{name}, for {use}" if found else f"no {name}, only for {use}"
     return Finding(bool(found), text, f"apt install {name}", needed=False)
+
+
+# posebook course, release, collect, grade, feedback
+
+
+def instructors(command: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """What an instructor can put right ends in one line on stderr, and in 1; a bug ends in a traceback."""
+
+    @functools.wraps(command)
+    def run(options: argparse.Namespace) -> int:
+        name = command.__name__.replace("_", " ")
+        try:
+            from posebook.grading.course import CourseError
+        except ImportError as error:
+            print(f"posebook {name}: {error.name} is missing: pip install 'posebook[instructor]'", file=sys.stderr)
+            return 1
+        try:
+            return command(options)
+        except CourseError as error:
+            print(f"posebook {name}: {error}", file=sys.stderr)
+            return 1
+
+    return run
+
+
+@instructors
+def course_init(options: argparse.Namespace) -> int:
+    from posebook.grading import course
+
+    print(*course.init(options.folder, roster=options.roster, db=options.db), sep="\n")
+    return 0
+
+
+@instructors
+def release(options: argparse.Namespace) -> int:
+    from posebook.grading import course
+
+    print(*course.release(course.Course.open(), options.set, due=options.due), sep="\n")
+    return 0
+
+
+@instructors
+def collect(options: argparse.Namespace) -> int:
+    from posebook.grading.collect import collect, exchange
+    from posebook.grading.course import Course
+
+    course = Course.open()
+    lines = collect(course, options.set, options.paths) if options.paths else exchange(course, options.set)
+    for line in lines:
+        print(f"{'ok    ' if line.good else 'FAILED'} {line.file}: {line.says}")
+    return 0 if all(line.good for line in lines) else 1
+
+
+@instructors
+def feedback(options: argparse.Namespace) -> int:
+    from posebook.grading import course
+
+    lines = course.feedback(course.Course.open(), options.set)
+    for line in lines:
+        print(f"{'ok    ' if line.good else 'FAILED'} {line.student}: {line.says}")
+    return 0 if all(line.good for line in lines) else 1
+
+
+def grade(options: argparse.Namespace) -> int:
+    if sys.platform != "linux":
+        print("posebook grade: runs answers in a sandbox that only Linux has. On Windows use WSL, elsewhere a virtual "
+              "machine with Linux.", file=sys.stderr)
+        return 1
+    from posebook.grading.sandbox import SandboxError
+
+    try:
+        return grade_file(Path(options.what), options) if options.what.endswith(".ipynb") else grade_set(options)
+    except SandboxError as error:
+        print(f"posebook grade: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped. Run the same command again to go on.", file=sys.stderr)
+        return 130
+
+
+def grade_file(path: Path, options: argparse.Namespace) -> int:
+    """One notebook, without any course: what came of each problem that it has."""
+    from posebook.checks import PROBLEMS
+    from posebook.grading.grade import grade
+    from posebook.grading.submission import Malformed, read_file
+
+    try:
+        submission = read_file(path)
+    except Malformed as error:
+        print(f"posebook grade: {path}: {error}", file=sys.stderr)
+        return 1
+    names = {cell.grade_id.removeprefix("check-") for cell in submission.cells}
+    problems = [problem for name, problem in PROBLEMS.items() if name in names]
+    if not problems:
+        print(f"posebook grade: {path}: no cell of a problem of posebook's is in it", file=sys.stderr)
+        return 1
+    result = grade(submission, problems, secret=os.urandom(32), assignment=path.stem, student="", unsafe=options.unsafe)
+    print(*result.reports, sep="\n\n")
+    points = sum(report.score for report in result.reports)
+    print(f"\n{points:.3g} of {sum(problem.points for problem in problems)} points; {result.status}", end="")
+    print("", *result.notes, sep="\n  ")
+    return 0
+
+
+@instructors
+def grade_set(options: argparse.Namespace) -> int:
+    from posebook.grading.course import Course, scores
+    from posebook.grading.pool import grade_all
+    from posebook.grading.run import run, table
+    from posebook.grading.sandbox import probe
+
+    course = Course.open(db=options.db)
+    if not options.unsafe:
+        probe()
+    jobs = options.jobs or len(os.sched_getaffinity(0))
+    lines = run(course, options.what, grade_all=functools.partial(grade_all, jobs=jobs), force=options.force,
+                unsafe=options.unsafe, tell=functools.partial(print, flush=True))
+    print(*table(lines, scores(course, options.what), course.students()), sep="\n")
+    return 0 if all(line.good for line in lines) else 1
 
 
 if __name__ == "__main__":

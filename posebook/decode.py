@@ -5,7 +5,7 @@ from torch import Tensor
 
 from posebook import _args
 
-_BLOCK = 800_000  # values that soft_argmax holds at once on a CPU: so few stay in the cache
+_BLOCK = 800_000  # values that soft_argmax holds at once for each thread of a CPU: so few stay in its cache
 
 
 def argmax(heatmap: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ def soft_argmax(logits: Tensor, tau: float = 1.0) -> Tensor:
     if logits.device.type != "cpu" or logits.requires_grad:  # a backward pass would only have to join the blocks
         return _mean_cell(logits, tau)
     h, w = logits.shape[-2:]
-    blocks = logits.reshape(-1, h, w).split(max(1, _BLOCK // (h * w)))  # (N, H, W)
+    blocks = logits.reshape(-1, h, w).split(max(1, _BLOCK * torch.get_num_threads() // (h * w)))  # (N, H, W)
     return torch.cat([_mean_cell(block, tau) for block in blocks]).view(*logits.shape[:-2], 2)
 
 
@@ -146,24 +146,25 @@ def _mean_cell(logits: Tensor, tau: float) -> Tensor:
     return torch.stack((prob.sum(-2) @ x, prob.sum(-1) @ y), dim=-1).to(logits.dtype)
 
 
-def _window(heatmap: Tensor, peak: Tensor, *, radius: int) -> Tensor:
-    """Values around whole cells: ``(..., 2 radius + 1, 2 radius + 1)``, 0 outside the map."""
+def _window(heatmap: Tensor, peak: Tensor, *, radius: int) -> tuple[Tensor, Tensor]:
+    """Values around whole cells ``(..., 2 radius + 1, 2 radius + 1)``, the map's edge repeated beyond it.
+
+    Also, by x and by y, which of them are inside the map: ``(..., 2, 2 radius + 1)``.
+    """
     h, w = heatmap.shape[-2:]
-    reach = torch.arange(-radius, radius + 1, device=heatmap.device)
-    columns, rows = (peak[..., None] + reach).unbind(-2)
-    rows = torch.where((rows >= 0) & (rows < h), rows * w, -h * w)  # so low that no column lifts them to 0
-    columns = torch.where((columns >= 0) & (columns < w), columns, -h * w)
-    index = rows[..., :, None] + columns[..., None, :]
-    inside = index >= 0
-    values = heatmap.flatten(-2).gather(-1, index.clamp_(min=0).flatten(-2)).view(index.shape)
-    return torch.where(inside, values, 0.0)
+    place = peak[..., None] + torch.arange(-radius, radius + 1, device=peak.device)  # (..., 2, 2r+1)
+    near = place.clamp(min=0).minimum(peak.new_tensor([[w - 1], [h - 1]]))
+    index = w * near[..., 1, :, None] + near[..., 0, None, :]
+    return heatmap.flatten(-2).gather(-1, index.flatten(-2)).view(index.shape), place == near
 
 
 def _blurred_window(heatmap: Tensor, peak: Tensor, blur: float) -> Tensor:
     """The 3 x 3 values around each peak after a Gaussian blur, at least float32: only what they need is blurred."""
     wide = torch.promote_types(heatmap.dtype, torch.float32)
     kernel = _blur_rows(blur, wide, heatmap.device)  # (3, 2r+3)
-    return kernel @ _window(heatmap, peak, radius=kernel.shape[1] // 2).to(wide) @ kernel.T
+    window, inside = _window(heatmap, peak, radius=kernel.shape[1] // 2)
+    columns, rows = (kernel * inside[..., None, :]).unbind(-3)  # (..., 3, 2r+3): what is outside counts as 0
+    return rows @ window.to(wide) @ columns.mT
 
 
 def _blur_rows(sigma: float, dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -248,13 +249,12 @@ def soft_argmax_window(logits: Tensor, tau: float = 1.0, *, radius: int) -> Tens
         _args.fail("radius", "a whole number >= 1", radius)
     peak = _peak(logits)
     wide = torch.promote_types(logits.dtype, torch.float32)
-    reach = torch.arange(-radius, radius + 1, device=logits.device)
-    place = peak[..., None] + reach  # (..., 2, 2r+1)
-    inside = (place >= 0) & (place < peak.new_tensor([[logits.shape[-1]], [logits.shape[-2]]]))
+    window, inside = _window(logits, peak, radius=radius)
     inside = inside[..., 1, :, None] & inside[..., 0, None, :]  # (..., 2r+1, 2r+1)
-    window = torch.where(inside, _window(logits, peak, radius=radius).to(wide) / tau, -torch.inf)
+    window = torch.where(inside, window.to(wide) / tau, -torch.inf)
     prob = window.flatten(-2).softmax(-1).view(window.shape)
-    step = torch.stack((prob.sum(-2) @ reach.to(wide), prob.sum(-1) @ reach.to(wide)), dim=-1)
+    reach = torch.arange(-radius, radius + 1, dtype=wide, device=logits.device)
+    step = torch.stack((prob.sum(-2) @ reach, prob.sum(-1) @ reach), dim=-1)
     return (peak + step).to(logits.dtype)
 
 

@@ -1,4 +1,4 @@
-"""Drawn people with COCO's 17 keypoints, exact to a fraction of a pixel: :func:`draw_people` is the entry.
+"""Drawn people with COCO's 17 keypoints, exact: what is painted lies within 0.03 px. :func:`draw_people` is the entry.
 
 A person is a 3-D skeleton with human proportions, posed by joint angles, seen from any side in parallel projection.
 Every visible thing (limb, trunk, eye, bench, occluder) is one *slab*: a rod with two radii, swept sideways. Slabs are
@@ -29,7 +29,11 @@ class People:
     xy: Tensor
     """``(B, P, 17, 2)`` px, (x, y); exact also where hidden or outside the image; 0 for an absent person."""
     vis: Tensor
-    """``(B, P, 17)`` int64: 0 outside the image or absent, 1 hidden, 2 visible."""
+    """``(B, P, 17)`` int64: 0 outside the image or absent, 1 hidden, 2 visible.
+
+    Visible: what is painted last over the keypoint is a part that meets there (at an elbow, upper arm or forearm, with
+    clothes). The trunk shows shoulders and hips, from behind too, but not those on its far side in a view from aside.
+    """
     mask: Tensor
     """``(B, P, H, W)`` float32: the share of each pixel that shows the person."""
 

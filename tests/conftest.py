@@ -4,6 +4,7 @@ import importlib.util
 import os
 import shutil
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,44 @@ def coco_json() -> Path:
     if COCO_JSON is None:
         pytest.skip("POSEBOOK_COCO names no COCO keypoint JSON")
     return Path(COCO_JSON).resolve(strict=True)
+
+
+@pytest.fixture(scope="session")
+def bubblewrap() -> None:
+    """For tests that run answers in the sandbox: skipped where there is none, but not in continuous integration."""
+    from posebook.grading.sandbox import SandboxError, probe
+
+    try:
+        probe()
+    except SandboxError as error:
+        if os.environ.get("POSEBOOK_CI"):
+            pytest.fail(f"POSEBOOK_CI is set, and the sandbox does not work: {error}")
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def released(tmp_path_factory) -> Path:
+    """An instructor's course with a roster and a small set, released."""
+    import nbformat
+    from classroom import ROSTER, mini
+
+    from posebook.grading.course import Course, init, release
+
+    root = tmp_path_factory.mktemp("released") / "course"
+    (root / "solutions/mini").mkdir(parents=True)
+    nbformat.write(mini(), root / "solutions/mini/mini.ipynb")
+    roster = root.parent / "roster.csv"
+    roster.write_text(ROSTER, encoding="utf-8")
+    init(root, roster=roster)
+    release(Course.open(root), "mini", due=datetime(2026, 11, 20, tzinfo=UTC))
+    return root
+
+
+@pytest.fixture
+def course(released, tmp_path, monkeypatch):
+    """A copy of that course, which is the current folder."""
+    from posebook.grading.course import Course
+
+    shutil.copytree(released, tmp_path / "course")
+    monkeypatch.chdir(tmp_path / "course")
+    return Course.open()

@@ -1,5 +1,6 @@
 """The course in a real page: JupyterLab and chromium, keys and mouse, screen readers and network."""
 
+import importlib
 import importlib.util
 import json
 import os
@@ -12,16 +13,20 @@ import sys
 import time
 import urllib.request
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
 import pytest
+from ipywidgets import BoundedFloatText
 
 from posebook.explore import decoding
 
 pytestmark = pytest.mark.browser
 
 CHAPTERS = sorted((Path(__file__).parents[1] / "chapters").glob("*.ipynb"))
+EXPLORERS = ["decoding", *sorted(
+    path.stem for path in Path(decoding.__file__).parent.glob("[!_]*.py") if path.stem != "decoding")]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
@@ -140,15 +145,15 @@ def assert_quiet(page) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The explorer
+# The explorers
 
 
 class Explorer:
-    """What a reader sees and touches, in the first explorer of a page."""
+    """What a reader sees and touches, in one explorer of a page; :meth:`state` and :meth:`moved` are decoding's."""
 
-    def __init__(self, page):
+    def __init__(self, page, name="decoding"):
         self.page = page
-        self.output = page.locator(".jp-OutputArea-output:has(.posebook)").first
+        self.output = page.locator(".jp-OutputArea-output:has(.posebook)").nth(EXPLORERS.index(name))
         self.svg = self.output.locator("svg[role=img]")
         self.svg.wait_for()
         self.svg.scroll_into_view_if_needed()
@@ -190,8 +195,8 @@ class Explorer:
 
 @pytest.fixture(scope="module")
 def page(lab):
-    code = "from posebook.explore import decoding\n\ndecoding.explore()"
-    page = lab.run("explorer.ipynb", nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)]))
+    code = [f"from posebook.explore import {name}\n\n{name}.explore()" for name in EXPLORERS]
+    page = lab.run("explorers.ipynb", nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, code))))
     yield page
     page.close()
 
@@ -263,17 +268,41 @@ def test_the_cliff_by_keyboard_alone(explorer):
     assert "exact to float32 round-off" in explorer.sentence()
 
 
-def test_axe(explorer):
+@pytest.mark.parametrize("name", EXPLORERS[1:])
+def test_a_key_moves_each(page, name):
+    """The first slider, one step: the picture is that of the number beside it, and says so."""
+    module, explorer = importlib.import_module(f"posebook.explore.{name}"), Explorer(page, name)
+    controls = module.explore().controls.items()
+    field, box = next((field, control) for field, control in controls if isinstance(control, BoundedFloatText))
+    start, end = module.sentence(module.compute(module.State())), time.monotonic() + 10
+    assert explorer.sentence() == start
+    explorer.handle(box.description).press("ArrowRight")
+    while True:
+        state = replace(module.State(), **{field: float(explorer.box(box.description).input_value())})
+        if start != explorer.sentence() == module.sentence(module.compute(state)):
+            break
+        assert time.monotonic() < end, f"the controls say {state}, the picture says {explorer.sentence()}"
+        page.wait_for_timeout(30)
+    assert explorer.output.get_by_role("status").inner_text() == ""
+    assert explorer.output.evaluate("e => e.scrollWidth <= e.clientWidth")
+
+
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_axe(page, name):
     """No violation but one of ipywidgets: a slider's handle has no name. The number box beside it has."""
     from axe_playwright_python.sync_playwright import Axe
 
-    found = Axe().run(explorer.page, context=".jp-OutputArea-output:has(.posebook)").response["violations"]
+    explorer = Explorer(page, name)
+    explorer.output.evaluate("(e, name) => e.id = name", name)
+    found = Axe().run(page, context=f"#{name}").response["violations"]
     known = [node for rule in found if rule["id"] == "aria-input-field-name" for node in rule["nodes"]]
     assert [rule["id"] for rule in found if rule["id"] != "aria-input-field-name"] == []
     assert all('class="noUi-handle' in node["html"] for node in known)
-    assert len(known) == explorer.output.get_by_role("slider").count() == 3
-    for name in ("tau", "x", "y"):
-        assert explorer.handle(name).count() == explorer.box(name).count() == 1
+    controls = importlib.import_module(f"posebook.explore.{name}").explore().controls.values()
+    boxes = [control.description for control in controls if isinstance(control, BoundedFloatText)]
+    assert len(known) == explorer.output.get_by_role("slider").count() == len(boxes) > 0
+    for label in boxes:
+        assert explorer.handle(label).count() == explorer.box(label).count() == 1
 
 
 def test_nothing_leaves_and_nothing_complains(explorer):

@@ -199,7 +199,7 @@ def test_doctor_without_the_optional_programs(course):
     done = doctor(PATH="")
     assert done.returncode == 0, done.stdout
     assert "note   no chromium, only for the tests that drive JupyterLab's page: apt install chromium" in done.stdout
-    note = "note   no bubblewrap, only for grading in a sandbox, which is to come: apt install bubblewrap"
+    note = "note   no bubblewrap, only for grading in a sandbox: apt install bubblewrap"
     assert note in done.stdout
 
 

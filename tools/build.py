@@ -28,6 +28,7 @@ from nbgrader.preprocessors import CheckCellMetadata, ClearSolutions, ComputeChe
 from traitlets.config import Config
 
 from posebook.checks import PROBLEMS
+from posebook.grading.record import Blank
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -109,14 +110,8 @@ def exercise(solution: NotebookNode) -> NotebookNode:
     """The release: answers cut out, check cells locked and allowed to fail, pictures kept."""
     notebook = nbformat.from_dict(solution)
     config = Config({"ClearSolutions": {"code_stub": {"python": "raise NotImplementedError"}}})
-    for step in (LockCells, ClearSolutions, CheckCellMetadata):
+    for step in (LockCells, ClearSolutions, Blank, CheckCellMetadata, ComputeChecksums):
         notebook, _ = step(config=config).preprocess(notebook, {})
-    for cell in notebook.cells:
-        if cell.metadata.get("nbgrader"):
-            cell.outputs, cell.execution_count = [], None
-        if is_check(cell):
-            cell.metadata["tags"] = ["raises-exception"]  # Run All goes on to the next problem
-    notebook, _ = ComputeChecksums().preprocess(notebook, {})
     return notebook
 
 

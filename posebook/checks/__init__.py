@@ -1,14 +1,15 @@
 """``check`` a problem's answer: the one call in every check cell."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from posebook.checks import decoding, representations, trial
 from posebook.checks.problem import Case, Mistake, Problem, Report, Row
 
-__all__ = ["PROBLEMS", "Case", "CheckFailed", "Mistake", "Problem", "Report", "Row", "check", "evaluate"]
+__all__ = ["PROBLEMS", "SETS", "Case", "CheckFailed", "Mistake", "Problem", "Report", "Row", "check", "evaluate"]
 
-PROBLEMS: dict[str, Problem] = {problem.name: problem for problem in (*representations.PROBLEMS, *decoding.PROBLEMS)}
+SETS: dict[str, tuple[Problem, ...]] = {"representations": representations.PROBLEMS, "decoding": decoding.PROBLEMS}
+PROBLEMS: dict[str, Problem] = {problem.name: problem for problems in SETS.values() for problem in problems}
 
 
 class CheckFailed(AssertionError):
@@ -28,7 +29,13 @@ def evaluate(name: str, answer: Callable, seed: int | str = 0) -> Report:
         raise ValueError(f"name: want one of {', '.join(PROBLEMS)}, got {name!r}")
     if not callable(answer):
         raise ValueError(f"answer: want a function, got {type(answer).__name__}")
-    return trial.evaluate(PROBLEMS[name], answer, seed=seed)
+    mates = next(problems for problems in SETS.values() if PROBLEMS[name] in problems)
+    return trial.evaluate(PROBLEMS[name], answer, seed=seed, refused=withheld(mates))
+
+
+def withheld(problems: Iterable[Problem]) -> tuple[str, ...]:
+    """Names of the library functions that answer a problem of this set: refused while any of them is tried."""
+    return tuple(dict.fromkeys(name for problem in problems for name in problem.own))
 
 
 def check(name: str, answer: Callable) -> None:

@@ -2,44 +2,43 @@
 
 import hashlib
 import inspect
-import signal
 import threading
 import traceback
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pkgutil import resolve_name
 
 import torch
 from torch import Tensor
 
+from posebook.checks import calling
+from posebook.checks.calling import Told
 from posebook.checks.problem import Case, Problem, Report, Row, is_wire
 
 SECONDS = 10  # an answer that takes longer is interrupted, where the platform can
 
 
-def evaluate(problem: Problem, answer: Callable, *, seed: int | str = 0) -> Report:
+def evaluate(problem: Problem, answer: Callable, *, seed: int | str = 0, refused: tuple[str, ...] = ()) -> Report:
     """Try an answer on every case.
 
     Args:
         problem: what is asked.
         answer: a function, or a proxy with the same call; a proxy brings its own
-            ``vjp(args, input_index, output_index, cotangent)``.
+            ``vjp(args, input_index, output_index, cotangent)``, as :func:`posebook.checks.calling.vjp`, keeps time
+            itself and raises :class:`posebook.checks.calling.Ended` where no result will come.
         seed: decides what the cases draw.
+        refused: names of library functions that raise while the answer runs.
     """
-    with _plain_torch():
+    with calling.plain_torch():
         tries: list[tuple[Row, _Outcome]] = []
         for case in problem.cases:
-            tries.append(_try(problem, case, answer, seed) if not _hopeless(tries) else _untried(case, tries[-1][1]))
+            hopeless = bool(tries) and tries[-1][1].kind in ("stub", "endless")  # no better, and as long
+            tries.append(_untried(case, tries[-1][1]) if hopeless else _try(problem, case, answer, seed, refused))
         rows = tuple(row for row, _ in tries)
         diagnosis = "" if all(row.passed for row in rows) else _diagnose(problem, tries, seed)
     return Report(problem.name, problem.points, rows, diagnosis)
-
-
-def _hopeless(tries: list[tuple[Row, "_Outcome"]]) -> bool:
-    """Whether the next case would fare no better, and cost as long."""
-    return bool(tries) and tries[-1][1].kind in ("stub", "endless")
 
 
 def _untried(case: Case, before: "_Outcome") -> tuple[Row, "_Outcome"]:
@@ -61,10 +60,11 @@ class _Outcome:
     detail: str = ""
 
 
-def _try(problem: Problem, case: Case, answer: Callable, seed: int | str) -> tuple[Row, _Outcome]:
+def _try(problem: Problem, case: Case, answer: Callable, seed: int | str,
+         refused: tuple[str, ...]) -> tuple[Row, _Outcome]:
     right, rng = _draws(problem, case, seed)
     want = _run(problem, case, problem.reference, *_draws(problem, case, seed))
-    with _refused(problem.own):
+    with _refused(refused):
         got = _run(problem, case, answer, right, rng)
     if want.kind:
         raise RuntimeError(f"{problem.name}: the reference fails on {case.name!r}: {want.message}")
@@ -91,10 +91,10 @@ def _run(problem: Problem, case: Case, answer: Callable, calls: list[tuple], rng
     for args in calls:
         fresh = _copy(args)
         try:
-            with _time_limit(SECONDS):
-                values.append(_vjp(problem, case, answer, fresh, rng) if case.vjp else _detach(answer(*fresh)))
-        except _TooLong:
-            return _Outcome(kind="endless", message=f"did not return within {SECONDS} s, and was interrupted")
+            with nullcontext() if hasattr(answer, "vjp") else calling.time_limit(SECONDS):
+                values.append(_vjp(problem, case, answer, fresh, rng) if case.vjp else calling.call(answer, fresh))
+        except calling.Ended as ended:
+            return _Outcome(kind="endless", message=str(ended))
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # an answer may raise anything
@@ -117,7 +117,8 @@ def _raised(error: BaseException) -> _Outcome:
         return _Outcome(kind=kind, message=text)
     if kind == "NotImplementedError" and not text:
         return _Outcome(kind="stub", message="not written yet: put your lines in place of the `raise`")
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
+    ours = (__file__, calling.__file__)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename not in ours]
     where = f" (line {frames[0].lineno}: {frames[0].line})" if frames and frames[0].line else ""
     return _Outcome(kind=kind, message=f"raised {kind}", detail=text + where)
 
@@ -126,26 +127,20 @@ def _vjp(problem: Problem, case: Case, answer: Callable, args: tuple, rng: torch
     """Gradient of <cotangent, output> in one input."""
     wrt, output = case.vjp
     index = list(inspect.signature(problem.reference).parameters).index(wrt)
-    like = _pick(problem.reference(*_copy(args)), output)
+    like = calling.pick(problem.reference(*_copy(args)), output)
     cotangent = torch.randn(like.shape, generator=rng, dtype=like.dtype)
-    if hasattr(answer, "vjp"):
-        return answer.vjp(args, index, output, cotangent)
-    leaf = args[index].requires_grad_()
+    pull = answer.vjp if hasattr(answer, "vjp") else partial(calling.vjp, answer)
     try:
-        out = _pick(answer(*args), output)
-    except RuntimeError as error:
-        if "in-place" in str(error) and "leaf" in str(error):
-            raise Told(f"changed its input `{wrt}` in place; work on a copy") from None
-        raise
-    if isinstance(out, Tensor) and out.shape == cotangent.shape and not out.requires_grad:
+        out, flows, gradient = pull(args, index, output, cotangent)
+    except calling.InPlace:
+        raise Told(f"changed its input `{wrt}` in place; work on a copy") from None
+    if isinstance(out, Tensor) and out.shape == cotangent.shape and not flows:
         raise Told(f"no gradient reaches `{wrt}`: it was detached, rounded, or turned into numbers on the way")
-    if wrong := compare(like, out, float("inf")):
+    if wrong := compare(cotangent, out, float("inf")):
         raise Told(wrong[0])
-    grad, = torch.autograd.grad(out, leaf, cotangent, allow_unused=True)
-    leaf.requires_grad_(False)
-    if grad is None:
+    if gradient is None:
         raise Told(f"no gradient reaches `{wrt}`: the result does not depend on it")
-    return grad
+    return gradient
 
 
 def compare(want: object, got: object, atol: float, rtol: float = 0.0) -> tuple[str, str] | None:
@@ -234,61 +229,24 @@ def _alike(a: _Outcome, b: _Outcome, case: Case) -> bool:
 # Guards
 
 
-class Told(Exception):
-    """What a row says as it stands: a gradient that got lost, a library function that is the answer itself."""
-
-
-class _TooLong(BaseException):
-    """Not an Exception, so that ``except Exception`` in an answer does not swallow it."""
-
-
-@contextmanager
-def _time_limit(seconds: float):
-    """Interrupt what takes longer: in a main thread, where there are POSIX timers."""
-    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(signum, frame):
-        raise _TooLong
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)  # again each second, for an answer that catches everything
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
-@contextmanager
-def _plain_torch():
-    """Gradients on, tensors on the CPU and of float32 unless said otherwise, whatever the notebook has set."""
-    dtype = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)
-    try:
-        with torch.inference_mode(False), torch.enable_grad(), torch.device("cpu"):
-            yield
-    finally:
-        torch.set_default_dtype(dtype)
-
-
 _one_at_a_time = threading.RLock()
 
 
 @contextmanager
 def _refused(names: tuple[str, ...]):
     """Make library functions raise, however they were imported: their code is exchanged for the time being."""
+    if not names:
+        yield
+        return
     functions = [resolve_name(name) for name in names]
     _one_at_a_time.acquire()
     codes = [function.__code__ for function in functions]
     try:
         for name, function in zip(names, functions, strict=True):
-            text = f"`{name}` is the function that you are asked to write"
             scope: dict = {}
             exec(f"def refuse(*args, **options):\n"
-                 f"    from posebook.checks.trial import Told\n"
-                 f"    raise Told({text!r})", scope)
+                 f"    from posebook.checks.calling import Withheld\n"
+                 f"    raise Withheld({name!r})", scope)
             function.__code__ = scope["refuse"].__code__
         yield
     finally:
@@ -301,16 +259,6 @@ def _copy(value: object) -> object:
     if isinstance(value, tuple):
         return tuple(_copy(item) for item in value)
     return value.detach().clone() if isinstance(value, Tensor) else value
-
-
-def _detach(value: object) -> object:
-    if type(value) is tuple:
-        return tuple(_detach(item) for item in value)
-    return value.detach() if isinstance(value, Tensor) else value
-
-
-def _pick(value: object, output: int) -> object:
-    return value[output] if isinstance(value, tuple) and output < len(value) else value
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:

@@ -132,7 +132,7 @@ def table(result: Result) -> str:
         rows.append((_page.legend(*mark, name), *cells))
     says = result.says
     rows.append(("naive reports", "", f"{math.sqrt(says):.2f}", f"{says:.2f}", f"{says / result.best.variance:.2f}"))
-    return _page.table(("", "weight", "sd in px", "variance", "/ best"), rows)
+    return _page.table(("estimate", "weight", "sd in px", "variance", "/ best"), rows)
 
 
 def svg(result: Result) -> str:

@@ -60,7 +60,7 @@ assert not torch.equal(flip_points(pose, width), mirrored)  # the names were for
 # and what not). They have the 17 keypoints of COCO, the data set that most pose estimators are trained on:
 
 # %%
-crowd = draw_people(300, seed=1)
+crowd = draw_people(300, seed=1, yaw=(-180.0, 180.0), size=(0.6, 0.95), occluder=0.3)
 waving = draw_people(1, seed=0, poses=("waving",), yaw=(-20.0, 20.0), truncate=0.0, occluder=0.0)
 image, xy = waving.image[0], waving.xy[0, 0]  # (3, H, W) in [0, 1] and (17, 2) px
 print(", ".join(COCO_17.names))
@@ -1210,7 +1210,7 @@ for name in unlike:
     print(f"{name:15s} error over claim {medians[name] / claims[name]:.1f}")
 assert all(medians[name] < 1.2 * claims[name] for name in honest)
 assert all(medians[name] > 3 * claims[name] for name in wrong)
-assert medians["upside down"] > 10 * medians["as in training"]
+assert medians["upside down"] > 20 and claims["upside down"] < 7
 
 # %% [markdown]
 # With [COCO photographs of your own](02_decoding.ipynb), the next cell asks the network about the person who is marked most completely:
@@ -1238,7 +1238,7 @@ else:
 
 # %% [markdown]
 # **Takeaway.** A map's width follows its error where the picture is only worse, and not where an assumption of the training is broken: upside down
-# the network is 25.7 px off and claims 5.8 px.
+# the network is off by more than 20 px and claims less than 7 px.
 #
 # ## What you can do now
 #

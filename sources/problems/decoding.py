@@ -2,8 +2,8 @@
 # # Problems: decoding
 #
 # Write each function in the cell that says `raise NotImplementedError`, then run the check cell below it. The check tells you case
-# by case how it went, and where it recognizes a mistake, it names it. You may call anything in torch and numpy; the one library
-# function that is the answer itself is switched off while you are checked.
+# by case how it went, and where it recognizes a mistake, it names it. You may call anything in torch and numpy; the library
+# functions that answer a problem of this set are switched off while you are checked.
 #
 # These hold for all problems of this set:
 #

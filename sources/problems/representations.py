@@ -97,7 +97,8 @@ check("gaussian_heatmap", gaussian_heatmap)
 #
 # This loss trains a heatmap on what you want of it, a place. Batches with few labels are where its implementations break.
 #
-# `posebook.decode.soft_argmax` is the heart of the answer: write the mean cell yourself.
+# `posebook.losses.integral_loss` is the answer itself; its parts, `soft_argmax` and `masked_mean`, are switched off too: write the mean cell and the mean
+# over labeled keypoints yourself.
 
 # %%
 rows, columns = torch.meshgrid(torch.arange(6.0), torch.arange(9.0), indexing="ij")
@@ -172,7 +173,7 @@ check("integral_loss", integral_loss)
 #
 # The last term alone supervises nothing: heads that agree on a wrong place have none of it.
 #
-# `posebook.decode.soft_argmax` is switched off here too; call what you wrote for `integral_loss`, or a helper in the same cell.
+# The losses of posebook and their parts are switched off here too; call what you wrote for `integral_loss`, or a helper in the same cell.
 
 # %%
 places = {"regressed": (29, 15), "soft-argmax": (13, 11), "truth": (24, 4)}  # px
@@ -242,7 +243,7 @@ check("hybrid_loss", hybrid_loss)
 #
 # Two lines of bins for each keypoint cost less than a map, and reach below a pixel.
 #
-# `posebook.encode.gaussian_heatmap` with a single row is half of the answer, and switched off.
+# `posebook.encode.simcc` is the answer itself; `gaussian_heatmap` with a single row, half of it, is switched off as well.
 
 # %%
 keypoint, (h, w), ratio, sigma = (0.3, 3.1), (7, 12), 2, 1.5

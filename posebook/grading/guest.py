@@ -1,0 +1,103 @@
+"""What runs inside the sandbox: an IPython kernel that answers the grader's requests, one after the other.
+
+The grader trusts nothing of this: the student's code lives in the same process and may change any of it. So there is
+no secret here, and what is sent back is only ever an answer. The requests come through a socket of their own; nobody
+listens to the kernel's ZeroMQ channels, so that neither forged messages nor floods of output reach the grader.
+"""
+
+import ast
+import asyncio
+import os
+import socket
+import tempfile
+
+import torch
+from ipykernel.kernelapp import IPKernelApp
+from ipykernel.kernelbase import Kernel
+from tornado.ioloop import IOLoop
+
+from posebook.checks import calling
+from posebook.grading import wire
+
+
+def main(descriptor: int) -> None:
+    """Start a kernel that serves the socket with this file descriptor."""
+    app = IPKernelApp.instance(transport="ipc", ip=os.path.join(tempfile.mkdtemp(), "kernel"))
+    app.initialize([])
+    IOLoop.current().add_callback(serve, socket.socket(fileno=descriptor), app.kernel)
+    app.start()
+
+
+async def serve(connection: socket.socket, kernel: Kernel) -> None:
+    """Answer requests until the grader hangs up."""
+    reader, writer = await asyncio.open_connection(sock=connection)
+    reply: tuple = ("ready",)
+    while True:
+        try:
+            message = wire.encode(reply)
+        except wire.WireError:
+            message = wire.encode(("too large",))
+        writer.write(len(message).to_bytes(4, "big") + message)
+        await writer.drain()
+        size = int.from_bytes(await reader.readexactly(4), "big")
+        request = wire.decode(await reader.readexactly(size))
+        reply = await run(kernel, *request[1:]) if request[0] == "run" else answer(kernel, *request)
+
+
+async def run(kernel: Kernel, source: str, seconds: float) -> tuple:
+    """Run one cell as the notebook would: magics, top-level await and all."""
+    try:
+        with calling.time_limit(seconds):
+            reply = await kernel.do_execute(source, silent=False, allow_stdin=False)
+            if reply.get("ename") == "Withheld":  # which does not happen in the notebook: what is defined there counts
+                await kernel.do_execute(definitions(kernel, source), silent=False, allow_stdin=False)
+    except calling.Ended:
+        return ("timeout",)
+    if reply["status"] == "ok":
+        return ("ok",)
+    if reply.get("ename") == "Ended":
+        return ("timeout",)
+    return ("error", str(reply.get("ename"))[:200], str(reply.get("evalue"))[:500])
+
+
+def definitions(kernel: Kernel, source: str) -> str:
+    """A cell without all but its imports, functions and classes."""
+    tree = ast.parse(kernel.shell.transform_cell(source))
+    kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
+    return ast.unparse(ast.Module([node for node in tree.body if isinstance(node, kinds)], []))
+
+
+def answer(kernel: Kernel, what: str, name: str, seconds: float, args: tuple, *more: object) -> tuple:
+    """Call one of the student's functions, or take a gradient through it."""
+    function = kernel.shell.user_ns.get(name)
+    if not callable(function):
+        return ("missing",)
+    call = {"call": calling.call, "vjp": calling.vjp}[what]
+    try:
+        with calling.plain_torch(), calling.time_limit(seconds):
+            value = call(function, args, *more)
+    except calling.Ended:
+        return ("timeout",)
+    except calling.InPlace:
+        return ("in place",)
+    except calling.Withheld as error:
+        return ("withheld", error.name)
+    except BaseException as error:  # an answer may raise anything
+        return ("raised", kind(error), bool(has_words(error)))
+    return ("returned", value, args)  # what became of the arguments is seen by the grader
+
+
+def kind(error: BaseException) -> str:
+    """The exception's type; torch and numpy have their own ways to say that memory ran out."""
+    out_of_memory = isinstance(error, RuntimeError) and "allocate memory" in str(error)
+    return "MemoryError" if out_of_memory else type(error).__name__
+
+
+def has_words(error: BaseException) -> bool:
+    try:
+        return bool(str(error).strip())
+    except Exception:
+        return True
+
+
+torch.set_num_threads(1)  # several submissions are graded at once

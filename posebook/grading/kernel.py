@@ -1,0 +1,331 @@
+"""A submission at work in the sandbox: a kernel that has run its cells, and proxies that call its functions.
+
+Everything that comes out of a kernel is the student's claim. It is bounded in size and in time, decoded by
+:mod:`posebook.grading.wire`, and used as an answer to compare; nothing else follows from it.
+"""
+
+import builtins
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import psutil
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_core.utils import run_sync
+from torch import Tensor
+
+from posebook.checks import calling, trial
+from posebook.grading import sandbox, wire
+from posebook.grading.sandbox import Limits, SandboxError
+
+START = 90  # seconds for a kernel to come up on a busy machine
+GRACE = 5  # seconds for the kernel itself to interrupt a cell or a call, before it is killed
+FREE = 256 * 2**20  # bytes that must stay free on the machine: some memory is counted for no process
+
+
+class Lost(Exception):
+    """The kernel is gone: "timeout", "memory", "output" or "killed"."""
+
+    WORDS = {"timeout": "did not end in time, and the kernel was killed", "memory": "used too much memory",
+             "output": "sent back too much, or what is no answer", "killed": "ended the kernel"}
+
+    def __init__(self, status: str):
+        super().__init__(self.WORDS[status])
+        self.status = status
+
+
+class Kernel:
+    """A kernel and the one line to it: a request goes in, one reply comes out."""
+
+    def __init__(self, course: Path, limits: Limits, *, unsafe: bool = False):
+        self.limits = limits
+        self.line, theirs = socket.socketpair()
+        argv = [sys.executable, "-c", f"from posebook.grading import guest; guest.main({theirs.fileno()})"]
+        quiet = {name: subprocess.DEVNULL for name in ("stdin", "stdout", "stderr")}
+        with theirs:
+            self.process = _launch(argv, course, limits, unsafe, {**quiet, "pass_fds": (theirs.fileno(),)})
+        self.line.setblocking(False)
+        try:
+            if self._receive(time.monotonic() + START) != ("ready",):
+                raise Lost("killed")
+        except Lost:
+            self.close()
+            raise
+
+    def ask(self, request: tuple, seconds: float) -> tuple:
+        """Send a request and wait for the reply.
+
+        Raises:
+            Lost: none came in time, or the kernel has gone, grown too large or sent what is no reply.
+        """
+        deadline = time.monotonic() + seconds
+        message = wire.encode(request)
+        try:
+            self._send(len(message).to_bytes(4, "big") + message, deadline)
+            return self._receive(deadline)
+        except Lost:
+            self.close()  # what still comes would be taken for the answer to the next request
+            raise
+
+    def close(self) -> None:
+        """End all that runs in the sandbox: its first process dies with bubblewrap, and all others with that."""
+        self.line.close()
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)  # a session of its own, in or out of a sandbox
+        self.process.wait()
+
+    def _send(self, data: bytes, deadline: float) -> None:
+        view = memoryview(data)
+        while view:
+            self._wait(select.POLLOUT, deadline)
+            try:
+                view = view[self.line.send(view):]
+            except BlockingIOError:
+                continue
+            except OSError:
+                raise Lost("killed") from None
+
+    def _receive(self, deadline: float) -> tuple:
+        size = int.from_bytes(self._read(4, deadline), "big")
+        if size > wire.LIMIT:
+            raise Lost("output")
+        try:
+            reply = wire.decode(self._read(size, deadline))
+        except wire.WireError:
+            raise Lost("output") from None
+        if not isinstance(reply, tuple) or not reply or reply == ("too large",):
+            raise Lost("output")
+        return reply
+
+    def _read(self, size: int, deadline: float) -> bytes:
+        data = bytearray()
+        while len(data) < size:
+            self._wait(select.POLLIN, deadline)
+            try:
+                part = self.line.recv(size - len(data))
+            except BlockingIOError:
+                continue
+            except OSError:
+                part = b""
+            if not part:
+                raise Lost("killed")
+            data += part
+        return bytes(data)
+
+    def _wait(self, event: int, deadline: float) -> None:
+        """Until the line is ready; meanwhile see whether the sandbox keeps to its bounds."""
+        poll = select.poll()
+        poll.register(self.line, event)
+        while not poll.poll(200):
+            if time.monotonic() > deadline:
+                raise Lost("timeout")
+            if self._memory() > self.limits.memory or psutil.virtual_memory().available < FREE:
+                raise Lost("memory")
+            if self.process.poll() is not None:
+                raise Lost("killed")
+        if time.monotonic() > deadline:  # a reply that comes byte by byte
+            raise Lost("timeout")
+
+    def _memory(self) -> int:
+        """Bytes in use by all processes of the sandbox: the limit on address space holds for each by itself."""
+        try:
+            return sum(map(_in_use, psutil.Process(self.process.pid).children(recursive=True)))
+        except psutil.NoSuchProcess:
+            return 0
+
+
+def _in_use(process: psutil.Process) -> int:
+    """Bytes; what forks share counts once, and one that has just ended (they may come and go on purpose) not at all."""
+    try:
+        return process.memory_full_info().pss
+    except psutil.AccessDenied:
+        return process.memory_info().rss
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def _launch(argv: list[str], course: Path, limits: Limits, unsafe: bool, options: dict) -> subprocess.Popen:
+    if unsafe:
+        home = tempfile.mkdtemp(dir=course)
+        variables = sandbox.environment(home, str(course))
+        return subprocess.Popen(argv, env=variables, cwd=home, start_new_session=True, **options)
+    provisioner = sandbox.Provisioner(kernel_id="", kernel_spec=KernelSpec(argv=argv), course=str(course))
+    provisioner.limits = limits
+
+    async def start() -> None:
+        launch = await provisioner.pre_launch(env={}, **options)
+        await provisioner.launch_kernel(launch.pop("cmd"), **launch)
+
+    run_sync(start)()
+    return provisioner.process
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+class Session:
+    """A submission's cells, run in a kernel; where the kernel is lost they run again in a fresh one.
+
+    Args:
+        cells: (number, source) of each.
+        withheld: names of library functions that the sandbox must not hold.
+        limits: what the submission may use.
+        unsafe: without a sandbox.
+    """
+
+    def __init__(self, cells: Sequence[tuple[int, str]], *, withheld: Sequence[str], limits: Limits,
+                 unsafe: bool = False):
+        self.cells, self.withheld, self.limits, self.unsafe = cells, withheld, limits, unsafe
+        self.statuses: set[str] = set()  # what went wrong for good
+        self.lost = ""  # why the last kernel was lost
+        self.cell_notes: dict[int, str] = {}
+        self.kernel: Kernel | None = None
+        self.deadline = time.monotonic() + limits.total
+        self._folder = tempfile.TemporaryDirectory(prefix="posebook-course-")
+        self._course = Path(self._folder.name, "course")
+        self._died: set[int] = set()
+        self._skipped: set[int] = set()
+        sandbox.strip(self._course, withheld)
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.drop()
+        self._folder.cleanup()
+
+    def drop(self) -> None:
+        """Let the kernel go."""
+        if self.kernel:
+            self.kernel.close()
+        self.kernel = None
+
+    def ready(self) -> None:
+        """Have a kernel in which the cells have run.
+
+        Raises:
+            SandboxError: two fresh kernels did not even start: not the student's doing.
+        """
+        while self.kernel is None and time.monotonic() < self.deadline:
+            self.lost, self.kernel = "", self._fresh()
+            self._replay()
+
+    def ask(self, request: tuple, seconds: float) -> tuple:
+        """A reply from the kernel.
+
+        Raises:
+            Lost: there is none, and no kernel either now.
+        """
+        left = self.deadline - time.monotonic()
+        try:
+            if self.kernel is None or left <= 0:
+                raise Lost("timeout")
+            return self.kernel.ask(request, min(seconds, left))
+        except Lost as lost:
+            self.drop()
+            self.lost = lost.status
+            raise
+
+    def _fresh(self) -> Kernel:
+        for last in (False, True):
+            try:
+                return Kernel(self._course, self.limits, unsafe=self.unsafe)
+            except Lost as lost:
+                if last:
+                    raise SandboxError(f"no kernel starts in the sandbox: it {lost}") from None
+
+    def _replay(self) -> None:
+        for number, source in self.cells:
+            if number in self._skipped:
+                continue
+            try:
+                reply = self.ask(("run", source, self.limits.cell), self.limits.cell + GRACE)
+            except Lost as lost:
+                if lost.status != "killed" or number in self._died:  # once may have been the machine's fault
+                    self._skipped.add(number)
+                    self.statuses.add(lost.status)
+                self._died.add(number)
+                self.cell_notes[number] = f"cell {number} {lost}"
+                return
+            self._note(number, reply)
+
+    def _note(self, number: int, reply: tuple) -> None:
+        self.cell_notes.pop(number, None)
+        match reply:
+            case ("timeout",):
+                self.statuses.add("timeout")
+                self.cell_notes[number] = f"cell {number} did not end within {self.limits.cell:g} s"
+            case ("error", str(name), str(text)):
+                if name == "MemoryError":
+                    self.statuses.add("memory")
+                if name != "Withheld":  # the cells with pictures call the library's functions
+                    self.cell_notes[number] = f"cell {number} raised {_plain(name, 60)}: {_plain(text, 200)}"
+
+
+def _plain(text: str, most: int) -> str:
+    """One line of the student's own text: printable, and short."""
+    line = "".join(c if c.isprintable() else " " for c in text[:4 * most])
+    return line.strip()[:most]
+
+
+class Proxy:
+    """Stands for one function of a submission: calls it in the sandbox, on inputs that were drawn here."""
+
+    def __init__(self, session: Session, name: str):
+        self.session, self.name = session, name
+
+    def __call__(self, *args: object) -> object:
+        return self._ask("call", args)
+
+    def vjp(self, args: tuple, index: int, output: int, cotangent: Tensor) -> tuple:
+        """As :func:`posebook.checks.calling.vjp`."""
+        match self._ask("vjp", args, index, output, cotangent):
+            case (out, bool() as flows, (None | Tensor()) as gradient):
+                return out, flows, gradient
+        raise self._no_answer()
+
+    def _ask(self, what: str, args: tuple, *more: object) -> object:
+        request = (what, self.name, float(trial.SECONDS), args, *more)
+        try:
+            reply = self.session.ask(request, trial.SECONDS + GRACE)
+        except Lost as lost:
+            raise calling.Ended(str(lost)) from None
+        match reply:
+            case ("returned", value, tuple(after)) if len(after) == len(args):
+                for before, became in zip(args, after, strict=True):
+                    if isinstance(before, Tensor) and isinstance(became, Tensor) and became.dtype == before.dtype:
+                        before.data = became  # as a call in this process would leave it: a changed input is seen
+                return value
+            case ("missing",):
+                raise calling.Told(f"there is no function `{self.name}` after all cells have run")
+            case ("in place",):
+                raise calling.InPlace
+            case ("withheld", str(name)) if name in self.session.withheld:
+                raise calling.Withheld(name)
+            case ("raised", str(kind), bool(has_words)):
+                if kind == "MemoryError":
+                    self.session.statuses.add("memory")
+                raise _exception(kind)("..." if has_words else "")
+            case ("timeout",):
+                self.session.statuses.add("timeout")
+                raise calling.Ended(f"did not return within {trial.SECONDS:g} s, and was interrupted")
+        raise self._no_answer()
+
+    def _no_answer(self) -> calling.Ended:
+        self.session.drop()
+        self.session.lost = "output"
+        return calling.Ended(Lost.WORDS["output"])
+
+
+def _exception(kind: str) -> Callable:
+    """An exception type of that name, if it is a known one: other names could carry a hidden input out."""
+    builtin = getattr(builtins, kind, None)
+    known = isinstance(builtin, type) and issubclass(builtin, BaseException) or kind in ("LinAlgError", "_LinAlgError")
+    return type(kind if known else "Exception", (Exception,), {})

@@ -1,0 +1,270 @@
+"""The sandbox: what an untrusted kernel may see, use and reach. bubblewrap makes it, `prlimit` adds limits.
+
+As root there is no user namespace (limits on processes would not hold in it) but a user id of its own for each
+sandbox; as an ordinary user there is one, since without it bubblewrap may not mount.
+"""
+
+import ast
+import functools
+import importlib.metadata
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from jupyter_client.provisioning import LocalProvisioner
+from traitlets import Unicode
+
+PACKAGE = Path(__file__).resolve().parents[1]  # posebook, with all its answers
+NEEDED = "grading runs untrusted code and needs bubblewrap on Linux: apt install bubblewrap (elsewhere: WSL or a VM)"
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives", "/etc/fonts",
+          "/etc/localtime")
+WRITABLE = ("/tmp", "/home/student", "/dev/shm")
+COURSE = "/course"
+SHOWN = ("checks/calling.py", "grading/__init__.py", "grading/guest.py", "grading/wire.py")  # of checks and grading
+STAND_IN = '''"""Stands for ``posebook.checks`` in the sandbox: the grader tries the answers itself."""
+
+
+def check(name, answer):
+    """Does nothing here."""
+'''
+
+
+class SandboxError(RuntimeError):
+    """No sandbox that contains anything can be had here; the text says what to install or change."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one submission may use."""
+
+    cell: float = 60.0  # seconds for one cell
+    total: float = 600.0  # seconds for the whole submission
+    memory: int = 4 * 2**30  # bytes of address space a process, and of memory in use by all of them
+    disk: int = 64 * 2**20  # bytes in each folder that can be written to, and in a file
+    processes: int = 128  # with their threads
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What it shows
+
+
+def strip(target: Path, withheld: Iterable[str]) -> None:
+    """A copy of posebook for students' code to import: without references, cases and the functions asked for."""
+    def hide(folder: str, names: list[str]) -> list[str]:
+        paths = [Path(folder, name).relative_to(PACKAGE).as_posix() for name in names]
+        closed = [path for path in paths if path.startswith(("checks/", "grading/")) and path not in SHOWN]
+        return ["__pycache__", *(Path(path).name for path in closed)]
+
+    shutil.copytree(PACKAGE, target / "posebook", ignore=hide)
+    (target / "posebook/checks/__init__.py").write_text(STAND_IN)
+    for name in withheld:
+        parts = name.split(".")
+        split = next(n for n in range(len(parts), 0, -1) if (target / "/".join(parts[:n])).with_suffix(".py").is_file())
+        path = (target / "/".join(parts[:split])).with_suffix(".py")
+        path.write_text(_without_body(path.read_text(), parts[split:], name))
+    for path in (target, *target.rglob("*")):  # another user reads them
+        path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def _without_body(source: str, path: list[str], name: str) -> str:
+    """The source with one function (or method, by its path) that only says that it is withheld."""
+    tree = body = ast.parse(source)
+    for part in path:
+        body = next(node for node in body.body if getattr(node, "name", "") == part)
+    words = f"from posebook.checks.calling import Withheld\nraise Withheld({name!r})"
+    body.body = [*body.body[:ast.get_docstring(body) is not None], *ast.parse(words).body]
+    return ast.unparse(tree)
+
+
+def _mounts() -> list[str]:
+    """Options that show the system and Python, read-only, and hide every copy of posebook in there."""
+    shown = [Path(path) for path in (*SYSTEM, sys.prefix, sys.base_prefix) if os.path.lexists(path)]
+    shown = [path for path in dict.fromkeys(shown) if not any(up in shown for up in path.parents)]
+    options: dict[Path, list[str]] = {}
+    for path in shown:
+        kind = ["--symlink", os.readlink(path)] if path.is_symlink() else ["--ro-bind", str(path)]
+        options[path] = [*kind, str(path)]
+    for path in _hidden(shown):
+        options[path] = ["--perms", "0755", "--tmpfs", str(path), "--remount-ro", str(path)]
+    parents = {up for path in shown for up in path.parents if up != Path("/")}
+    options |= {up: ["--perms", "0755", "--dir", str(up)] for up in parents}
+    return [option for path in sorted(options) for option in options[path]]
+
+
+def _hidden(shown: list[Path]) -> set[Path]:
+    """Folders within those shown that must not be seen: installed posebooks, a checkout, the grader's own."""
+    found = {copy for path in shown for above in (".", "local", "envs/*")
+             for copy in path.glob(f"{above}/lib/python3*/*-packages/posebook")}
+    found |= {PACKAGE, Path.cwd()} | (set() if PACKAGE.parent.name.endswith("-packages") else {PACKAGE.parent})
+    return {path for path in found if any(up in shown for up in path.parents)}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The command
+
+
+def command(argv: list[str], *, course: Path | None = None, limits: Limits | None = None,
+            shared: Path | None = None) -> list[str]:
+    """The command that runs another one in the sandbox.
+
+    Args:
+        argv: the command, as it is called inside.
+        course: folder with what Python is to import there besides its own packages, see :func:`strip`.
+        limits: what it may use.
+        shared: a folder that it may write to, for sockets between inside and outside.
+
+    Raises:
+        SandboxError: there is no bubblewrap.
+    """
+    bwrap = shutil.which("bwrap")
+    if not bwrap or not sys.platform.startswith("linux"):
+        raise SandboxError(NEEDED)
+    limits = limits or Limits()
+    options = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
+               "--die-with-parent", "--new-session", "--clearenv", *_mounts(), "--proc", "/proc", "--dev", "/dev"]
+    for path in WRITABLE:  # sized, so that a full disk is theirs alone
+        options += ["--perms", "1777", "--size", str(limits.disk), "--tmpfs", path]
+    if course:
+        options += ["--ro-bind", str(course), COURSE]
+    if shared:
+        options += ["--bind", str(shared), str(shared)]
+    options += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/home/student"]
+    for name, value in environment().items():
+        options += ["--setenv", name, value]
+    if os.geteuid() != 0:
+        return [bwrap, *options, "--unshare-user", "--disable-userns", "--", *_limited(limits), *argv]
+    drop = ["--cap-drop", "ALL", *(f for cap in ("SETUID", "SETGID", "SETPCAP") for f in ("--cap-add", f"CAP_{cap}"))]
+    owner = str(shared.stat().st_uid if shared else fresh_user())
+    user = ["setpriv", f"--reuid={owner}", f"--regid={owner}", "--clear-groups", "--no-new-privs",
+            "--bounding-set=-all", "--inh-caps=-all"]
+    return [bwrap, *options, *drop, "--", *user, *_limited(limits), *argv]
+
+
+def environment(home: str = "/home/student", course: str = COURSE) -> dict[str, str]:
+    """All the variables there are: nothing of the grader's environment goes inside."""
+    threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")}
+    return {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": home, "USER": "student", "LANG": "C.UTF-8",
+            "PYTHONPATH": course, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "2",
+            **threads}
+
+
+def _limited(limits: Limits) -> list[str]:
+    """Inside, since there the processes of a sandbox are counted apart from those of the grader."""
+    values = {"as": limits.memory, "cpu": round(limits.total), "fsize": limits.disk, "nofile": 512,
+              "nproc": limits.processes, "core": 0}
+    return ["prlimit", *(f"--{name}={value}:{value}" for name, value in values.items()), "--"]
+
+
+def fresh_user() -> int:
+    """A user id that no account and no other sandbox has, so that limits on processes are counted for it alone."""
+    return 2**30 + secrets.randbelow(2**30)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A kernel in it
+
+
+class Provisioner(LocalProvisioner):
+    """Starts kernels in the sandbox, wherever a kernelspec's metadata says
+    ``{"kernel_provisioner": {"provisioner_name": "posebook-sandbox"}}``; it needs ``"interrupt_mode": "message"``.
+    """
+
+    course = Unicode(help="folder with what Python is to import in the sandbox").tag(config=True)
+    limits = Limits()
+    _shared: Path | None = None
+
+    async def pre_launch(self, **kwargs):
+        """Put the sandbox around the kernel's command; sockets are files in a folder that both sides see."""
+        if self.parent is not None:  # a manager whose clients will connect
+            self._shared = Path(tempfile.mkdtemp(prefix="posebook-kernel-"))
+            self.parent.transport, self.parent.ip = "ipc", str(self._shared / "kernel")
+            self.parent.connection_file = str(self._shared / "kernel.json")
+        kwargs = await super().pre_launch(**kwargs)
+        if self._shared and os.geteuid() == 0:
+            user = fresh_user()
+            for path in (self._shared, *self._shared.iterdir()):
+                os.chown(path, user, user)
+        course = Path(self.course) if self.course else None
+        kwargs["cmd"] = command(kwargs["cmd"], course=course, limits=self.limits, shared=self._shared)
+        return kwargs
+
+    async def cleanup(self, restart: bool = False) -> None:
+        """Remove the sockets' folder."""
+        await super().cleanup(restart=restart)
+        if self._shared:
+            shutil.rmtree(self._shared, ignore_errors=True)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Does it contain?
+
+_PROBE = """
+import json, os, socket, sys, time
+marker, target, port, course = sys.argv[1:]
+held = {}
+def refused(action):
+    try:
+        action()
+    except OSError:
+        return True
+    return False
+held["hides files"] = refused(lambda: open(marker).read()) and not os.path.exists(course)
+held["lets nothing be written"] = all(refused(lambda p=p: open(p, "w")) for p in (target, "/x", "/usr/x", "/dev/x"))
+held["has no network"] = refused(lambda: socket.create_connection(("127.0.0.1", int(port)), 2))
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+held["has no rights"] = int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 0 == int(status["NoNewPrivs"]) - 1
+held["hides processes"] = all(int(name) < 100 for name in os.listdir("/proc") if name.isdigit())
+children = []
+def fork():
+    for _ in range(200):
+        child = os.fork()
+        if not child:
+            time.sleep(60)
+            os._exit(0)
+        children.append(child)
+held["limits processes"] = refused(fork)
+for child in children:
+    os.kill(child, 9)
+print(json.dumps(held))
+"""
+
+
+@functools.cache
+def probe() -> None:
+    """Make sure, once a process, that the sandbox contains.
+
+    Raises:
+        SandboxError: it does not, or bubblewrap is missing.
+    """
+    with tempfile.TemporaryDirectory(prefix="posebook-probe-") as folder, socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        marker = Path(folder, "marker")
+        marker.write_text("outside")
+        arguments = [str(marker), str(Path(folder, "target")), str(listener.getsockname()[1]),
+                     str(PACKAGE / "checks")]
+        argv = command([sys.executable, "-I", "-c", _PROBE, *arguments], limits=Limits(processes=64))
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    try:
+        held = json.loads(done.stdout)
+    except ValueError:
+        reason = done.stderr.strip()[-300:] or f"it ended with status {done.returncode}"
+        raise SandboxError(f"bubblewrap cannot make a sandbox here: {reason}. Containers need "
+                           "--security-opt seccomp=unconfined, newer Ubuntu an AppArmor profile for bwrap") from None
+    failed = [words for words, holds in held.items() if not holds]
+    if failed:
+        raise SandboxError(f"the sandbox does not contain here; not true: it {', it '.join(failed)}")
+
+
+def versions() -> dict[str, str]:
+    """What a grade depends on."""
+    names = ("posebook", "torch", "numpy", "ipykernel")
+    return {"python": sys.version.split()[0], **{name: importlib.metadata.version(name) for name in names}}

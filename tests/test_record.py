@@ -1,0 +1,144 @@
+"""What graders and students see of a submission: all of its text, and nothing that acts."""
+
+import json
+import re
+
+from bs4 import BeautifulSoup
+from classroom import grade, submit
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nbconvert.exporters import HTMLExporter
+from nbconvert.filters import markdown2html
+from nbgrader.server_extensions.formgrader import handlers
+from traitlets.config import Config
+
+from posebook.grading import course as courses
+from posebook.grading.course import Course
+from posebook.grading.record import harmless
+
+HOSTILE = """\
+<script>alert(1)</script>
+<img src=x onerror=alert(1)>
+[x](javascript:alert(1))
+<svg/onload=alert(1)>
+<a href='jAvAsCrIpT:alert(1)'>x</a>
+<iframe srcdoc='<script>alert(1)</script>'></iframe>
+</div>
+![x](javascript:alert(1))
+![x](data:text/html;base64,PHN2Zz4=)
+<form action=//x><input autofocus onfocus=alert(1)>
+$<img src=x onerror=alert(1)>$
+$$<script>alert(1)</script>$$
+\\begin{a}<script>x</script>\\end{a}
+`<script>`
+<!-- --!><script>x</script>
+<math><mtext></form><form><mglyph><style></math><img src onerror=alert(1)>
+<noscript><p title='</noscript><img src=x onerror=alert(1)>'>
+<style>*{}</style>
+<base href=//x>
+<details open ontoggle=alert(1)>
+\\[x\\](javascript:alert(1))
+<https://x/"onclick=alert(1)>
+&lt;script&gt;alert(1)&lt;/script&gt;
+<x/onclick=alert(1)>
+<a id=check-fuse name=why>
+<p style='x:y'>
+<img src=https://x/track.png>
+![x](https://x/track.png)
+![x](attachment:a.png)
+- [ ] x""".split("\n") + [
+    "[x]: javascript:alert(1)\n\n[x]", "$$\n<script>alert(1)</script>\n$$", "```html\n<script>alert(1)</script>\n```",
+    "```mermaid\n<script>x</script>\n```", "<div>\n\n", "\n\n", "    ", "\u2028", "\r", "*",
+]
+ACTIVE = {"script", "style", "iframe", "object", "embed", "form", "input", "base", "link", "meta", "svg"}
+
+
+def acts(page: str) -> list[str]:
+    """All in a page that could act, or ask another site for something."""
+    found = []
+    for element in BeautifulSoup(page, "html.parser").find_all(True):
+        if element.name in ACTIVE:
+            found.append(str(element))
+        for name, value in element.attrs.items():
+            value = " ".join(value) if isinstance(value, list) else value
+            plain = re.sub(r"[\s\x00-\x20]", "", value).lower()
+            if name.startswith("on") or name in ("style", "srcdoc", "action", "formaction", "name") or (
+                name == "id" and not re.fullmatch(r"cell-id=cell-\d+", value)):
+                found.append(f"{element.name} {name}={value}")
+            elif name in ("src", "href") and not plain.startswith(("https:", "http:", "mailto:", "data:image/", "#")):
+                found.append(f"{element.name} {name}={value}")
+            elif name == "src" and not plain.startswith("data:image/"):
+                found.append(f"{element.name} {name}={value}")
+    return found
+
+
+def test_the_check_sees_what_is_hostile():
+    raw = [text for text in HOSTILE if "attachment:" not in text and acts(markdown2html(text))]
+    assert len(raw) >= 20
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.sampled_from(HOSTILE) | st.text(max_size=5), min_size=1, max_size=6).map("".join))
+def test_nothing_acts_in_a_students_markdown(source):
+    """Neither in what is stored nor in what Markdown makes of that."""
+    stored = harmless(source)
+    assert acts(stored) == [] and "\n" not in stored
+    assert acts(markdown2html(stored)) == []
+
+
+def test_text_code_math_links_and_pictures_stay():
+    shown = harmless("**Bold** `a<b` $x<y$ [site](https://example.org)\n\n```python\nx = 1\n\n\ny = 2\n```\n\n"
+                            "|a|\n|-|\n|b|\n\n![p](attachment:p.png)", (("p.png", "image/png", "aGk="),))
+    page = markdown2html(shown)
+    for part in ("<strong>Bold</strong>", "<code>a&lt;b</code>", "$x&lt;y$", 'href="https://example.org"', "<td>b</td>",
+                 'src="data:image/png;base64,aGk="', '<span class="mi">1</span>'):
+        assert part in page
+    assert "1\n\n\n" in BeautifulSoup(page, "html.parser").text
+    assert "[[[" in harmless("[" * 10**5)  # Markdown alone would take minutes over this
+
+
+def test_a_hostile_notebook_in_feedback_and_formgrader(course):
+    """Both pages hold exactly what acts in an honest student's pages."""
+    submit(course, "ann", soft_argmax="say hello", fuse="half", free="honest")
+    path = submit(course, "bob", soft_argmax="say <svg/onload=alert(1)>", fuse="half", free="\n\n".join(HOSTILE))
+    notebook = json.loads(path.read_text())
+    bad = '"><script>alert(1)</script>'
+    marks = {"grade_id": bad, "grade": True, "solution": True, "points": 1, "locked": False}
+    notebook["metadata"] |= {"title": bad, "authors": [{"name": bad}], "widgets": {"application/x": {"state": bad}},
+                             "language_info": {"name": bad, "pygments_lexer": bad, "mimetype": bad}}
+    for text in HOSTILE:
+        notebook["cells"] += [
+            {"cell_type": "markdown", "id": "x", "source": text, "metadata": {"tags": [bad], "nbgrader": marks}},
+            {"cell_type": "raw", "id": "y", "source": text, "metadata": {"format": "text/html"}},
+            {"cell_type": "code", "id": "z", "source": text, "metadata": {}, "execution_count": 1, "outputs": [
+                {"output_type": "display_data", "metadata": {}, "data": {"text/html": text}}]}]
+    path.write_text(json.dumps(notebook))
+    assert all(line.good for line in grade(course).values())
+    assert all(line.good for line in courses.feedback(course, "mini"))
+    pages = {}
+    for student in ("ann", "bob"):
+        pages[student] = [course.notebook("feedback", "mini", student).with_suffix(".html").read_text(),
+                          formgrader_page(course, student)]
+    for honest, hostile in zip(*pages.values(), strict=True):
+        assert acts(hostile) == acts(honest)
+        assert "Safe" in hostile and "onerror=alert(1)&gt;" in hostile  # MathJax's safe mode; and shown as it was typed
+
+
+def formgrader_page(course: Course, student: str) -> str:
+    """What formgrader serves, by the same exporter, also where the course's own settings are not loaded."""
+    templates = {"template_name": "formgrade", "extra_template_basedirs": [handlers.template_path]}
+    config = Config({"HTMLExporter": templates})
+    resources = {"assignment_id": "mini", "notebook_id": "mini", "submission_id": "1", "index": 0, "total": 1,
+                 "base_url": "", "student": "x", "last_name": "x", "first_name": "x", "notebook_path": "x"}
+    notebook = str(course.notebook("autograded", "mini", student))
+    return HTMLExporter(config=config).from_filename(notebook, resources=resources)[0]
+
+
+def test_feedback_names_the_mistake_and_the_failed_cases(course):
+    submit(course, "ann", soft_argmax="right", fuse="half")
+    grade(course)
+    courses.feedback(course, "mini")
+    page = course.notebook("feedback", "mini", "ann").with_suffix(".html").read_text()
+    text = BeautifulSoup(page, "html.parser").text
+    assert "x and y are swapped" in text and "fuse: " in text and "cases passed, 1 of 2 points" in text
+    assert "mini (Score: 4.0 / 10.0)" in text

@@ -1,0 +1,376 @@
+"""The sandbox contains, as root and as an ordinary user; each bomb fails alone, and what comes after it is graded."""
+
+import ast
+import os
+import subprocess
+import sys
+import tomllib
+from functools import cache
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import KernelManager
+from jupyter_client.provisioning import KernelProvisionerFactory
+
+import posebook
+from posebook.checks import PROBLEMS, trial, withheld
+from posebook.checks.problem import Case, Problem
+from posebook.grading import kernel, sandbox
+from posebook.grading.grade import Limits, Result, grade
+from posebook.grading.kernel import Lost
+from posebook.grading.submission import Cell, Submission
+
+ROOT = Path(posebook.__file__).resolve().parents[1]
+LIMITS = Limits(cell=3, memory=5 * 2**28, processes=40)
+USERS = ["root", "ordinary"] if os.geteuid() == 0 or "SECOND_USER" in os.environ else ["ordinary"]
+
+
+def twice(name):
+    return Problem(name, points=1, minutes=1, reference=lambda x: 2 * x, own=(), mistakes=(),
+                   cases=(Case("any numbers", lambda rng: (torch.randn(5, generator=rng),)),))
+
+
+def graded(*sources, problems=("right",), **options):
+    submission = Submission(tuple(Cell("code", "import torch\n" + source) for source in sources), "0" * 64)
+    return grade(submission, [twice(name) for name in problems], secret=b"", assignment="a", student="s",
+                 **{"limits": LIMITS, **options})
+
+
+RIGHT = "def right(x):\n    return 2 * x"
+
+# Functions: each is a problem of its own, and the right one is tried after each. The words are those of the row;
+# without words the function finds out by itself that it is contained, and is right only then.
+BOMBS = {
+    "endless": ("interrupted", """
+        while True: pass"""),
+    "endless_deaf_to_all": ("kernel was killed", """
+        import signal
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        while True:
+            try:
+                while True: pass
+            except BaseException: pass"""),
+    "memory": ("raised MemoryError", """
+        hoard = []
+        while True: hoard.append(bytes(2**26))"""),
+    "memory_of_torch": ("raised MemoryError", """
+        return torch.ones(2**40)"""),
+    "memory_in_many_processes": ("used too much memory", """
+        import os, time
+        for _ in range(6):
+            if os.fork() == 0:
+                hoard = b"x" * 2**28
+                time.sleep(60)
+        time.sleep(60)"""),
+    "forks": ("", """
+        import os, time
+        children = []
+        try:
+            while len(children) < 1000:
+                child = os.fork()
+                if not child:
+                    time.sleep(60)
+                    os._exit(0)
+                children.append(child)
+        except BlockingIOError:
+            return 2 * x"""),
+    "disk": ("", """
+        full = 0
+        for folder in ("/tmp", "/home/student", "/dev/shm"):
+            try:
+                for n in range(100):
+                    with open(f"{folder}/{n}", "wb") as file:
+                        for _ in range(16): file.write(bytes(2**20))
+            except OSError:
+                full += 1
+        return 2 * x if full == 3 else x"""),
+    "output": ("", """
+        import os
+        for _ in range(30): print("x" * 10**6)
+        for _ in range(30): os.write(2, b"x" * 10**6)
+        return 2 * x"""),
+    "a_huge_answer": ("sent back too much", """
+        return torch.zeros(10**7)"""),
+    "sockets": ("", """
+        import socket
+        def opens(family, address):
+            try:
+                socket.socket(family).connect(address)
+                return True
+            except OSError:
+                return False
+        names = [("127.0.0.1", port) for port in (22, 80, 8888)] + [("10.0.0.1", 53), ("1.1.1.1", 443)]
+        unix = ["/run/dbus/system_bus_socket", "/var/run/docker.sock", chr(0) + "/tmp/.X11-unix/X0"]
+        opened = [opens(socket.AF_INET, n) for n in names] + [opens(socket.AF_UNIX, n) for n in unix]
+        return x if any(opened) else 2 * x"""),
+    "writes_outside": ("", """
+        import os, sys, torch
+        places = ["/x", "/etc/x", "/usr/x", "/dev/x", "/course/x", "/proc/sys/kernel/core_pattern", sys.prefix + "/x",
+                  os.path.dirname(torch.__file__) + "/__init__.py", sys.executable]
+        for place in places:
+            try:
+                open(place, "a")
+                return x
+            except OSError:
+                pass
+        return 2 * x"""),
+    "rights": ("", """
+        import os
+        status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+        if any(int(status[n], 16) for n in ("CapEff", "CapPrm", "CapBnd", "CapAmb")) or os.getuid() == 0:
+            return x
+        for act in (lambda: os.setuid(0), lambda: os.mknod("/tmp/d", 0o60666, 0x0801), lambda: os.chroot("/tmp")):
+            try:
+                act()
+                return x
+            except OSError:
+                pass
+        return 2 * x"""),
+    "kills_the_parent": ("", """
+        import os, signal
+        for pid in (os.getppid(), 1, -1):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except OSError:
+                pass
+        return 2 * x"""),
+    "stops_itself": ("kernel was killed", """
+        import os, signal
+        os.kill(os.getpid(), signal.SIGSTOP)"""),
+    "exits": ("ended the kernel", """
+        import os
+        os._exit(0)"""),
+    "crashes": ("ended the kernel", """
+        import ctypes
+        ctypes.string_at(0)"""),
+}
+
+
+ENDLESS = ("endless", "endless_deaf_to_all", "stops_itself")  # all others end by themselves, on a busy machine late
+SAME = (*ENDLESS, "a_huge_answer", "crashes")  # whoever runs it
+TRIED = [(user, bomb) for user in USERS for bomb in BOMBS if user == USERS[0] or bomb not in SAME]
+
+
+def contain(user: str) -> list[Result]:
+    results = []
+    before = trial.SECONDS, kernel.GRACE
+    try:
+        for patient, times in ((False, (2, 1)), (True, (60, 5))):
+            bombs = [bomb for who, bomb in TRIED if who == user and patient is (bomb not in ENDLESS)]
+            if not bombs:
+                continue
+            trial.SECONDS, kernel.GRACE = times
+            sources = [f"def {bomb}(x):{BOMBS[bomb][1]}" for bomb in bombs]
+            results.append(graded(*sources, RIGHT, problems=[name for bomb in bombs for name in (bomb, "right")]))
+    finally:
+        trial.SECONDS, kernel.GRACE = before
+    return results
+
+
+@cache
+def contained(user: str) -> list[Result]:
+    if user == "ordinary" and os.geteuid() == 0:
+        code = ("import sys; sys.path.insert(0, 'tests'); import test_sandbox; "
+                "print([result.to_json() for result in test_sandbox.contain('ordinary')])")
+        done = subprocess.run([*ordinary_user(), sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+        assert done.returncode == 0, done.stderr
+        return [Result.from_json(text) for text in ast.literal_eval(done.stdout)]
+    before = psutil.Process().memory_info().rss
+    results = contain(user)
+    assert psutil.Process().memory_info().rss - before < 200 * 2**20
+    return results
+
+
+def ordinary_user() -> list[str]:
+    """A command before another one: run it as a user without rights who can read Python and this checkout."""
+    options = []
+    for path in map(Path, (sys.base_prefix, sys.prefix, ROOT)):
+        closed = next((up for up in reversed(path.parents) if not up.stat().st_mode & 1), None)
+        if closed:
+            options += [] if str(closed) in options else ["--perms", "0755", "--tmpfs", str(closed)]
+            between = [up for up in reversed(path.parents) if closed in up.parents]
+            options += [option for up in between for option in ("--perms", "0755", "--dir", str(up))]
+            options += ["--ro-bind", str(path), str(path)]
+    return ["bwrap", "--bind", "/", "/", "--dev-bind", "/dev", "/dev", *options, "--", "setpriv", "--reuid=4321",
+            "--regid=4321", "--clear-groups", "env", f"PYTHONPATH={ROOT}", "PYTHONDONTWRITEBYTECODE=1", "HOME=/tmp",
+            "SECOND_USER=1"]
+
+
+@pytest.mark.parametrize("user, bomb", TRIED)
+def test_a_bomb_fails_alone(user, bomb):
+    reports = [report for result in contained(user) for report in result.reports]
+    place = [report.name for report in reports].index(bomb)
+    words = BOMBS[bomb][0]
+    row = reports[place].rows[0]
+    assert row.passed is (not words) and words in row.message, str(reports[place])
+    assert reports[place + 1].passed, "the next one paid for it: " + str(reports[place + 1])
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_the_worst_is_the_status(user):
+    statuses = [(result.status, result.sandbox) for result in contained(user)]
+    assert statuses == [("timeout", "bubblewrap"), ("killed", "bubblewrap")][-len(statuses):]
+
+
+def test_bad_cells_are_left_out_and_the_others_run(monkeypatch):
+    monkeypatch.setattr(kernel, "GRACE", 1)
+    result = graded(
+        "def right(x):\n    return two * x\nwhile True: pass",  # what was defined before it was interrupted counts
+        "import signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True: pass",
+        "import os\nos._exit(0)", "def broken(:", "import nonesuch", "hoard = bytes(2**40)", "two = 2",
+    )
+    assert result.reports[0].passed and result.status == "killed"
+    assert result.notes[:3] == (
+        "cell 1 did not end within 3 s", "cell 2 did not end in time, and the kernel was killed",
+        "cell 3 ended the kernel")
+    assert [note.split(":")[0] for note in result.notes[3:]] == [
+        "cell 4 raised SyntaxError", "cell 5 raised ModuleNotFoundError", "cell 6 raised MemoryError"]
+
+
+def test_the_whole_time_is_bounded():
+    result = graded("import time", *["time.sleep(60)"] * 9, RIGHT, limits=Limits(cell=60, total=8))
+    assert result.status == "timeout" and result.seconds < 30 and result.reports[0].score == 0
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Where there is no sandbox, or no kernel
+
+
+def test_without_bubblewrap_it_refuses_and_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(sandbox.shutil, "which", lambda name: None)
+    with pytest.raises(sandbox.SandboxError, match="apt install bubblewrap"):
+        sandbox.probe.__wrapped__()
+
+
+def test_without_a_sandbox_every_result_says_so(monkeypatch):
+    monkeypatch.setattr(sandbox, "command", lambda *args, **options: pytest.fail("asked for a sandbox"))
+    result = graded(RIGHT, unsafe=True)
+    assert (result.status, result.sandbox, result.reports[0].score) == ("unsafe", "none", 1)
+    assert Result.from_json(result.to_json()) == result
+
+
+def test_the_probe_finds_a_sandbox_that_does_not_contain(monkeypatch):
+    monkeypatch.setattr(sandbox, "command", lambda argv, **options: argv)
+    monkeypatch.setattr(sandbox, "_PROBE", sandbox._PROBE.replace('"/x", "/usr/x", "/dev/x"', ""))
+    with pytest.raises(sandbox.SandboxError) as caught:
+        sandbox.probe.__wrapped__()
+    for words in ("hides files", "lets nothing be written", "has no network", "has no rights", "limits processes"):
+        assert words in str(caught.value)
+
+
+def test_the_probe_says_when_bubblewrap_is_not_allowed(monkeypatch):
+    monkeypatch.setattr(sandbox, "command", lambda argv, **options: ["sh", "-c", "echo No permissions >&2; exit 1"])
+    with pytest.raises(sandbox.SandboxError, match="No permissions.*seccomp.*AppArmor"):
+        sandbox.probe.__wrapped__()
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_a_kernel_that_does_not_start_is_no_fault_of_the_student(monkeypatch, failures):
+    real, starts = kernel.Kernel, []
+
+    def flaky(*args, **options):
+        starts.append(1)
+        if len(starts) <= failures:
+            raise Lost("killed")
+        return real(*args, **options)
+
+    monkeypatch.setattr(kernel, "Kernel", flaky)
+    if failures == 2:
+        with pytest.raises(sandbox.SandboxError, match="no kernel starts"):
+            graded(RIGHT)
+    else:
+        assert graded(RIGHT).status == "ok"
+
+
+def test_a_death_that_does_not_come_again_costs_nothing(monkeypatch):
+    """The machine may have run out of memory through others."""
+    real, asked = kernel.Kernel.ask, []
+
+    def ask(self, request, seconds):
+        asked.append(request[0])
+        if asked.count("call") == 1 and request[0] == "call":
+            inside = psutil.Process(self.process.pid).children(recursive=True)
+            self.process.kill()
+            psutil.wait_procs(inside)
+        return real(self, request, seconds)
+
+    monkeypatch.setattr(kernel.Kernel, "ask", ask)
+    result = graded(RIGHT)
+    assert result.status == "ok" and result.reports[0].passed and asked == ["run", "call", "run", "call"]
+
+
+def test_no_process_and_no_folder_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(kernel.tempfile, "tempdir", str(tmp_path))
+    before = {process.pid for process in psutil.Process().children(recursive=True)}
+    graded("import subprocess\nsubprocess.Popen(['sleep', '1000'])", RIGHT)
+    left = {process.pid for process in psutil.Process().children(recursive=True)} - before
+    assert not left and list(tmp_path.iterdir()) == []
+    assert not [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", "1000"]]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What it shows
+
+
+def test_the_copy_of_posebook_lacks_what_is_asked_for(tmp_path):
+    own = withheld(PROBLEMS.values())
+    sandbox.strip(tmp_path, own)
+    left = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.py"))
+    assert [path for path in left if "checks" in path or "grading" in path] == [
+        "posebook/checks/__init__.py", "posebook/checks/calling.py", "posebook/grading/__init__.py",
+        "posebook/grading/guest.py", "posebook/grading/wire.py"]
+    code = f"""
+import pkgutil, posebook.encode
+for name in {own!r}:
+    try:
+        function = pkgutil.resolve_name(name)
+        function(*[0] * function.__code__.co_argcount)
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    words = "answers a problem of this set: write your own lines"
+    assert done.stdout.splitlines() == [f"Withheld `{name}` {words}" for name in own], done.stderr
+
+
+def test_what_is_installed_inside_the_shown_folders_is_hidden(tmp_path, monkeypatch):
+    copies = [tmp_path / "lib/python3.11/site-packages/posebook",
+              tmp_path / "local/lib/python3.12/dist-packages/posebook"]
+    for copy in copies:
+        copy.mkdir(parents=True)
+    here = tmp_path / "course"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert sandbox._hidden([tmp_path]) >= {*copies, here}
+    assert sandbox._hidden([Path("/nonesuch")]) == set()
+
+
+def test_any_client_of_jupyter_can_use_the_sandbox(monkeypatch):
+    group = "jupyter_client.kernel_provisioners"
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"][group]
+    entry = EntryPoint("posebook-sandbox", declared["posebook-sandbox"], group)
+    monkeypatch.setitem(KernelProvisionerFactory.instance().provisioners, entry.name, entry)
+    manager = KernelManager()
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    manager._kernel_spec = KernelSpec(argv=argv, interrupt_mode="message", metadata={
+        "kernel_provisioner": {"provisioner_name": "posebook-sandbox"}})
+    manager.start_kernel()
+    shared = manager.provisioner._shared
+    client = manager.client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=60)
+        code = """import socket
+try: socket.create_connection(("127.0.0.1", 80), 1)
+except OSError as e: print(e.errno)"""
+        lines = []
+        client.execute_interactive(code, timeout=60, output_hook=lambda m: lines.append(m["content"].get("text")))
+        assert "".join(filter(None, lines)).strip() in ("101", "111")  # unreachable, or refused
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    assert shared and not shared.exists()
