@@ -90,7 +90,7 @@ draw.show(draw.people(images, torch.stack((xy, flipped, wrong)), COCO_17,
 # wrong.*
 #
 # **Takeaway.** A keypoint is a name and a place, and a mirror moves both: whoever flips training pictures and forgets to exchange the names teaches
-# labels that are wrong by some 8 px on average.
+# labels that are wrong by some 7 px on average.
 
 # %% [markdown]
 # ## 1.2 Which keypoints count?
