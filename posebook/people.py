@@ -589,11 +589,11 @@ def _background(draws: _Draws, style: str, hw) -> tuple[Tensor, Tensor, Tensor, 
     kind = torch.full_like(mixed, BACKGROUNDS.index(style)) if style != "mixed" else mixed
     base = _rgb(draws(), draws() ** 1.5 * 0.5, draws(0.2, 0.95))
     direction = draws(0, 2 * math.pi, 6)
-    period = torch.cat((draws(1.2, 3.0, 2), draws(0.25, 0.8, 3), draws(0.09, 0.3, 1)), -1) * hw[0]  # px
+    period = torch.cat((draws(1.2, 3.0, 2), draws(0.25, 0.8, 3), draws(0.06, 0.25, 1)), -1) * hw[0]  # px
     k = torch.stack((direction.cos(), direction.sin()), -1) * (2 * math.pi / period)[..., None]
     wave = torch.cat((k, draws(0, 2 * math.pi, 6)[..., None]), -1)
     tint = 1 + draws(-0.5, 0.5, 18).unflatten(-1, (6, 3))
-    strength = torch.stack([(kind > 1) * 0.07] * 2 + [(kind == 2) * 0.06] * 3 + [(kind == 3) * 0.1], -1)
+    strength = torch.stack([(kind > 1) * 0.07] * 2 + [(kind == 2) * 0.06] * 3 + [(kind == 3) * 0.13], -1)
     return base, wave, tint * strength[..., None] * draws(0.3, 1.5, 6)[..., None], kind == 4
 
 
