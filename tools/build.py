@@ -116,7 +116,7 @@ def exercise(solution: NotebookNode) -> NotebookNode:
 
 
 def digest(text: str) -> str:
-    """Fingerprint of a source and of the library modules that it imports, however indirectly."""
+    """Fingerprint of a source, of the library modules that it imports, however indirectly, and of the data they read."""
     pending, seen = imports(text), {}
     while pending:
         module = pending.pop()
@@ -125,8 +125,11 @@ def digest(text: str) -> str:
         if module not in seen and path.exists():
             seen[module] = path.read_text(encoding="utf-8")
             pending |= imports(seen[module])
-    whole = "\n".join([code(text), *(f"{module}\n{seen[module]}" for module in sorted(seen))])
-    return hashlib.sha256(whole.encode()).hexdigest()[:16]
+    whole = hashlib.sha256("\n".join([code(text), *(f"{name}\n{seen[name]}" for name in sorted(seen))]).encode())
+    if any('files("posebook' in module for module in seen.values()):
+        for path in sorted((ROOT / "posebook/data").iterdir()):
+            whole.update(path.read_bytes())
+    return whole.hexdigest()[:16]
 
 
 def imports(text: str) -> set[str]:
