@@ -116,7 +116,7 @@ def exercise(solution: NotebookNode) -> NotebookNode:
 
 
 def digest(text: str) -> str:
-    """Fingerprint of a source, of the library modules that it imports, however indirectly, and of the data they read."""
+    """Fingerprint of a source, of the library modules it imports, however indirectly, and of the data they read."""
     pending, seen = imports(text), {}
     while pending:
         module = pending.pop()
