@@ -328,7 +328,9 @@ import pkgutil, posebook.encode
 for name in {own!r}:
     try:
         function = pkgutil.resolve_name(name)
-        function(*[0] * function.__code__.co_argcount)
+        code = function.__code__
+        named = code.co_varnames[code.co_argcount:][:code.co_kwonlyargcount]
+        function(*[0] * code.co_argcount, **dict.fromkeys(named, 0))
     except Exception as error:
         print(type(error).__name__, error)
 """

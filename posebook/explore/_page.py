@@ -1,6 +1,7 @@
 """What every explorer shares: tags, marks and maps to draw with; controls, one observer, one view, a status line."""
 
 import base64
+import functools
 import html
 import io
 import math
@@ -77,6 +78,21 @@ def mark(shape: str, color: str, x: float, y: float, *, scale: float = 1.0, name
     halo = tag("path", d=path, fill="none", stroke=PAPER, stroke_width=4)
     line = tag("path", d=path, fill=color if shape == "circle" else PAPER, stroke=color, stroke_width=2)
     return tag("g", halo, line, transform=f"translate({_plain(x)} {_plain(y)}) scale({_plain(scale)})", data_name=name)
+
+
+def points(styles: dict, keypoint: tuple[float, float], found: dict, *, scale: float) -> str:
+    """A keypoint and what decoders found, in image px; ``styles`` has shape and color of each name."""
+    places = {"keypoint": keypoint, **found}
+    return "".join(mark(*styles[name], *xy, scale=scale, name=name) for name, xy in places.items())
+
+
+@functools.cache
+def cells(hw: tuple[int, int], stride: int, edge: float) -> str:
+    """Borders of a map's cells over an image of this height and width; the map begins at ``edge``, in px."""
+    h, w = hw
+    across = "".join(f"M{edge} {edge + y}h{w}" for y in range(0, h + 1, stride))
+    down = "".join(f"M{edge + x} {edge}v{h}" for x in range(0, w + 1, stride))
+    return tag("path", d=across + down, stroke=LINE, stroke_width=stride / 64)
 
 
 def heatmap(values: Tensor, x: float, y: float, width: float, height: float) -> str:

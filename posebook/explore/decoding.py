@@ -129,12 +129,14 @@ def svg(result: Result) -> str:
     image = (-0.5, -0.5, w, h)
     zoom = (s.x - 1.5 * s.stride, s.y - 1.5 * s.stride, 3 * s.stride, 3 * s.stride)
     heatmap = _page.heatmap(result.prob, *image)
+    marks = functools.partial(_page.points, {"keypoint": KEYPOINT, **DECODERS}, (s.x, s.y), result.points)
     return _page.picture(
         826, 254, sentence(result),
         _page.words(f"softmax, {w // s.stride} x {h // s.stride} cells", 1, 14, color=_page.INK),
-        _page.window(1, 24, 256, 192, image, heatmap, _points(result, 0.6 * w / 256)),
+        _page.window(1, 24, 256, 192, image, heatmap, marks(scale=0.6 * w / 256)),
         _page.words("3 x 3 cells around the keypoint", 277, 14, color=_page.INK),
-        _page.window(277, 24, 192, 192, zoom, heatmap, _cells(s.stride), _points(result, 1.1 * zoom[2] / 192)),
+        _page.window(277, 24, 192, 192, zoom, heatmap, _page.cells(HW, s.stride, -0.5),
+                     marks(scale=1.1 * zoom[2] / 192)),
         _page.words("soft-argmax: error per axis in cells", 520, 14, color=_page.INK),
         _curve(), _place(result),
     )
@@ -147,23 +149,6 @@ def view(result: Result) -> str:
         "Curve: closed form, root mean square over all phases. Ring: closed form at this phase. Dot: measured."
     )
     return _page.card(svg(result), table(result), verdict(result), note)
-
-
-def _points(result: Result, scale: float) -> str:
-    """The keypoint and what the decoders say, in image px."""
-    truth = _page.mark(*KEYPOINT, result.state.x, result.state.y, scale=scale, name="keypoint")
-    return truth + "".join(
-        _page.mark(*DECODERS[name], *xy, scale=scale, name=name) for name, xy in result.points.items()
-    )
-
-
-@functools.cache
-def _cells(stride: int) -> str:
-    """Borders of all cells, in image px."""
-    (h, w), s = HW, stride
-    across = "".join(f"M-.5 {y - 0.5}H{w - 0.5}" for y in range(0, h + 1, s))
-    down = "".join(f"M{x - 0.5}-.5V{h - 0.5}" for x in range(0, w + 1, s))
-    return _page.tag("path", d=across + down, stroke=_page.LINE, stroke_width=s / 64)
 
 
 # The curve: both axes are logarithmic.

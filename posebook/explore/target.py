@@ -159,14 +159,15 @@ def svg(result: Result) -> str:
     heatmap = _page.heatmap(result.heatmap, edge, edge, w, h) if result.peak > 0 else ""
     column, row = (encoding.offset + s.stride * (n - _NEAR - 0.5) for n in result.highest)
     near = (column, row, (2 * _NEAR + 1) * s.stride, (2 * _NEAR + 1) * s.stride)
+    marks = functools.partial(_page.points, {"keypoint": KEYPOINT, **DECODERS}, (s.x, s.y), result.points)
     return _page.picture(
         826, 254, sentence(result),
         _page.words(f"target, {w // s.stride} x {h // s.stride} cells on {w} x {h} px", _LEFTS[0], 14, color=_page.INK),
-        _page.window(_LEFTS[0], 24, _SIDE, _SIDE, (-0.5, -0.5, w, h), heatmap, _cells(s.stride, edge),
-                     _points(result, 0.6 * w / 256)),
+        _page.window(_LEFTS[0], 24, _SIDE, _SIDE, (-0.5, -0.5, w, h), heatmap, _page.cells(HW, s.stride, edge),
+                     marks(scale=0.6 * w / 256)),
         _page.words(f"values; their sum over the map {result.sum:.2f}", _LEFTS[1], 14, color=_page.INK),
-        _page.window(_LEFTS[1], 24, _SIDE, _SIDE, near, heatmap, _cells(s.stride, edge),
-                     _points(result, 0.9 * near[2] / 256)),
+        _page.window(_LEFTS[1], 24, _SIDE, _SIDE, near, heatmap, _page.cells(HW, s.stride, edge),
+                     marks(scale=0.9 * near[2] / 256)),
         _values(result),
         _page.words("the highest cell's row", 520, 14, color=_page.INK),
         _row(result),
@@ -181,23 +182,6 @@ def view(result: Result) -> str:
         "all that a network is shown. Soft-argmax: the mean of the values divided by their sum."
     )
     return _page.card(svg(result), table(result), verdict(result), note)
-
-
-def _points(result: Result, scale: float) -> str:
-    """The keypoint and what the decoders say, in image px."""
-    truth = _page.mark(*KEYPOINT, result.state.x, result.state.y, scale=scale, name="keypoint")
-    return truth + "".join(
-        _page.mark(*DECODERS[name], *xy, scale=scale, name=name) for name, xy in result.points.items()
-    )
-
-
-@functools.cache
-def _cells(stride: int, edge: float) -> str:
-    """Borders of all cells, in image px."""
-    h, w = HW
-    across = "".join(f"M{edge} {edge + y}h{w}" for y in range(0, h + 1, stride))
-    down = "".join(f"M{edge + x} {edge}v{h}" for x in range(0, w + 1, stride))
-    return _page.tag("path", d=across + down, stroke=_page.LINE, stroke_width=stride / 64)
 
 
 def _values(result: Result) -> str:

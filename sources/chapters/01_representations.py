@@ -655,7 +655,7 @@ draw.show(draw.people(crowd.image[:12], None, COCO_17),
 #
 # What they cannot show is everything that photographs have and these do not: cloth that folds, faces, hair in the wind, crowds, motion blur, ten
 # thousand kinds of background. A number from drawn people compares *representations* on equal terms. It says nothing about how well a network does in
-# the street; section 1.14 asks that.
+# the street; section 1.15 asks that.
 #
 # **Takeaway.** Annotators of pictures as small as these would scatter by some 2 px on a hip; drawn people have keypoints that are exact far below
 # a pixel, and are an instrument to compare with, not a substitute for photographs.
@@ -1226,11 +1226,12 @@ if "POSEBOOK_COCO" in os.environ:
     where = Grid(px, tuple(first.tolist()))
     u, v = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="xy")
     xy = where.to_image(torch.stack((u, v), -1))  # (64, 64, 2)
-    high, wide = other.hw
-    share = (2 * xy + 1) / torch.tensor([wide, high]) - 1
+    share = (2 * xy + 1) / torch.tensor(other.hw[::-1]) - 1
     picture = coco.read_picture(other).permute(2, 0, 1)[None] / 255
     seen = F.grid_sample(picture, share[None], align_corners=False)
-    found, truth = asked(seen)[0], where.to_cells(person.xy)[None]
+    (found, claim, _), truth = asked(seen), where.to_cells(person.xy)[None]
+    off = epe(found, truth)[person.vis[None] == 2].median()
+    print(f"median error {off:.1f} px of 64, claimed {claim.median():.1f} px")
     draw.show(draw.people(seen, truth, yours.skeleton, vis=person.vis[None], found=found),
               f"A person of {other.path.name} at 64 x 64 px, the marks and the network's crosses.")
 else:
