@@ -37,6 +37,29 @@ def check(name: str, ours: Tensor, theirs: Tensor | np.ndarray, atol: float = 1e
     return largest <= atol
 
 
+def compare(works: dict[str, tuple[Callable[[], object], dict]], rounds: int) -> None:
+    """Print how posebook does against its peers, on one thread and on two.
+
+    Args:
+        works: for each work posebook's function, and peers: name to (function, ratio that it should have at least,
+            None for no goal). "1x read" is no peer but a floor: posebook should take at most so many times as long.
+        rounds: of :func:`interleave`.
+    """
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        print(f"\n{threads} thread{'s' * (threads > 1)}, {rounds} rounds\n"
+              f"{'work':24}{'posebook':>10}{'peer':>15}{'':10}{'ratio':>8}{'goal':>9}")
+        for work, (ours, peers) in works.items():
+            ms = interleave({"posebook": ours} | {peer: function for peer, (function, _) in peers.items()}, rounds)
+            for peer, (_, goal) in peers.items():
+                ratio = ms[peer] / ms["posebook"]
+                wanted, met = (f">= {goal}x", ratio >= goal) if goal else ("none", None)
+                if peer == "1x read":
+                    ratio = 1 / ratio
+                    wanted, met = f"<= {goal}x", ratio <= goal
+                line(work, ms["posebook"], peer, ms[peer], ratio, wanted, met)
+
+
 def line(work: str, ours: float, peer: str, theirs: float, ratio: float, goal: str, met: bool | None) -> None:
     verdict = {True: "met", False: "MISSED", None: ""}[met]
     print(f"{work:24}{ours:7.2f} ms{peer:>15}{theirs:7.2f} ms{ratio:7.1f}x{goal:>9}  {verdict}")

@@ -14,7 +14,7 @@ import dsntnn
 import kornia.geometry.subpix as kornia
 import numpy as np
 import torch
-from _measure import check, interleave, line
+from _measure import check, compare
 from torch import Tensor
 
 from posebook.decode import argmax, refine_dark, refine_quarter, refine_udp, soft_argmax
@@ -148,7 +148,9 @@ def main() -> int:
         return 1
 
     works = {  # for each work, what runs in turns: posebook, and peers with the ratio that they should have at least
-        "argmax": (lambda: argmax(heatmap), {"torch": (lambda: torch_argmax(heatmap), 1)}),
+        "argmax": (
+            lambda: argmax(heatmap),
+            {"1x read": (heatmap.sum, 5), "torch": (lambda: torch_argmax(heatmap), 1)}),
         "soft-argmax": (
             lambda: soft_argmax(logits),
             {"kornia": (lambda: kornia_soft(logits), 2), "dsntnn": (lambda: dsntnn_soft(logits), 1)}),
@@ -163,22 +165,7 @@ def main() -> int:
         "UDP, blur 2": (
             lambda: refine_udp(heatmap, blur=2.0), {"mmpose's loop": (lambda: each(loop_udp, numbers), 15)}),
     }
-    for threads in (1, 2):
-        torch.set_num_threads(threads)
-        print(f"\n{threads} thread{'s' * (threads > 1)}, {rounds} rounds\n"
-              f"{'work':24}{'posebook':>10}{'peer':>15}{'':10}{'ratio':>8}{'goal':>9}")
-        for work, (ours, peers) in works.items():
-            run = {"posebook": ours} | {peer: function for peer, (function, _) in peers.items()}
-            if work == "argmax":
-                run["1x read"] = heatmap.sum
-            ms = interleave(run, rounds)
-            if work == "argmax":
-                reads = ms["posebook"] / ms["1x read"]
-                line(work, ms["posebook"], "1x read", ms["1x read"], reads, "<= 5x", reads <= 5)
-            for peer, (_, goal) in peers.items():
-                ratio = ms[peer] / ms["posebook"]
-                wanted, met = (f">= {goal}x", ratio >= goal) if goal else ("none", None)
-                line(work, ms["posebook"], peer, ms[peer], ratio, wanted, met)
+    compare(works, rounds)
     return 0
 
 

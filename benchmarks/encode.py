@@ -13,7 +13,7 @@ import sys
 import kornia.geometry.subpix as kornia
 import numpy as np
 import torch
-from _measure import check, interleave, line
+from _measure import check, compare
 
 from posebook.encode import gaussian_heatmap, simcc
 
@@ -80,16 +80,7 @@ def main() -> int:
             lambda: simcc(xy, IMAGE_HW, ratio=RATIO, sigma=SIMCC_SIGMA),
             {"mmpose's loop": (lambda: each(loop_simcc, xy.numpy()), None)}),
     }  # fmt: skip
-    for threads in (1, 2):
-        torch.set_num_threads(threads)
-        print(f"\n{threads} thread{'s' * (threads > 1)}, {rounds} rounds\n"
-              f"{'work':24}{'posebook':>10}{'peer':>15}{'':10}{'ratio':>8}{'goal':>9}")
-        for work, (ours, peers) in works.items():
-            ms = interleave({"posebook": ours} | {peer: function for peer, (function, _) in peers.items()}, rounds)
-            for peer, (_, goal) in peers.items():
-                ratio = ms[peer] / ms["posebook"]
-                wanted, met = (f">= {goal}x", ratio >= goal) if goal else ("none", None)
-                line(work, ms["posebook"], peer, ms[peer], ratio, wanted, met)
+    compare(works, rounds)
     return 0
 
 
