@@ -16,6 +16,8 @@ from posebook.grading import kernel, submission
 from posebook.grading.grade import Limits, grade
 from posebook.grading.kernel import Session
 
+pytestmark = pytest.mark.usefixtures("bubblewrap")
+
 SECRET = b"only the course knows"
 LIMITS = Limits(cell=20, memory=3 * 2**30)
 

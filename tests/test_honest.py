@@ -16,6 +16,8 @@ from posebook.grading.kernel import Proxy, Session
 from posebook.grading.sandbox import Limits
 from posebook.grading.submission import Cell, Submission
 
+pytestmark = pytest.mark.usefixtures("bubblewrap")
+
 ROOT = Path(posebook.__file__).resolve().parents[1]
 
 

@@ -24,6 +24,8 @@ from posebook.grading.grade import Limits, Result, grade
 from posebook.grading.kernel import Lost
 from posebook.grading.submission import Cell, Submission
 
+pytestmark = pytest.mark.usefixtures("bubblewrap")
+
 ROOT = Path(posebook.__file__).resolve().parents[1]
 LIMITS = Limits(cell=3, memory=5 * 2**28, processes=40)
 USERS = ["root", "ordinary"] if os.geteuid() == 0 or "SECOND_USER" in os.environ else ["ordinary"]
