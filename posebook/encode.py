@@ -40,7 +40,7 @@ def gaussian_heatmap(cells: Tensor, hw: tuple[int, int], *, sigma: float) -> Ten
     return bump_y[..., :, None] * bump_x[..., None, :]
 
 
-def simcc(xy: Tensor, hw: tuple[int, int], *, ratio: float, sigma: float) -> tuple[Tensor, Tensor]:
+def simcc_targets(xy: Tensor, hw: tuple[int, int], *, ratio: float, sigma: float) -> tuple[Tensor, Tensor]:
     r"""A keypoint as two one-dimensional distributions over bins, bin i at i / ratio px.
 
     :math:`p_i \propto \exp(-(i - \mathrm{ratio}\,x)^2 / (2 \sigma^2))`, its center not rounded to a bin, and of sum 1
@@ -60,7 +60,7 @@ def simcc(xy: Tensor, hw: tuple[int, int], *, ratio: float, sigma: float) -> tup
 
     Source: Li et al. 2022, arXiv:2107.03332.
 
-    >>> for prob in simcc(torch.tensor([1.0, 0.5]), (1, 2), ratio=2, sigma=1.0): print(prob)
+    >>> for prob in simcc_targets(torch.tensor([1.0, 0.5]), (1, 2), ratio=2, sigma=1.0): print(prob)
     tensor([0.0576, 0.2583, 0.4258, 0.2583])
     tensor([0.3775, 0.6225])
     """

@@ -9,7 +9,7 @@ from torch import Tensor
 from posebook import _args
 
 
-def inverse_variance(estimates: Tensor, variances: Tensor) -> tuple[Tensor, Tensor]:
+def fuse_inverse_variance(estimates: Tensor, variances: Tensor) -> tuple[Tensor, Tensor]:
     r"""Mean of independent unbiased estimates with weights :math:`1 / v_m`: no other weights have less variance.
 
     Args:
@@ -22,9 +22,9 @@ def inverse_variance(estimates: Tensor, variances: Tensor) -> tuple[Tensor, Tens
     Raises:
         ValueError: an integer dtype, shapes that do not fit together, or a variance that is not > 0.
 
-    Source: the weighted mean of Gauss-Markov; :func:`correlated` where heads err together.
+    Source: the weighted mean of Gauss-Markov; :func:`fuse_correlated` where heads err together.
 
-    >>> inverse_variance(torch.tensor([[0., 0.], [10., 5.]]), torch.tensor([1., 4.]))    # weights .8 and .2
+    >>> fuse_inverse_variance(torch.tensor([[0., 0.], [10., 5.]]), torch.tensor([1., 4.]))    # weights .8 and .2
     (tensor([2., 1.]), tensor(0.8000))
     """
     _heads(estimates)
@@ -42,7 +42,7 @@ def inverse_variance(estimates: Tensor, variances: Tensor) -> tuple[Tensor, Tens
     return fused.to(estimates.dtype), (scale / ratio.sum(0)).to(estimates.dtype)
 
 
-def inverse_covariance(estimates: Tensor, covariances: Tensor) -> tuple[Tensor, Tensor]:
+def fuse_inverse_covariance(estimates: Tensor, covariances: Tensor) -> tuple[Tensor, Tensor]:
     r"""Mean of independent unbiased estimates with weights :math:`P S_m^{-1}`, where :math:`P = (\sum S_m^{-1})^{-1}`.
 
     Args:
@@ -56,7 +56,7 @@ def inverse_covariance(estimates: Tensor, covariances: Tensor) -> tuple[Tensor, 
         ValueError: an integer dtype, shapes that do not fit together, or a covariance that is not positive definite.
 
     >>> flat, tall = torch.diag(torch.tensor([4., 1.])), torch.diag(torch.tensor([1., 4.]))
-    >>> inverse_covariance(torch.tensor([[0., 0.], [5., 5.]]), torch.stack((flat, tall)))
+    >>> fuse_inverse_covariance(torch.tensor([[0., 0.], [5., 5.]]), torch.stack((flat, tall)))
     (tensor([4., 1.]), tensor([[0.8000, 0.0000],
                                [0.0000, 0.8000]]))
     """
@@ -67,7 +67,7 @@ def inverse_covariance(estimates: Tensor, covariances: Tensor) -> tuple[Tensor, 
     return _information_mean(estimates, torch.linalg.inv(covariances.to(wide)))
 
 
-def correlated(estimates: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
+def fuse_correlated(estimates: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
     r"""Mean of correlated unbiased heads, axis by axis: weights :math:`C^{-1} 1 / (1^\top C^{-1} 1)`.
 
     A head much worse than another and correlated with it has a negative weight: that is right, if C is.
@@ -84,7 +84,7 @@ def correlated(estimates: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
 
     Source: the best linear unbiased estimate (Gauss, Markov, Aitken).
 
-    >>> correlated(torch.tensor([[0.], [10.]]), torch.tensor([[1., 1.], [1., 4.]]))    # r = 1/2 = 1/sqrt(4)
+    >>> fuse_correlated(torch.tensor([[0.], [10.]]), torch.tensor([[1., 1.], [1., 4.]]))    # r = 1/2 = 1/sqrt(4)
     (tensor([0.]), tensor(1.))
     """
     _heads(estimates)
@@ -95,7 +95,7 @@ def correlated(estimates: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
     return fused[..., 0, :].to(estimates.dtype), variance[..., 0, 0].to(estimates.dtype)
 
 
-def correlated_axes(estimates: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
+def fuse_correlated_axes(estimates: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
     """Mean of correlated unbiased heads, all axes together, each head and axis correlated with each other.
 
     Args:
@@ -108,10 +108,10 @@ def correlated_axes(estimates: Tensor, covariance: Tensor) -> tuple[Tensor, Tens
     Raises:
         ValueError: an integer dtype, shapes that do not fit together, or a covariance that is not positive definite.
 
-    Source: as :func:`correlated`; for two heads Bar-Shalom and Campo 1986.
+    Source: as :func:`fuse_correlated`; for two heads Bar-Shalom and Campo 1986.
 
     >>> joint = torch.tensor([[1., 0.], [0., 4.]])[:, None, :, None] * torch.eye(2)[:, None, :]    # independent
-    >>> correlated_axes(torch.tensor([[0., 0.], [10., 5.]]), joint)[0]
+    >>> fuse_correlated_axes(torch.tensor([[0., 0.], [10., 5.]]), joint)[0]
     tensor([2., 1.])
     """
     _heads(estimates)
@@ -127,7 +127,7 @@ def correlated_axes(estimates: Tensor, covariance: Tensor) -> tuple[Tensor, Tens
     return fused[..., 0].to(estimates.dtype), out.to(estimates.dtype)
 
 
-def covariance_intersection(estimates: Tensor, covariances: Tensor) -> tuple[Tensor, Tensor]:
+def fuse_covariance_intersection(estimates: Tensor, covariances: Tensor) -> tuple[Tensor, Tensor]:
     r"""Fusion of two heads whose correlation nobody knows: never more certain than it should be, whatever it is.
 
     :math:`P^{-1} = \omega A^{-1} + (1 - \omega) B^{-1}` with the :math:`\omega` in [0, 1] of least **trace** of P, the
@@ -150,7 +150,7 @@ def covariance_intersection(estimates: Tensor, covariances: Tensor) -> tuple[Ten
     1997; for two heads no smaller bound exists (Reinhardt et al. 2015).
 
     >>> flat, tall = torch.diag(torch.tensor([4., 1.])), torch.diag(torch.tensor([1., 4.]))
-    >>> covariance_intersection(torch.tensor([[0., 0.], [5., 5.]]), torch.stack((flat, tall)))    # no smaller than 1.6
+    >>> fuse_covariance_intersection(torch.tensor([[0., 0.], [5., 5.]]), torch.stack((flat, tall)))
     (tensor([4., 1.]), tensor([[1.6000, 0.0000],
                                [0.0000, 1.6000]]))
     """

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from posebook import _args
-from posebook.decode import soft_argmax
+from posebook.expectation import soft_argmax
 from posebook.grid import Grid
 
 
@@ -71,7 +71,7 @@ def integral_loss(logits: Tensor, xy: Tensor, *, grid: Grid, tau: float = 1.0) -
         ``(...)`` px.
 
     Raises:
-        ValueError: as :func:`posebook.decode.soft_argmax` and :func:`coordinate_loss`.
+        ValueError: as :func:`posebook.expectation.soft_argmax` and :func:`coordinate_loss`.
 
     Source: Sun et al. 2018, arXiv:1711.08229.
 
@@ -156,7 +156,7 @@ def simcc_loss(logits: tuple[Tensor, Tensor], target: tuple[Tensor, Tensor]) -> 
 
     Args:
         logits: scores of the bins ``((..., X), (..., Y))``.
-        target: :func:`posebook.encode.simcc`, ``((..., X), (..., Y))``, each of sum 1.
+        target: :func:`posebook.encode.simcc_targets`, ``((..., X), (..., Y))``, each of sum 1.
 
     Returns:
         ``(...)``.

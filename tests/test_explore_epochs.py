@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 import pytest
 import torch
 
-from posebook.decode import soft_argmax
+from posebook.expectation import soft_argmax
 from posebook.explore import epochs
 from posebook.explore.epochs import KEYPOINT, KEYPOINTS, MARKS, NETS, STEP, State, compute
 from posebook.grid import Grid

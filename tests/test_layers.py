@@ -17,7 +17,7 @@ import posebook
 
 FLOORS = {
     "__init__": 0, "_args": 0, "_files": 0,
-    "skeleton": 1, "grid": 1,
+    "skeleton": 1, "grid": 1, "expectation": 1,
     "encode": 2, "decode": 2, "warp": 2, "fusion": 2, "metrics": 2, "theory": 2,
     "losses": 3, "grouping": 3, "uncertainty": 3, "people": 3, "coco": 3,
     "models": 4, "draw": 4,

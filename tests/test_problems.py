@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from posebook import decode
+from posebook import decode, expectation
 from posebook.checks import PROBLEMS, CheckFailed, check, evaluate, trial
 from posebook.checks.problem import Case, Mistake, Problem, is_wire
 
@@ -72,7 +72,7 @@ def test_the_library_does_not_solve_it(p):
 
 
 def test_a_library_function_that_was_imported_before_is_refused_too():
-    from posebook.decode import soft_argmax
+    from posebook.expectation import soft_argmax
 
     assert evaluate("soft_argmax", lambda logits, stride, tau=1.0, offset=0.0: soft_argmax(logits, tau)).score == 0
 
@@ -299,11 +299,11 @@ def test_the_line_that_most_write_for_a_masked_l1_is_told_what_it_does():
 
 def test_a_loss_is_not_made_of_the_library_s_soft_argmax():
     def answer(logits, xy, mask, stride, tau=1.0, offset=0.0):
-        soft = offset + stride * decode.soft_argmax(logits, tau)
+        soft = offset + stride * expectation.soft_argmax(logits, tau)
         return ((soft - xy.nan_to_num()).abs().sum(-1) * mask).sum() / mask.sum().clamp(min=1)
 
     report = evaluate("integral_loss", answer)
-    assert report.score == 0 and "`posebook.decode.soft_argmax`" in report.rows[0].message
+    assert report.score == 0 and "`posebook.expectation.soft_argmax`" in report.rows[0].message
 
 
 def test_bad_calls_are_refused():

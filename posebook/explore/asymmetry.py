@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from posebook import _args, theory
-from posebook.decode import soft_argmax
+from posebook.expectation import soft_argmax
 from posebook.explore import _page
 
 STRIDES = (1, 2, 4, 8, 16)

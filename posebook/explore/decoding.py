@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from posebook import _args, theory
-from posebook.decode import argmax, refine_dark, refine_quarter, soft_argmax
+from posebook.decode import argmax, refine_dark, refine_quarter
+from posebook.expectation import soft_argmax
 from posebook.explore import _page
 from posebook.grid import Grid
 

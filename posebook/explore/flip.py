@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from posebook import _args
-from posebook.decode import soft_argmax
 from posebook.encode import gaussian_heatmap
+from posebook.expectation import soft_argmax
 from posebook.explore import _page
 from posebook.grid import Grid
 from posebook.warp import flip_heatmap, flip_image, flip_points, flip_shift

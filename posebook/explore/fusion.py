@@ -65,8 +65,8 @@ def compute(state: State) -> Result:
     v1, v2, claimed = state.s1**2, state.s2**2, state.reported**2
     c = state.r * state.s1 * state.s2
     estimates = torch.tensor(ESTIMATES, dtype=torch.float64)[:, None]
-    best, variance = fusion.correlated(estimates, torch.tensor([[v1, c], [c, v2]], dtype=torch.float64))
-    naive, says = fusion.inverse_variance(estimates, torch.tensor([v1, claimed], dtype=torch.float64))
+    best, variance = fusion.fuse_correlated(estimates, torch.tensor([[v1, c], [c, v2]], dtype=torch.float64))
+    naive, says = fusion.fuse_inverse_variance(estimates, torch.tensor([v1, claimed], dtype=torch.float64))
     least = variance.item()
 
     def mean(weight: float, estimate: float) -> Mean:

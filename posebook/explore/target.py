@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from posebook import _args
-from posebook.decode import argmax, refine_dark, soft_argmax
+from posebook.decode import argmax, refine_dark
 from posebook.encode import gaussian_heatmap
+from posebook.expectation import soft_argmax
 from posebook.explore import _page
 from posebook.grid import Grid
 

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from posebook import _args, theory
-from posebook.decode import argmax, soft_argmax, spread
+from posebook.decode import argmax
+from posebook.expectation import soft_argmax, spread
 from posebook.explore import _page
 
 HW = (18, 24)  # of the map

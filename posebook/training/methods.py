@@ -11,7 +11,7 @@ from importlib.resources import files
 import torch
 from torch import Tensor, nn
 
-from posebook import _args, decode, encode
+from posebook import _args, decode, encode, expectation
 from posebook.grid import Grid
 from posebook.losses import (
     agreement_loss,
@@ -59,7 +59,7 @@ def integral(net: HeatmapNet, image: Tensor, xy: Tensor) -> Tensor:
 
 
 def simcc(net: SimCCNet, image: Tensor, xy: Tensor) -> Tensor:
-    return simcc_loss(net(image), encode.simcc(xy, net.hw, ratio=net.ratio, sigma=SIMCC_SIGMA))
+    return simcc_loss(net(image), encode.simcc_targets(xy, net.hw, ratio=net.ratio, sigma=SIMCC_SIGMA))
 
 
 def hybrid(net: HybridNet, image: Tensor, xy: Tensor, *, weight: float = 1.0) -> Tensor:
@@ -70,7 +70,7 @@ def hybrid(net: HybridNet, image: Tensor, xy: Tensor, *, weight: float = 1.0) ->
 
 
 def _soft(grid: Grid, logits: Tensor) -> Tensor:
-    return grid.to_image(decode.soft_argmax(logits))
+    return grid.to_image(expectation.soft_argmax(logits))
 
 
 def _dark_of_softmax(net: HeatmapNet, logits: Tensor) -> Tensor:
@@ -90,8 +90,8 @@ METHODS = {
     "cross-entropy": Method(HeatmapNet, cross_entropy, _SOFT | _ARGMAX | {"DARK": _dark_of_softmax}),
     "integral": Method(HeatmapNet, integral, _SOFT | _ARGMAX),
     "SimCC": Method(SimCCNet, simcc, {
-        "best bin": lambda net, bins: decode.simcc(*bins, ratio=net.ratio),
-        "mean bin": lambda net, bins: decode.simcc(*bins, ratio=net.ratio, mode="soft"),
+        "best bin": lambda net, bins: decode.decode_simcc(*bins, ratio=net.ratio),
+        "mean bin": lambda net, bins: decode.decode_simcc(*bins, ratio=net.ratio, mode="soft"),
     }),
     "hybrid": Method(HybridNet, hybrid, {
         "coordinates": lambda net, heads: heads[1],

@@ -188,7 +188,8 @@ print(f"8 px -> 4 px: {half.tolist()}, the dot is at {place:.3f}, not at 4 / 2 =
 assert place == (4 - 0.5) / 2
 
 # %%
-from posebook.decode import argmax, soft_argmax
+from posebook.decode import argmax
+from posebook.expectation import soft_argmax
 
 x = torch.tensor([20.0, 41.0])  # px, (x, y): in memory it is image[y, x], row first
 dot = gaussian_heatmap(x, (64, 64), sigma=3.0)
@@ -560,17 +561,17 @@ x, kappa, sigma = 1.7, 2, 1.0
 weight = torch.exp(-((torch.arange(8) - kappa * x) ** 2) / (2 * sigma**2))  # 4 px, 8 bins
 ruler = weight / weight.sum()
 print("bins:", ruler, f" best bin {int(ruler.argmax())}, at {int(ruler.argmax()) / kappa} px")
-along_x, along_y = encode.simcc(torch.tensor([x, 0.5]), (4, 4), ratio=kappa, sigma=sigma)
+along_x, along_y = encode.simcc_targets(torch.tensor([x, 0.5]), (4, 4), ratio=kappa, sigma=sigma)
 assert torch.allclose(along_x, ruler) and len(along_y) == 8
-read = decode.simcc(along_x.log(), along_y.log(), ratio=kappa)
-print("posebook.decode.simcc:", read.tolist(), "px")
+read = decode.decode_simcc(along_x.log(), along_y.log(), ratio=kappa)
+print("posebook.decode.decode_simcc:", read.tolist(), "px")
 
 # %%
 xy = 8 + 48 * torch.rand(4000, 2, generator=torch.Generator().manual_seed(2))
 for kappa in (1, 2, 4):
-    rulers = encode.simcc(xy, (64, 64), ratio=kappa, sigma=1.5)
+    rulers = encode.simcc_targets(xy, (64, 64), ratio=kappa, sigma=1.5)
     logits = [p.clamp(min=1e-30).log() for p in rulers]
-    hard, soft = ((decode.simcc(*logits, ratio=kappa, mode=mode) - xy).square().mean().sqrt()
+    hard, soft = ((decode.decode_simcc(*logits, ratio=kappa, mode=mode) - xy).square().mean().sqrt()
                   for mode in ("hard", "soft"))
     formula = math.sqrt(theory.argmax_error(1 / kappa).variance)
     print(f"{kappa} to a px, {2 * 64 * kappa:3d} numbers: rms of the best bin {hard:.3f} px, "
@@ -584,7 +585,7 @@ print(f"a map of stride 4, {16 * 16} numbers: rms of argmax {argmax_rms:.3f} px"
 
 # %%
 one, other = torch.tensor([16.0, 20.0]), torch.tensor([44.0, 46.0])
-each = [encode.simcc(place, (64, 64), ratio=1, sigma=3.0) for place in (one, other)]
+each = [encode.simcc_targets(place, (64, 64), ratio=1, sigma=3.0) for place in (one, other)]
 rulers = [(a + b) / 2 for a, b in zip(*each, strict=True)]  # x, y
 ghosts = torch.outer(rulers[1], rulers[0])  # (H, W): all that the rulers know
 map_of_two = gaussian_heatmap(torch.stack((one, other)), (64, 64), sigma=3.0).sum(0)
@@ -1110,7 +1111,7 @@ assert all(knobs[4, 0.5, noise, "soft-argmax"] < knobs[4, 2.0, noise, "soft-argm
 # $$\nu^2 = \tfrac12 \operatorname{tr} \Sigma - \sigma^2, \qquad \text{claimed median error} = s\,\nu \sqrt{2 \ln 2} \text{ px}$$
 
 # %%
-from posebook.decode import spread
+from posebook.expectation import spread
 
 trained = stored("cross-entropy")
 around = {"degrees": 180.0, "shift": (63.0, 63.0)}  # upside down about the middle of the picture

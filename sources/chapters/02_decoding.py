@@ -22,8 +22,9 @@ import os
 import torch
 
 from posebook import coco, draw, theory
-from posebook.decode import argmax, soft_argmax
+from posebook.decode import argmax
 from posebook.encode import gaussian_heatmap
+from posebook.expectation import soft_argmax
 from posebook.grid import Grid
 
 torch.set_printoptions(precision=3, sci_mode=False)
@@ -661,7 +662,8 @@ assert abs(2 - slope / bend - 2.2523) < 1e-4
 # Who knows that can undo it: the keypoint is at $(C E - N c) / (C - N)$, all in cells.
 
 # %%
-from posebook.decode import soft_argmax_compensated, soft_argmax_window
+from posebook.decode import soft_argmax_window
+from posebook.expectation import soft_argmax_compensated
 
 raw = gaussian_heatmap(torch.tensor([20.3, 20.0], dtype=torch.float64), (64, 64), sigma=2.0)
 weight = torch.exp(raw)  # tau = 1
@@ -739,7 +741,7 @@ assert abs(soft_argmax(z)[0] - 20 - 20 * 0.1 / 1.1) < 1e-3
 # for $q$ well below 0.3, Gaussian for $q$ from some 0.7 on while the border is far. The entropy, in nats, shows where one gives way to the other.
 
 # %%
-from posebook.decode import spread
+from posebook.expectation import spread
 
 
 def line_softmax(phase, q, cells=61):
@@ -903,7 +905,7 @@ for name, decoder, formula in (("soft-argmax", lambda h: soft_argmax(h.log()), s
 # $x^\ast$, then $\sum_j p_j x^\ast = x^\ast$, whatever $p$.
 
 # %%
-from posebook.decode import anchors
+from posebook.decode import decode_anchors
 
 generator = torch.Generator().manual_seed(4)
 places = 4 * torch.cartesian_prod(torch.arange(24.0), torch.arange(24.0))  # (576, 2) px, stride 4
@@ -913,17 +915,17 @@ scores = -(exact.square().sum(-1)) / (2 * 6.0**2)  # log of a Gaussian of 6 px, 
 noisy = exact + 1.5 * torch.randn(exact.shape, generator=generator)
 heads = {"exact": exact, "none": 0 * exact, "noise of 1.5 px": noisy, "10 % too short": 0.9 * exact}
 for name, offsets in heads.items():
-    miss = [anchors(scores, places, offsets, mode=mode) - goal[:, 0] for mode in ("hard", "soft")]
+    miss = [decode_anchors(scores, places, offsets, mode=mode) - goal[:, 0] for mode in ("hard", "soft")]
     hard, soft = (e.square().mean().sqrt().item() for e in miss)
     print(f"offsets {name:16s} rms on an axis: hard {hard:.3f} px, soft {soft:.3f} px")
     right = {"exact": 0, "none": 4 / math.sqrt(12), "noise of 1.5 px": 1.5}.get(name, hard)
     assert abs(hard - right) < 0.04 and soft <= hard + 1e-3
 any_scores = torch.randn(2000, 576, generator=generator)
-assert torch.allclose(anchors(any_scores, places, exact, mode="soft"), goal[:, 0], atol=1e-3)
+assert torch.allclose(decode_anchors(any_scores, places, exact, mode="soft"), goal[:, 0], atol=1e-3)
 
 # %%
 votes = theory.effective_votes(1.5)
-miss = anchors(scores, places, noisy, mode="soft") - goal[:, 0]
+miss = decode_anchors(scores, places, noisy, mode="soft") - goal[:, 0]
 print(f"{votes:.0f} votes count: 1.5 px / sqrt({votes:.0f}) = {1.5 / math.sqrt(votes):.3f} px")
 assert abs(miss.square().mean().sqrt() / (1.5 / math.sqrt(votes)) - 1) < 0.07
 
@@ -940,7 +942,7 @@ lines = {"best vote": noise, "mean of the votes": noise / math.sqrt(votes),
 unit = (noisy - exact)[:500] / 1.5
 seen = {}
 for name, mode in (("best vote", "hard"), ("mean of the votes", "soft")):
-    miss = [anchors(scores[:500], places, exact[:500] + n * unit, mode=mode) - goal[:500, 0]
+    miss = [decode_anchors(scores[:500], places, exact[:500] + n * unit, mode=mode) - goal[:500, 0]
             for n in noise.tolist()]
     seen[name] = torch.stack([e.square().mean().sqrt() for e in miss])
     assert (seen[name] - lines[name]).abs().max() < 0.2
@@ -1021,10 +1023,10 @@ flip.explore()
 # so $V^\ast$ is the minimum, and errors in the weights cost their square only.
 
 # %%
-from posebook.fusion import inverse_variance
+from posebook.fusion import fuse_inverse_variance
 
 heads = torch.tensor([[[0.0, 0.0]], [[10.0, 5.0]]])  # two heads, one keypoint
-fused, variance = inverse_variance(heads, torch.tensor([[1.0], [4.0]]))
+fused, variance = fuse_inverse_variance(heads, torch.tensor([[1.0], [4.0]]))
 print("weights 0.8 and 0.2: fused", fused, "variance", variance)
 assert torch.allclose(fused, torch.tensor([[2.0, 1.0]]))
 assert torch.allclose(variance, torch.tensor([0.8]))

@@ -19,7 +19,7 @@ import math
 
 import torch
 
-from posebook import decode, draw
+from posebook import decode, draw, expectation
 from posebook.checks import check
 
 # %% [markdown]
@@ -88,12 +88,12 @@ check("decode_argmax", decode_argmax)
 #
 # It makes a network trainable on coordinates, and it answers between the cells.
 #
-# `posebook.decode.soft_argmax` is related: it returns cells and knows neither stride nor offset.
+# `posebook.expectation.soft_argmax` is related: it returns cells and knows neither stride nor offset.
 
 # %%
 rows, columns = torch.meshgrid(torch.arange(6.0), torch.arange(9.0), indexing="ij")
 logits = -((columns - 5.3) ** 2 + (rows - 2.4) ** 2) / 2
-mean = decode.soft_argmax(logits)
+mean = expectation.soft_argmax(logits)
 title = f"stride 4: (x, y) = ({4 * mean[0]:.1f}, {4 * mean[1]:.1f}) px"
 draw.show(draw.heatmaps({title: logits.flatten().softmax(0).view(6, 9)}, mean[None]),
           f"Target: softmax of a Gaussian's logits with a circle at its mean; {title}.")
@@ -246,12 +246,12 @@ check("border_bias", border_bias)
 #
 # Uncertainty heads report one or the other; section 2.13 shows what neither of them is.
 #
-# `posebook.decode.spread` is the answer itself.
+# `posebook.expectation.spread` is the answer itself.
 
 # %%
 rows, columns = torch.meshgrid(torch.arange(9.0), torch.arange(13.0), indexing="ij")
 tilted = -(0.15 * (columns - 6) ** 2 + 0.5 * (rows - 4) ** 2 - 0.3 * (columns - 6) * (rows - 4))
-entropy, covariance = decode.spread(tilted)
+entropy, covariance = expectation.spread(tilted)
 draw.show(draw.heatmaps({f"entropy {entropy:.2f} nats": tilted.flatten().softmax(0).view(9, 13)}),
           f"Target: a tilted bell with entropy {entropy:.2f} nats, variances "
           f"{covariance[0, 0]:.2f} in x and "
@@ -350,7 +350,7 @@ check("asymmetry_bias", asymmetry_bias)
 #
 # Anchor-based detectors and offset heads on heatmaps are this function.
 #
-# `posebook.decode.anchors` is the answer itself.
+# `posebook.decode.decode_anchors` is the answer itself.
 
 # %%
 places = torch.cartesian_prod(torch.arange(0.0, 24, 8), torch.arange(0.0, 16, 8))  # (6, 2) px
@@ -403,7 +403,7 @@ check("anchor_decode", anchor_decode)
 #
 # Two heads, two cameras, a heatmap and a regression: whenever two estimates of one point meet, this is the rule, and its assumptions matter.
 #
-# `posebook.fusion.inverse_variance` is the answer itself.
+# `posebook.fusion.fuse_inverse_variance` is the answer itself.
 
 # %%
 x = torch.linspace(-4, 14, 181)

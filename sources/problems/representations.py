@@ -19,7 +19,7 @@
 # %%
 import torch
 
-from posebook import decode, draw, encode
+from posebook import draw, encode, expectation
 from posebook.checks import check
 from posebook.grid import Grid
 
@@ -103,7 +103,7 @@ check("gaussian_heatmap", gaussian_heatmap)
 # %%
 rows, columns = torch.meshgrid(torch.arange(6.0), torch.arange(9.0), indexing="ij")
 logits = -((columns - 3) ** 2 + (rows - 2.5) ** 2) / 2
-(x, y), (tx, ty) = (4 * decode.soft_argmax(logits)).tolist(), (25.0, 16.0)
+(x, y), (tx, ty) = (4 * expectation.soft_argmax(logits)).tolist(), (25.0, 16.0)
 fig, (ax,) = draw.axes(height=2.8)
 draw.heatmap(ax, logits.flatten().softmax(0).view(6, 9), Grid(stride=4))
 ax.plot([x, tx, tx], [y, y, ty], "--", color="white")
@@ -243,7 +243,7 @@ check("hybrid_loss", hybrid_loss)
 #
 # Two lines of bins for each keypoint cost less than a map, and reach below a pixel.
 #
-# `posebook.encode.simcc` is the answer itself; `gaussian_heatmap` with a single row, half of it, is switched off as well.
+# `posebook.encode.simcc_targets` is the answer itself; `gaussian_heatmap` with a single row, half of it, is switched off as well.
 
 # %%
 keypoint, (h, w), ratio, sigma = (0.3, 3.1), (7, 12), 2, 1.5

@@ -82,7 +82,7 @@ def _sharp(rng):
 PROBLEM = Problem(
     name="anchor_decode", points=2, minutes=15,
     reference=anchor_decode,
-    own=("posebook.decode.anchors",),
+    own=("posebook.decode.decode_anchors",),
     cases=(
         Case("exact offsets find the keypoint, hard", lambda rng: _exact(rng, "hard")),
         Case("exact offsets find the keypoint, soft, whatever the scores", lambda rng: _exact(rng, "soft")),

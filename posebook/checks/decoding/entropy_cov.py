@@ -93,7 +93,7 @@ def _tie(rng):
 PROBLEM = Problem(
     name="entropy_cov", points=3, minutes=20,
     reference=entropy_cov,
-    own=("posebook.decode.spread",),
+    own=("posebook.expectation.spread",),
     cases=(
         Case("a flat map of 4 x 5 cells: ln 20, and diag(2, 1.25)", lambda rng: (torch.zeros(4, 5), 1.0)),
         Case("a tilted Gaussian", lambda rng: (_tilted(rng), 1.0)),

@@ -69,7 +69,7 @@ def _sure(rng):
 PROBLEM = Problem(
     name="fuse", points=2, minutes=10,
     reference=fuse,
-    own=("posebook.fusion.inverse_variance",),
+    own=("posebook.fusion.fuse_inverse_variance",),
     cases=(
         Case("variances 1 and 4: weights 0.8 and 0.2, variance 0.8",
              lambda rng: (torch.tensor([[0.0, 0.0], [10.0, 5.0]]), torch.tensor([1.0, 4.0]))),

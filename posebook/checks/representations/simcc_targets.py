@@ -146,7 +146,7 @@ def _is_mirrored(a, b):
 PROBLEM = Problem(
     name="simcc_targets", points=2, minutes=15,
     reference=simcc_targets,
-    own=("posebook.encode.simcc",),
+    own=("posebook.encode.simcc_targets",),
     cases=(
         Case("a keypoint at (8, 5) px, 2 bins a px: the peaks lie in bins 16 and 10",
              lambda rng: (torch.tensor([8.0, 5.0]), (12, 17), 2.0, 1.5)),
