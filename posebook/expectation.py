@@ -59,7 +59,7 @@ def soft_argmax_compensated(heatmap: Tensor, *, beta: float) -> Tensor:
     >>> from posebook.encode import gaussian_heatmap
     >>> heatmap = gaussian_heatmap(torch.tensor([20., 28.]).double(), (64, 64), sigma=2.0)
     >>> soft_argmax(10 * heatmap).float(), soft_argmax_compensated(heatmap, beta=10).float()
-    (tensor([20.7044, 28.2143]), tensor([20., 28.]))
+    (tensor([20.7044, 28.2144]), tensor([20., 28.]))
     """
     _args.maps("heatmap", heatmap)
     _args.positive("beta", beta)
