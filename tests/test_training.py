@@ -4,6 +4,8 @@ import os
 import signal
 import sys
 import threading
+from dataclasses import dataclass
+from functools import partial
 
 import pytest
 import torch
@@ -318,12 +320,39 @@ def test_another_nets_file(data, tmp_path):
 
 @pytest.mark.parametrize("change, text", [
     ({"steps": 2}, "steps 2, got 1"), ({"lr": 1e-3}, "lr 0.001, got 0.003"),
-    ({"method": "heatmap"}, "loss heatmap, got cross"),
+    ({"method": "heatmap"}, r"loss heatmap\(sigma=2.0\), got cross"),
 ])  # fmt: skip
 def test_another_runs_file(change, text, data, tmp_path):
     run(data, steps=1, checkpoint=tmp_path / "run")
     with pytest.raises(ValueError, match=f"checkpoint: want one of this run, {text}.* in .*run"):
         run(data, **{"steps": 1, "checkpoint": tmp_path / "run"} | change)
+
+
+def weighed(weight):
+    return lambda net, image, xy: weight * METHODS["regression"].loss(net, image, xy)
+
+
+@dataclass
+class Weighed:
+    weight: float
+
+    def __call__(self, net, image, xy):
+        return self.weight * METHODS["regression"].loss(net, image, xy)
+
+
+@pytest.mark.parametrize("loss", [
+    lambda weight: partial(lambda net, image, xy, weight: weighed(weight)(net, image, xy), weight=weight),
+    lambda weight: partial(partial(Weighed.__call__, Weighed(weight))), weighed, Weighed,
+    lambda weight: Weighed(weight).__call__,
+], ids=["partial", "partial of a partial", "closure", "object", "method"])  # fmt: skip
+def test_a_loss_of_another_weight_is_another_run(loss, data, tmp_path):
+    def go(weight):
+        return train(make_net("regression"), loss(weight), data, steps=1, progress=False, checkpoint=tmp_path / "run")
+
+    first = go(0.5)
+    assert go(0.5) == first
+    with pytest.raises(ValueError, match=r"checkpoint: want one of this run, loss .*5\.0.*, got .*0\.5"):
+        go(5.0)
 
 
 def test_a_weights_file_is_no_checkpoint(data, tmp_path):

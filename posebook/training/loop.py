@@ -5,7 +5,10 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from inspect import getclosurevars, signature
 from pathlib import Path
+from types import FunctionType, MethodType
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +36,8 @@ def train(
         lr: the highest learning rate > 0, of the cycle :func:`one_cycle`.
         weight_decay: AdamW's, >= 0.
         checkpoint: a file. Ctrl-C ends the step under way, writes the file and raises KeyboardInterrupt; the same call
-            then goes on from there. It is written at the end too: a run that is done is not done again.
+            then goes on from there. It is written at the end too: a run that is done is not done again. The file knows
+            the net's type, the loss with its weights, ``steps``, ``lr`` and ``weight_decay``; keep the data as it was.
         watch: called with the number of steps done and the net, in evaluation mode and without gradients.
         progress: show a bar with the loss and the time left on standard error.
 
@@ -49,8 +53,7 @@ def train(
     _args.positive("lr", lr)
     _args.at_least("weight_decay", weight_decay, 0)
     optimizer = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=weight_decay)
-    run = {"net": type(net).__name__, "loss": getattr(loss, "__name__", type(loss).__name__), "steps": steps, "lr": lr,
-           "weight_decay": weight_decay}  # fmt: skip
+    run = {"net": type(net).__name__, "loss": _described(loss), "steps": steps, "lr": lr, "weight_decay": weight_decay}
     losses = resume(checkpoint, net, optimizer, run) if checkpoint and Path(checkpoint).exists() else []
     device = next(net.parameters()).device
     bar = tqdm(total=steps, initial=len(losses), unit="step", disable=not progress, leave=False)
@@ -91,6 +94,24 @@ def one_cycle(share: float) -> float:
     if share < 0.25:
         return 0.04 + 0.96 * share / 0.25
     return 0.5 + 0.5 * math.cos(math.pi * (share - 0.25) / 0.75)
+
+
+def _described(loss: Loss) -> str:
+    """A loss by its name and the values that it brings along, such as a partial's: with others it is another loss."""
+    if isinstance(loss, partial):
+        fixed = dict(enumerate(loss.args)) | loss.keywords
+        return f"{_described(loss.func)}({_listed(fixed)})"
+    if isinstance(loss, MethodType):
+        return f"{_described(loss.__func__)} of {_described(loss.__self__)}"
+    if not isinstance(loss, FunctionType):
+        return type(loss).__name__ if type(loss).__repr__ is object.__repr__ else repr(loss)
+    defaults = {name: p.default for name, p in signature(loss).parameters.items() if p.default is not p.empty}
+    return f"{loss.__name__}({_listed(defaults | getclosurevars(loss).nonlocals)})"
+
+
+def _listed(values: dict) -> str:
+    shown = {name: _described(value) if callable(value) else repr(value) for name, value in values.items()}
+    return ", ".join(f"{name}={shown[name]}" for name in shown)
 
 
 @contextmanager
