@@ -488,12 +488,12 @@ def test_any_client_of_jupyter_can_use_the_sandbox(monkeypatch):
     client = manager.client()
     client.start_channels()
     try:
-        client.wait_for_ready(timeout=60)
+        client.wait_for_ready(timeout=600)
         code = """import socket
 try: socket.create_connection(("127.0.0.1", 80), 1)
 except OSError as e: print(e.errno)"""
         lines = []
-        client.execute_interactive(code, timeout=60, output_hook=lambda m: lines.append(m["content"].get("text")))
+        client.execute_interactive(code, timeout=600, output_hook=lambda m: lines.append(m["content"].get("text")))
         assert "".join(filter(None, lines)).strip() in ("101", "111")  # unreachable, or refused
     finally:
         client.stop_channels()

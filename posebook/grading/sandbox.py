@@ -302,7 +302,7 @@ def probe() -> None:
         arguments = [str(marker), str(Path(folder, "target")), str(listener.getsockname()[1]),
                      str(PACKAGE / "checks")]
         argv = command([sys.executable, "-I", "-c", _PROBE, *arguments], limits=Limits(processes=64))
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600)
     try:
         held = json.loads(done.stdout)
     except ValueError:
