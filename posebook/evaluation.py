@@ -181,65 +181,62 @@ def evaluate(categories: tuple[Category, ...], max_detections: int = 20) -> Eval
     recall = np.full((len(THRESHOLDS), len(categories), len(AREAS)), -1.0)
     for c, category in enumerate(categories):
         people, found = category.people, category.found
-        ignored = np.stack([people.ignored | _outside(people.area, area) for area in AREAS.values()], -1)
+        ignored = np.stack([people.ignored | _outside(people.area, area) for area in AREAS.values()])
         match = matches(category, *similarities(category), ignored, THRESHOLDS)
         order = np.argsort(-found.score, kind="stable")
         for a, area in enumerate(AREAS.values()):
-            to_find = np.count_nonzero(~ignored[:, a])
+            to_find = np.count_nonzero(~ignored[a])
             if to_find:
-                right, wrong = _verdicts(match[a][:, order], people, ignored[:, a], _outside(found.area, area)[order])
-                precision[..., c, a], recall[:, c, a] = _curves(right, wrong, to_find)
+                right, wrong = _verdicts(match[a], people, ignored[a], _outside(found.area, area))
+                precision[..., c, a], recall[:, c, a] = _curves(right[:, order], wrong[:, order], to_find)
     return Evaluation(precision, recall, max_detections)
 
 
 def similarities(category: Category) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Each detection with each person of its image: who, whom, and their OKS, ``(P,)`` each, by detection and person.
 
-    Pairs are taken by the number n of labeled keypoints, so that the n terms are added in the order in which
-    pycocotools adds them; in pieces that stay in the processor's cache.
+    With a person of whom nothing is labeled, it is the distance of all keypoints from her box, thrice as large, that
+    counts. Pairs are taken by the number n of terms, so that these are added in the order in which pycocotools adds
+    them, and in pieces that stay in the processor's cache.
     """
     people, found = category.people, category.found
     d, g = pairs(people, found)
-    x, y = (np.ascontiguousarray(found.xy[..., axis]).ravel() for axis in (0, 1))
-    labels = people.labeled.sum(1).astype(np.int16)
+    points = [np.ascontiguousarray(found.xy[..., axis]) for axis in (0, 1)]
+    truth = [np.ascontiguousarray(people.xy[..., axis]) for axis in (0, 1)]
+    variance = (category.sigmas * 2) ** 2
+    scale = -2 * (people.area + np.spacing(1))
+    labels = people.labeled.sum(1, dtype=np.int16)
     value = np.empty(len(d))
     for n in np.unique(labels[g]).tolist():
-        members = np.flatnonzero(labels == n)
         pair = np.flatnonzero(labels[g] == n)
-        if n == 0:
-            value[pair] = _crowd_similarity(category, d[pair], g[pair])
-            continue
-        place = np.empty(len(labels), np.intp)
-        place[members] = np.arange(len(members))
-        keypoint = np.nonzero(people.labeled[members])[1].reshape(-1, n)
-        truth = people.xy[members[:, None], keypoint]
-        variance = ((category.sigmas * 2) ** 2)[keypoint]
-        for part in np.array_split(pair, len(pair) * n // 40_000 + 1):
-            row = place[g[part]]
-            at = keypoint[row] + d[part, None] * len(category.sigmas)
-            error = (x[at] - truth[row, :, 0]) ** 2 + (y[at] - truth[row, :, 1]) ** 2
-            error = error / variance[row] / (people.area[g[part], None] + np.spacing(1)) / 2
-            value[part] = np.exp(-error).sum(1) / n
+        for part in np.array_split(pair, len(pair) // 2000 + 1):
+            them = g[part]
+            away = [x[d[part]] for x in points]
+            if n > 0:
+                away = [x - true[them] for x, true in zip(away, truth, strict=True)]
+            else:
+                away = [_beyond(x, *people.box[them][:, axis::2].T) for axis, x in enumerate(away)]
+            similarity = np.exp((away[0] ** 2 + away[1] ** 2) / variance / scale[them, None])
+            if n > 0:
+                similarity = similarity[people.labeled[them]].reshape(-1, n)
+            value[part] = similarity.sum(1) / similarity.shape[1]
     return d, g, value
+
+
+def _beyond(x: np.ndarray, start: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """How far ``(P, K)`` coordinates lie beyond boxes with one more box on either side."""
+    first, last = start - length, start + length * 2
+    return np.maximum(0, first[:, None] - x) + np.maximum(0, x - last[:, None])
 
 
 def pairs(people: People, found: Detections) -> tuple[np.ndarray, np.ndarray]:
     """Each detection with each person of its image, ``(P,)`` and ``(P,)``, by detection and person."""
     size = 1 + max(people.image.max(initial=-1), found.image.max(initial=-1))
-    crowd = np.bincount(people.image, minlength=size)
-    count = crowd[found.image]
-    first = (np.cumsum(crowd) - crowd)[found.image]
+    there = np.bincount(people.image, minlength=size)
+    count = there[found.image]
+    first = (np.cumsum(there) - there)[found.image]
     d = np.repeat(np.arange(len(count)), count)
     return d, np.arange(len(d)) - np.repeat(np.cumsum(count) - count - first, count)
-
-
-def _crowd_similarity(category: Category, d: np.ndarray, g: np.ndarray) -> np.ndarray:
-    """OKS with a record that has a box alone: of the distance of each keypoint from three boxes side by side."""
-    xy, (corner, size) = category.found.xy[d], np.split(category.people.box[g, None], 2, axis=-1)
-    away = np.maximum(0, corner - size - xy) + np.maximum(0, xy - (corner + size * 2))
-    error = (away[..., 0] ** 2 + away[..., 1] ** 2) / (category.sigmas * 2) ** 2
-    error = error / (category.people.area[g, None] + np.spacing(1)) / 2
-    return np.exp(-error).sum(1) / len(category.sigmas)
 
 
 def matches(category: Category, d: np.ndarray, g: np.ndarray, value: np.ndarray, ignored: np.ndarray,
@@ -252,39 +249,40 @@ def matches(category: Category, d: np.ndarray, g: np.ndarray, value: np.ndarray,
     Args:
         category: whose people and detections.
         d: detection of each pair, ``(P,)``, rising.
-        g: person of each pair, ``(P,)``.
+        g: person of each pair, ``(P,)``, rising for each detection.
         value: OKS of each pair, ``(P,)``.
-        ignored: ``(G, A)`` bool.
+        ignored: ``(A, G)`` bool.
         thresholds: ``(T,)`` rising.
 
     Returns:
         ``(A, T, D)`` int32, the person or -1.
     """
-    people, found = category.people, category.found
-    shape = ignored.shape[1], len(thresholds)
-    least = np.tile(np.minimum(thresholds, 1 - 1e-10), shape[0])
-    out = np.full((len(found.score), len(least)), -1, np.int32)
-    near = np.flatnonzero(value >= least.min())
-    near = near[np.lexsort((-g[near], -value[near], d[near], found.rank[d[near]]))]
+    people, rank = category.people, category.found.rank
+    least = np.minimum(thresholds, 1 - 1e-10)
+    shape = len(ignored), len(least)
+    near = np.flatnonzero(value >= least[0])
+    turn = rank[d[near]].astype(np.min_scalar_type(rank.max(initial=0)))  # of one byte: sorted in no time
+    near = near[np.argsort(turn, kind="stable")]
     d, g, value = d[near], g[near], value[near]
-    first = np.flatnonzero(np.diff(d, prepend=-1))
-    begin = np.append(np.searchsorted(found.rank[d[first]], np.arange(found.rank.max(initial=0) + 1)), len(first))
-    first = np.append(first, len(d))
-    liking = (np.arange(len(d))[:, None] + len(d) * ignored[g]).astype(np.int32)  # lowest first
-    used = np.zeros((len(people.area), len(least)), bool)
-    for q in range(len(begin) - 1):
-        some = first[begin[q] : begin[q + 1] + 1]
-        if len(some) < 2:
-            continue
-        part = slice(some[0], some[-1])
-        open_ = ~used[g[part]] & (value[part, None] >= least)
-        choice = np.where(open_, np.repeat(liking[part], shape[1], axis=1), _NONE)
-        choice = np.minimum.reduceat(choice, some[:-1] - some[0], axis=0)
-        who, column = np.nonzero(choice < _NONE)
-        taken = g[choice[who, column] % len(d)]
-        out[d[some[who]], column] = taken
-        used[taken, column] = ~people.crowd[taken]
-    return out.T.reshape(*shape, -1)
+    by_value = np.lexsort((g, value))
+    liking = np.empty((len(d), shape[0]), np.int32)
+    liking[by_value] = np.arange(1, len(d) + 1)[:, None]
+    liking += len(d) * ~ignored.T[g]
+    person = np.concatenate(([-1], g[by_value], g[by_value])).astype(np.int32)  # of a liking
+    first = np.append(np.flatnonzero(np.diff(d, prepend=-1)), len(d))
+    turns = np.searchsorted(rank[d[first[:-1]]], np.arange(rank.max(initial=-1) + 2))
+    used = np.zeros((len(people.area), *shape), bool)
+    out = np.full((len(rank), *shape), -1, np.int32)
+    for start, stop in zip(turns[:-1], turns[1:], strict=True):
+        if start < stop:
+            part = slice(first[start], first[stop])
+            free = ~used[g[part]] & (value[part, None] >= least)[:, None]
+            choice = np.maximum.reduceat(free * liking[part, :, None], first[start:stop] - first[start])
+            chosen = person[choice]
+            out[d[first[start:stop]]] = chosen
+            who = np.nonzero(choice)
+            used[chosen[who], *who[1:]] = ~people.crowd[chosen[who]]
+    return out.transpose(1, 2, 0)
 
 
 def _outside(area: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:
@@ -293,11 +291,14 @@ def _outside(area: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:
 
 def _verdicts(match: np.ndarray, people: People, ignored: np.ndarray, outside: np.ndarray
               ) -> tuple[np.ndarray, np.ndarray]:
-    """Which detections are right and which wrong, ``(T, D)`` bool each; ignored ones are neither."""
-    found = match >= 0
-    good = found & (people.id != 0)[match]  # to pycocotools the id 0 says "no match"
-    skipped = (found & ignored[match]) | (~good & outside)
-    return good & ~skipped, ~good & ~skipped
+    """Which detections are right and which wrong, ``(T, D)`` bool each; neither where they do not count."""
+    right, wrong = np.zeros(match.shape, bool), np.repeat(~outside[None], len(match), axis=0)
+    hits = np.nonzero(match >= 0)
+    person = match[hits]
+    real = people.id[person] != 0  # to pycocotools the id 0 says "no match"
+    right[hits] = real & ~ignored[person]
+    wrong[hits] &= ~real & ~ignored[person]
+    return right, wrong
 
 
 def _curves(right: np.ndarray, wrong: np.ndarray, to_find: int) -> tuple[np.ndarray, np.ndarray]:

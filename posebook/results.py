@@ -9,6 +9,7 @@ Source: the formats at https://cocodataset.org/#format-data and https://cocodata
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -59,8 +60,7 @@ class Detections:
         rank: ``(D,)`` 0 for the highest score of its image; equal scores in the file's order.
         xy: ``(D, K, 2)`` float64, (x, y) in pixels.
         score: ``(D,)``.
-        area: ``(D,)`` square pixels, of the box where results have boxes, or else of the keypoints' extent.
-        boxed: whether ``area`` is of boxes.
+        box: ``(D, 4)`` (x, y, width, height) in pixels; None where results have none.
         row: ``(D,)`` place in the results.
     """
 
@@ -68,9 +68,23 @@ class Detections:
     rank: np.ndarray
     xy: np.ndarray
     score: np.ndarray
-    area: np.ndarray
-    boxed: bool
+    box: np.ndarray | None
     row: np.ndarray
+
+    @cached_property
+    def low(self) -> np.ndarray:
+        """Smallest x and y, ``(D, 2)``."""
+        return self.xy.min(1, initial=np.inf)
+
+    @cached_property
+    def high(self) -> np.ndarray:
+        """Largest x and y, ``(D, 2)``."""
+        return self.xy.max(1, initial=-np.inf)
+
+    @property
+    def area(self) -> np.ndarray:
+        """``(D,)`` square pixels, of the box where there is one, or else from low to high."""
+        return (self.high - self.low if self.box is None else self.box[:, 2:]).prod(-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,19 +162,19 @@ class _Records(NamedTuple):
     rows: list[int]
     label: Callable[[int], str]
 
-    def table(self, key: str, n: int) -> np.ndarray:
-        """``n`` numbers a record, ``(N, n)`` float64."""
-        values = _all_numbers((record[key] for record in self.records), n)
+    def table(self, key: str, n: int, step: int = 1) -> np.ndarray:
+        """``n`` numbers a record, the first, second ... of every ``step``: ``(step, N, n / step)`` float64."""
+        values = _all_numbers((record[key] for record in self.records), n, step)
         if values is None:
             self.blame(key, f"{n} finite numbers", lambda value: numbers(value, n))
-        return values.reshape(len(self.records), n)
+        return values
 
     def column(self, key: str, want: str, least: float = -math.inf) -> np.ndarray:
         """One number a record, ``(N,)`` float64."""
-        values = _all_numbers(([record[key]] for record in self.records), 1)
+        values = _all_numbers(([record[key] for record in records] for records in [self.records]), len(self.records))
         if values is None or not (values >= least).all():
             self.blame(key, want, lambda value: number(value) and value >= least)
-        return values
+        return values[0, 0]
 
     def look_up(self, key: str, positions: dict[int, int], want: str) -> np.ndarray:
         """The position of what ``key`` names, ``(N,)`` int64."""
@@ -187,17 +201,24 @@ class _Records(NamedTuple):
         return _Records([self.records[k] for k in some], [self.rows[k] for k in some], self.label)
 
 
-def _all_numbers(rows: Iterable[list], n: int) -> np.ndarray | None:
-    """Rows of ``n`` numbers each as one flat float64 array, at once; None where anything else is among them."""
+def _all_numbers(rows: Iterable[list], n: int, step: int = 1) -> np.ndarray | None:
+    """Rows of ``n`` numbers each, the first, second ... of every ``step``: ``(step, N, n / step)`` float64.
+
+    None where anything else is among them. In pieces: what is read again is still in the processor's cache.
+    """
     try:
         rows = list(rows)
-        sum(map(sum, rows))  # text raises here; to fromiter "1" would be a number
-        if any(len(row) != n for row in rows):
-            return None
-        flat = np.fromiter(chain.from_iterable(rows), np.float64, n * len(rows))
+        out = np.empty((step, len(rows), n // step))
+        for k in range(0, len(rows), 500):
+            part = rows[k : k + 500]
+            sum(map(sum, part))  # text raises here; to fromiter "1" would be a number
+            if set(map(len, part)) != {n}:
+                return None
+            flat = np.fromiter(chain.from_iterable(part), np.float64, n * len(part))
+            out[:, k : k + 500] = flat.reshape(len(part), n // step, step).transpose(2, 0, 1)
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
-    return flat if (np.abs(flat) < 1e30).all() else None
+    return out if out.min(initial=0) > -1e30 and out.max(initial=0) < 1e30 else None  # NaN is neither
 
 
 def _opened(value: object, name: str) -> tuple[object, str]:
@@ -206,15 +227,17 @@ def _opened(value: object, name: str) -> tuple[object, str]:
 
 
 def _by_category(records: list, categories: dict[int, dict], label: Callable[[int], str]) -> dict[int, _Records]:
-    rows = {number: [] for number in categories}
+    groups = {number: _Records([], [], label) for number in categories}
     for k, record in enumerate(records):
         try:
-            rows[record["category_id"]].append(k)
+            group = groups[record["category_id"]]
         except (KeyError, TypeError):
             if not isinstance(record, dict):
                 _args.fail(label(k), "an object", short(record))
             take(record, "category_id", label(k), "an id in categories", lambda _: False)
-    return {number: _Records([records[k] for k in some], some, label) for number, some in rows.items()}
+        group.records.append(record)
+        group.rows.append(k)
+    return groups
 
 
 def _skeleton(category: dict, sigmas: Sigmas, where: str) -> tuple[Skeleton, np.ndarray]:
@@ -236,36 +259,29 @@ def _skeleton(category: dict, sigmas: Sigmas, where: str) -> tuple[Skeleton, np.
 
 def _people(marked: _Records, k: int, position: dict[int, int]) -> People:
     image = marked.look_up("image_id", position, "an id in images")
-    xyv = marked.table("keypoints", 3 * k).reshape(len(image), k, 3)
-    if not np.isin(xyv[..., 2], (0, 1, 2)).all():
+    x, y, vis = marked.table("keypoints", 3 * k, 3)
+    if not np.isin(vis, (0, 1, 2)).all():
         marked.blame("keypoints", "0, 1 or 2 as every third number", lambda value: set(value[2::3]) <= {0, 1, 2})
     area = marked.column("area", "a number >= 0", 0)
-    labeled = xyv[..., 2] > 0
+    labeled = vis > 0
     crowd = np.array(marked.optional("iscrowd", [0] * len(image), "0 or 1", lambda value: value in (0, 1)), bool)
     count = marked.optional("num_keypoints", labeled.sum(1).tolist(), "a whole number >= 0", lambda value: value >= 0)
     ignored = crowd | np.array([value == 0 for value in count], bool)
     bare, box = np.flatnonzero(~labeled.any(1)), np.zeros((len(image), 4))
-    box[bare] = marked.of(bare).table("bbox", 4)
+    box[bare] = marked.of(bare).table("bbox", 4)[0]
     ids = np.array([record["id"] for record in marked.records], object)
-    columns = (image, xyv[..., :2], labeled, area, box, crowd, ignored, ids)
+    columns = (image, np.stack((x, y), -1), labeled, area, box, crowd, ignored, ids)
     order = np.argsort(image, kind="stable")
     return People(*(column[order] for column in columns))
 
 
 def _detections(found: _Records, k: int, position: dict[int, int], boxed: bool, most: int) -> Detections:
     image = found.look_up("image_id", position, "an id in images")
-    xyc = found.table("keypoints", 3 * k).reshape(len(image), k, 3)
+    xyc = found.table("keypoints", 3 * k, 3)
     score = found.column("score", "a finite number")
     order = np.lexsort((-score, image))
     rank = np.arange(len(order)) - np.searchsorted(image[order], image[order])
     order, rank = order[rank < most], rank[rank < most]
-    xy = xyc[order, :, :2]
-    area = found.table("bbox", 4)[order, 2:].prod(-1) if boxed else extent(xy)
-    return Detections(image[order], rank, xy, score[order], area, boxed, np.array(found.rows, np.int64)[order])
-
-
-def extent(xy: np.ndarray) -> np.ndarray:
-    """Area of the smallest boxes around ``(D, K, 2)``, which is COCO's area of a detection that has no box."""
-    if xy.size == 0:
-        return np.zeros(len(xy))
-    return (xy.max(1) - xy.min(1)).prod(-1)
+    xy = xyc[:2].take(order, axis=1).transpose(1, 2, 0)  # (D, K, 2); all x and all y lie together
+    box = found.table("bbox", 4)[0, order] if boxed else None
+    return Detections(image[order], rank, xy, score[order], box, np.array(found.rows, np.int64)[order])
