@@ -122,7 +122,7 @@ def test_exercises_hold_no_solution_and_their_checks_fail_until_it_is_written(so
     want = [name for p in problems for name in (p.name, f"check-{p.name}")]
     assert ids == want, "each of PROBLEMS wants its solution between markers, then its check cell"
 
-    NotebookClient(release, timeout=120, kernel_name="python3").execute()
+    NotebookClient(release, timeout=1200, kernel_name="python3").execute()
     checks = [cell for cell in release.cells if build.is_check(cell)]
     assert len(checks) == len(bodies)
     for cell in checks:
@@ -176,7 +176,7 @@ def test_the_photograph_cells_have_a_coco_twin(name, most, coco_json, monkeypatc
     last = next(k for k, cell in enumerate(chapter.cells) if 'if "POSEBOOK_COCO" in os.environ' in cell.source)
     chapter.cells = chapter.cells[: last + 1]
     monkeypatch.setenv("POSEBOOK_COCO", str(coco_json))
-    NotebookClient(chapter, timeout=120, kernel_name="python3").execute()
+    NotebookClient(chapter, timeout=1200, kernel_name="python3").execute()
     said, picture = chapter.cells[-1].outputs
     errors = [float(number) for number in re.findall(r"(\d+\.\d+) px", said.text)]
     assert len(errors) == 2 and all(0 < error <= most for error in errors)
