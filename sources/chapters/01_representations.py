@@ -1111,7 +1111,7 @@ assert all(knobs[4, 0.5, noise, "soft-argmax"] < knobs[4, 2.0, noise, "soft-argm
 # $$\nu^2 = \tfrac12 \operatorname{tr} \Sigma - \sigma^2, \qquad \text{claimed median error} = s\,\nu \sqrt{2 \ln 2} \text{ px}$$
 
 # %%
-from posebook.expectation import spread
+from posebook.expectation import spatial_softmax, spread
 
 trained = stored("cross-entropy")
 around = {"degrees": 180.0, "shift": (63.0, 63.0)}  # upside down about the middle of the picture
@@ -1128,7 +1128,7 @@ def asked(image, sigma=0.5):
         logits = trained(image)
     own = spread(logits)[1].diagonal(dim1=-2, dim2=-1).mean(-1) - sigma**2  # nu^2
     claim = trained.grid.stride * (2 * math.log(2) * own.clamp(min=0)).sqrt()
-    peak = logits.flatten(2).softmax(-1).amax(-1)
+    peak = spatial_softmax(logits).amax((-2, -1))
     return trained.grid.to_image(soft_argmax(logits)), claim, peak
 
 # %%
