@@ -33,12 +33,11 @@ def fuse_inverse_variance(estimates: Tensor, variances: Tensor) -> tuple[Tensor,
         _args.fail("variances", f"shape {(*estimates.shape[:-1],)}, one a head", (*variances.shape,))
     if not variances.is_meta and not (variances > 0).all():
         _args.fail("variances", "> 0", variances.min().item())
-    wide = torch.promote_types(estimates.dtype, torch.float32)
-    v = variances.to(wide)
+    v = _args.widen(variances)
     scale = v.detach().amin(0)  # 1 / v of a tiny variance would overflow
     ratio = scale / v  # (M, ...)
     weight = ratio / ratio.sum(0)
-    fused = (weight[..., None] * estimates.to(wide)).sum(0)
+    fused = (weight[..., None] * _args.widen(estimates)).sum(0)
     return fused.to(estimates.dtype), (scale / ratio.sum(0)).to(estimates.dtype)
 
 
@@ -63,8 +62,7 @@ def fuse_inverse_covariance(estimates: Tensor, covariances: Tensor) -> tuple[Ten
     _heads(estimates)
     d = estimates.shape[-1]
     _definite("covariances", covariances, (*estimates.shape, d))
-    wide = torch.promote_types(estimates.dtype, torch.float32)
-    return _information_mean(estimates, torch.linalg.inv(covariances.to(wide)))
+    return _information_mean(estimates, torch.linalg.inv(_args.widen(covariances)))
 
 
 def fuse_correlated(estimates: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,8 +88,7 @@ def fuse_correlated(estimates: Tensor, covariance: Tensor) -> tuple[Tensor, Tens
     _heads(estimates)
     m = len(estimates)
     _definite("covariance", covariance, (*estimates.shape[1:-1], m, m))
-    wide = torch.promote_types(estimates.dtype, torch.float32)
-    fused, variance = _best(estimates.to(wide).movedim(0, -2), covariance.to(wide), torch.ones(m, 1))
+    fused, variance = _best(_args.widen(estimates).movedim(0, -2), _args.widen(covariance), torch.ones(m, 1))
     return fused[..., 0, :].to(estimates.dtype), variance[..., 0, 0].to(estimates.dtype)
 
 
@@ -121,9 +118,8 @@ def fuse_correlated_axes(estimates: Tensor, covariance: Tensor) -> tuple[Tensor,
         _args.fail("covariance", f"shape {(*estimates.shape[1:-1], m, d, m, d)}", (*covariance.shape,))
     joint = covariance.flatten(-2).flatten(-3, -2)  # (..., M*D, M*D)
     _definite("covariance", joint, joint.shape)
-    wide = torch.promote_types(estimates.dtype, torch.float32)
-    stacked = estimates.to(wide).movedim(0, -2).flatten(-2)[..., None]  # (..., M*D, 1)
-    fused, out = _best(stacked, joint.to(wide), torch.eye(d).repeat(m, 1))
+    stacked = _args.widen(estimates).movedim(0, -2).flatten(-2)[..., None]  # (..., M*D, 1)
+    fused, out = _best(stacked, _args.widen(joint), torch.eye(d).repeat(m, 1))
     return fused[..., 0].to(estimates.dtype), out.to(estimates.dtype)
 
 
@@ -158,8 +154,7 @@ def fuse_covariance_intersection(estimates: Tensor, covariances: Tensor) -> tupl
     if len(estimates) != 2 or estimates.shape[-1] > 2:
         _args.fail("estimates", "shape (2, ..., D), D at most 2", (*estimates.shape,))
     _definite("covariances", covariances, (*estimates.shape, estimates.shape[-1]))
-    wide = torch.promote_types(estimates.dtype, torch.float32)
-    x, y = torch.linalg.inv(covariances.to(wide))  # (..., D, D) each
+    x, y = torch.linalg.inv(_args.widen(covariances))  # (..., D, D) each
     omega = (_least_trace(x, y) if x.shape[-1] == 2 else _larger(x, y)[..., 0, 0])[..., None, None]
     return _information_mean(estimates, torch.stack((omega * x, (1 - omega) * y)))
 
@@ -211,6 +206,5 @@ def _definite(name: str, covariance: Tensor, shape: tuple[int, ...]) -> None:
     _args.floating(name, covariance, str((*shape,)))
     if covariance.shape != shape:
         _args.fail(name, f"shape {(*shape,)}", (*covariance.shape,))
-    wide = covariance.detach().to(torch.promote_types(covariance.dtype, torch.float32))
-    if not covariance.is_meta and torch.linalg.cholesky_ex(wide).info.any():
+    if not covariance.is_meta and torch.linalg.cholesky_ex(_args.widen(covariance.detach())).info.any():
         _args.fail(name, "positive definite matrices", "one that is not")

@@ -111,13 +111,11 @@ def sample_scene(
 def _check(
     *, count, hw, persons, seed, size, poses, yaw, pitch, tilt, truncate, occluder, background, brightness
 ) -> None:
-    if type(count) is not int or count < 0:
-        _args.fail("count", "a whole number >= 0", count)
+    _args.whole("count", count, 0)
     _args.size("hw", hw)
-    if [type(n) for n in persons] != [int, int] or not 1 <= persons[0] <= persons[1]:
+    if len(persons) != 2 or not all(map(_args.is_whole, persons)) or not 1 <= persons[0] <= persons[1]:
         _args.fail("persons", "a whole number >= 1, or (least, most) of them", persons)
-    if type(seed) is not int:
-        _args.fail("seed", "a whole number", seed)
+    _args.whole("seed", seed)
     for name, bounds in {"size": size, "yaw": yaw, "pitch": pitch, "brightness": brightness}.items():
         pair = isinstance(bounds, (tuple, list)) and len(bounds) == 2 and all(map(_args.is_number, bounds))
         if not pair or bounds[0] > bounds[1]:

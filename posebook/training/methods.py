@@ -75,8 +75,7 @@ def _soft(grid: Grid, logits: Tensor) -> Tensor:
 
 
 def _dark_of_softmax(net: HeatmapNet, logits: Tensor) -> Tensor:
-    prob = logits.flatten(-2).softmax(-1).view(logits.shape)
-    return net.grid.to_image(decode.refine_dark(prob))
+    return net.grid.to_image(decode.refine_dark(expectation.spatial_softmax(logits)))
 
 
 _ARGMAX = {"argmax": lambda net, maps: net.grid.to_image(decode.argmax(maps))}

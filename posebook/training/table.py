@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from posebook import _args, _files
+from posebook.expectation import spatial_softmax
 from posebook.metrics import epe, pck
 from posebook.people import render, sample_scene
 from posebook.training.data import Batch, Data, alone, finite
@@ -254,7 +255,7 @@ class Epochs:
             image = self.image[0][EPOCH_IMAGE : EPOCH_IMAGE + 1] / 255
             self.found.append(predict(net, self.method, image)[0])
             if self.method == "cross-entropy":
-                self.maps.append(net(image)[0].flatten(1).softmax(1).view(-1, 16, 16))
+                self.maps.append(spatial_softmax(net(image)[0]))
 
     def write(self, path: Path | None = None) -> None:
         image, xy, vis = (part[EPOCH_IMAGE] for part in self.image)

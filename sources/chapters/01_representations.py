@@ -1262,7 +1262,7 @@ assert all(knobs[4, 0.5, noise, "soft-argmax"] < knobs[4, 2.0, noise, "soft-argm
 # itself has to do with the estimate.)
 
 # %%
-from posebook.expectation import spread
+from posebook.expectation import spatial_softmax, spread
 
 trained = stored("cross-entropy")
 middle = {"shift": (63.0, 63.0), "degrees": 180.0}  # upside down about the middle of the picture
@@ -1281,7 +1281,8 @@ def asked(image, sigma=0.5, tau=1.0):
         logits = trained(image) / tau
     own = spread(logits)[1].diagonal(dim1=-2, dim2=-1).mean(-1) - sigma**2  # nu^2
     claim = trained.grid.stride * (2 * math.log(2) * own.clamp(min=0)).sqrt()
-    return trained.grid.to_image(soft_argmax(logits)), claim, logits.flatten(2).softmax(-1).amax(-1)
+    peak = spatial_softmax(logits).amax((-2, -1))
+    return trained.grid.to_image(soft_argmax(logits)), claim, peak
 
 # %%
 worlds, medians, claims = {}, {}, {}

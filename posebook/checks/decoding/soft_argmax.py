@@ -92,7 +92,8 @@ def _agree(a, b):
 PROBLEM = Problem(
     name="soft_argmax", points=3, minutes=15,
     reference=soft_argmax,
-    own=("posebook.expectation.soft_argmax", "posebook.expectation._mean_cell"),
+    own=("posebook.expectation.soft_argmax", "posebook.expectation.spatial_softmax",
+         "posebook.expectation.mean_cell"),
     cases=(
         Case("a flat map gives its center", lambda rng: (torch.zeros(1, 1, 5, 7), 1.0)),
         Case("a Gaussian gives its center, between the cells", _gaussian_logits),
