@@ -4,8 +4,9 @@ import os
 import re
 import shutil
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -130,6 +131,12 @@ class Course:
         with self.gradebook() as gradebook:
             return {s.id: Student(s.id, s.first_name or "", s.last_name or "", s.email or "", s.lms_user_id or "")
                     for s in gradebook.students}
+
+    def due(self, name: str) -> datetime | None:
+        """When a set has to be handed in, if it was released with a date."""
+        with self.gradebook() as gradebook, suppress(MissingEntry):
+            due = gradebook.find_assignment(name).duedate
+            return due.replace(tzinfo=UTC) if due else None
 
     def scores(self, name: str) -> dict[str, Score]:
         """The recorded submissions of a set, by student.

@@ -5,6 +5,7 @@ Everything that comes out of a kernel is the student's claim. It is bounded in s
 """
 
 import builtins
+import math
 import os
 import select
 import signal
@@ -242,13 +243,14 @@ class Session:
     def __init__(self, cells: Sequence[tuple[int, str]], *, withheld: Sequence[str], limits: Limits,
                  unsafe: bool = False):
         self.cells, self.withheld, self.limits, self.unsafe = cells, withheld, limits, unsafe
-        self.statuses: set[str] = set()  # what went wrong for good
+        self.statuses: list[str] = []  # what went wrong for good
         self.lost = ""  # why the last kernel was lost
         self.cell_notes: dict[int, str] = {}
         self.kernel: Kernel | None = None
         self.left = limits.total  # seconds
         self._folder = tempfile.TemporaryDirectory(prefix="posebook-course-")
         self._course = Path(self._folder.name, "course")
+        self._run = 0  # how many cells have run in this kernel
         self._died: set[int] = set()
         self._skipped: set[int] = set()
         sandbox.strip(self._course, withheld)
@@ -266,15 +268,17 @@ class Session:
             self.kernel.close()
         self.kernel = None
 
-    def ready(self) -> None:
-        """Have a kernel in which the cells have run.
+    def ready(self, until: float = math.inf) -> None:
+        """Have a kernel in which the cells up to this number have run.
 
         Raises:
             SandboxError: two fresh kernels did not even start: not the student's doing.
         """
-        while self.kernel is None and self.left > 0:
-            self.lost, self.kernel = "", self._fresh()
-            self._replay()
+        while self.left > 0:
+            if self.kernel is None:
+                self.lost, self.kernel, self._run = "", self._fresh(), 0
+            if self._run_cells(until):
+                return
 
     def ask(self, request: tuple, seconds: float) -> tuple:
         """A reply from the kernel.
@@ -305,8 +309,12 @@ class Session:
                     words = sandbox.reason(lost.said) if lost.said else f"no kernel starts in the sandbox: it {lost}"
                     raise SandboxError(words) from None
 
-    def _replay(self) -> None:
-        for number, source in self.cells:
+    def _run_cells(self, until: float) -> bool:
+        """Go on with the cells; False where one of them has cost the kernel."""
+        for number, source in self.cells[self._run:]:
+            if number > until:
+                break
+            self._run += 1
             if number in self._skipped:
                 continue
             try:
@@ -314,23 +322,26 @@ class Session:
             except Lost as lost:
                 if lost.status != "killed" or number in self._died:  # once may have been the machine's fault
                     self._skipped.add(number)
-                    self.statuses.add(lost.status)
+                    self.statuses.append(lost.status)
                 self._died.add(number)
                 self.cell_notes[number] = f"cell {number} {lost}"
-                return
+                return False
             self._note(number, reply)
+        return True
 
     def _note(self, number: int, reply: tuple) -> None:
         self.cell_notes.pop(number, None)
         match reply:
             case ("timeout",):
-                self.statuses.add("timeout")
+                self.statuses.append("timeout")
                 self.cell_notes[number] = f"cell {number} did not end within {self.limits.cell:g} s"
             case ("error", str(name), str(text)):
                 if name == "MemoryError":
-                    self.statuses.add("memory")
-                if name != "Withheld":  # the cells with pictures call the library's functions
-                    self.cell_notes[number] = f"cell {number} raised {_plain(name, 60)}: {_plain(text, 200)}"
+                    self.statuses.append("memory")
+                self.cell_notes[number] = f"cell {number} raised {_plain(name, 60)}: {_plain(text, 200)}"
+            case ("ok", tuple(left_out)) if left_out and all(isinstance(text, str) for text in left_out):
+                why = "; ".join(_plain(text, 100) for text in left_out[:3])
+                self.cell_notes[number] = f"cell {number}: {why}: what needs it was left out"
 
 
 def _plain(text: str, most: int) -> str:
@@ -375,10 +386,10 @@ class Proxy:
                 raise calling.Withheld(name)
             case ("raised", str(kind), bool(has_words)):
                 if kind == "MemoryError":
-                    self.session.statuses.add("memory")
+                    self.session.statuses.append("memory")
                 raise _exception(kind)("..." if has_words else "")
             case ("timeout",):
-                self.session.statuses.add("timeout")
+                self.session.statuses.append("timeout")
                 raise calling.Ended(f"did not return within {trial.SECONDS:g} s, and was interrupted")
         raise self._no_answer()
 
