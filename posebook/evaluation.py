@@ -168,8 +168,8 @@ def coco_keypoint_ap(ground_truth: str | Path | dict, detections: str | Path | l
     >>> person = {"image_id": 1, "category_id": 1, "keypoints": [10, 10, 2, 90, 90, 2]}
     >>> truth = {"images": [{"id": 1}], "annotations": [person | {"id": 1, "area": 6400}],
     ...          "categories": [{"id": 1, "keypoints": ["head", "foot"]}]}
-    >>> coco_keypoint_ap(truth, [person | {"score": 0.9}], sigmas=(.1, .1)).stats["AP"]
-    1.0
+    >>> f'{coco_keypoint_ap(truth, [person | {"score": 0.9}], sigmas=(.1, .1)).stats["AP"]:.3f}'
+    '1.000'
     """
     categories = read(ground_truth, detections, sigmas=sigmas, max_detections=max_detections)
     return evaluate(categories, max_detections)
