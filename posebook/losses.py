@@ -75,8 +75,8 @@ def integral_loss(logits: Tensor, xy: Tensor, *, grid: Grid, tau: float = 1.0) -
 
     Source: Sun et al. 2018, arXiv:1711.08229.
 
-    >>> integral_loss(torch.zeros(3, 5), torch.tensor([8., 5.]), grid=Grid.index(4))    # flat: the center, (8, 4)
-    tensor(1.)
+    >>> integral_loss(torch.zeros(3, 5), torch.tensor([8., 5.5]), grid=Grid.index(4))    # flat: the center, (8, 4)
+    tensor(1.5000)
     """
     return coordinate_loss(grid.to_image(soft_argmax(logits, tau)), xy)
 
@@ -142,8 +142,8 @@ def cross_entropy_loss(logits: Tensor, prob: Tensor) -> Tensor:
     Raises:
         ValueError: as :func:`heatmap_loss`.
 
-    >>> cross_entropy_loss(torch.zeros(2, 2), torch.full((2, 2), 0.25)).exp()
-    tensor(4.)
+    >>> cross_entropy_loss(torch.zeros(2, 2), torch.full((2, 2), 0.25))    # log(4)
+    tensor(1.3863)
     """
     _args.maps("logits", logits)
     _same("prob", prob, logits)
@@ -168,8 +168,8 @@ def simcc_loss(logits: tuple[Tensor, Tensor], target: tuple[Tensor, Tensor]) -> 
     target's entropy, so of the same gradient.
 
     >>> flat = torch.zeros(4), torch.zeros(2)
-    >>> simcc_loss(flat, (torch.full((4,), 0.25), torch.full((2,), 0.5))).exp()
-    tensor(8.)
+    >>> simcc_loss(flat, (torch.full((4,), 0.25), torch.full((2,), 0.5)))    # log(4) + log(2)
+    tensor(2.0794)
     """
     return sum(cross_entropy_loss(z[..., None, :], p[..., None, :]) for z, p in zip(logits, target, strict=True))
 

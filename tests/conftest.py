@@ -70,7 +70,8 @@ def released(tmp_path_factory) -> Path:
     import nbformat
     from classroom import ROSTER, mini
 
-    from posebook.grading.course import Course, init, release
+    from posebook.grading.course import Course
+    from posebook.grading.steps import init, release
 
     root = tmp_path_factory.mktemp("released") / "course"
     (root / "solutions/mini").mkdir(parents=True)

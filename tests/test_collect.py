@@ -20,7 +20,7 @@ def test_collect_reads_the_names_that_platforms_give(course, tmp_path):
         "doebob_4713_90213_mini.zip": nested.read_bytes(),
         "zoe_m_2026-11-19T20-30-10Z_ann.ipynb": b"zoe",
     })
-    lines = {line.file: line for line in collect(course, "mini", [platform])}
+    lines = {line.name: line for line in collect(course, "mini", [platform])}
     assert all(line.good for line in lines.values()) and len(lines) == 4
     for student in ("ann", "bob", "rob"):
         assert course.notebook("submitted", "mini", student).read_bytes() == student.encode()
@@ -44,7 +44,7 @@ def test_what_cannot_be_collected_is_listed_and_the_rest_is_collected(course, tm
         "doebob_4712_9_big.ipynb": bytes(17 * 2**20), "ann_mini.ipynb": b"fine"})
     with zipfile.ZipFile(broken, "a") as file:
         file.writestr(link, "/etc/passwd")
-    lines = {line.file: line for line in collect(course, "mini", [broken, tmp_path / "b.tar", tmp_path / "n.ipynb"])}
+    lines = {line.name: line for line in collect(course, "mini", [broken, tmp_path / "b.tar", tmp_path / "n.ipynb"])}
     wrong = {name: line.says for name, line in lines.items() if not line.good}
     assert wrong.pop("zoe_m/mini.zip").startswith("zoe_m: not an archive that can be read")
     assert wrong == {
@@ -70,7 +70,7 @@ def test_a_damaged_archive(course, tmp_path):
     data = bytearray(path.read_bytes())
     data[50:56] = b"\xff" * 6  # in ann's compressed bytes
     path.write_bytes(data)
-    lines = {line.file: line for line in collect(course, "mini", [path])}
+    lines = {line.name: line for line in collect(course, "mini", [path])}
     assert "the archive is damaged here" in lines["ann_mini.ipynb"].says and lines["bob_mini.ipynb"].good
     path.write_bytes(data[:100])
     assert "not an archive that can be read" in collect(course, "mini", [path])[0].says

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 
-from posebook.grading.course import Course, CourseError, Student, reason, write
+from posebook._files import write
+from posebook.grading.course import Course, CourseError, Line, Student, reason
 from posebook.grading.submission import MAX_BYTES
 
 MAX_ARCHIVE = 4 * MAX_BYTES  # of an archive that a student handed in
@@ -37,15 +38,6 @@ class File:
     when: datetime
     clock: str
     read: Callable[[], bytes]
-
-
-@dataclass(frozen=True)
-class Line:
-    """What became of one file."""
-
-    file: str
-    good: bool
-    says: str
 
 
 def collect(course: Course, name: str, paths: list[Path]) -> list[Line]:
@@ -92,8 +84,8 @@ def place(course: Course, name: str, student: str, file: File) -> str:
             return f"left alone: what is there is newer, {before:%Y-%m-%d %H:%M:%S} UTC"
         if target.read_bytes() == data and stamp.read_text().strip() == when:
             return f"there already, {says}"
-    write(target, data)
-    write(stamp, f"{when}\n".encode())
+    write(target, data, mode=0o600)
+    write(stamp, f"{when}\n".encode(), mode=0o600)
     return says
 
 

@@ -24,6 +24,7 @@ def main(descriptor: int) -> None:
     """Start a kernel that serves the socket with this file descriptor."""
     app = IPKernelApp.instance(transport="ipc", ip=os.path.join(tempfile.mkdtemp(), "kernel"))
     app.initialize([])
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # from here on nobody listens
     IOLoop.current().add_callback(serve, socket.socket(fileno=descriptor), app.kernel)
     app.start()
 

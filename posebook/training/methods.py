@@ -22,7 +22,8 @@ from posebook.losses import (
     simcc_loss,
 )
 from posebook.models import HeatmapNet, HybridNet, RegressionNet, SimCCNet
-from posebook.training import evaluating, load_weights
+from posebook.training.files import load_weights
+from posebook.training.loop import evaluating
 
 SIGMA = {"heatmap": 2.0, "cross-entropy": 0.5}  # cells: of the targets; from short trials, nothing else was tuned
 SIMCC_SIGMA = 4.0  # bins: 2 px at two bins a pixel

@@ -7,7 +7,6 @@ interrupted. What a chapter says of a comparison is what the runs of several see
 
 import json
 import math
-import os
 import platform
 import statistics
 import sys
@@ -21,21 +20,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from posebook import _args
+from posebook import _args, _files
 from posebook.metrics import epe, pck
 from posebook.people import render, sample_scene
-from posebook.training import (
-    Batch,
-    Data,
-    Loss,
-    alone,
-    evaluating,
-    finite,
-    read_tensors,
-    save_weights,
-    train,
-    write_tensors,
-)
+from posebook.training.data import Batch, Data, alone, finite
+from posebook.training.files import read_tensors, save_weights, write_tensors
+from posebook.training.loop import Loss, evaluating, train
 from posebook.training.methods import METHODS, SIGMA, STORED, make_net, predict
 
 HW, BATCH, LR = (64, 64), 32, 5e-3
@@ -221,10 +211,8 @@ def made() -> dict[str, str]:
 
 
 def _write_json(path: Path, table: dict) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    table = dict(sorted(table.items()))
-    part.write_text("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in table.items()) + "\n}\n")
-    part.replace(path)
+    rows = ",\n".join(f"{json.dumps(name)}: {json.dumps(row)}" for name, row in sorted(table.items()))
+    _files.write(path, f"{{\n{rows}\n}}\n".encode())
 
 
 def summary(experiment: str, *, number: str = "median", table: dict | None = None) -> Iterator[dict]:
