@@ -1309,8 +1309,8 @@ for name in unlike:
     ax.plot(medians[name], claims[name], "o", color=draw.BLUE)
     ax.annotate(name, (medians[name], claims[name]), (6, -10), textcoords="offset points")
 ax.set(xlabel="median error (px)", ylabel="claimed (px)", xlim=(1, 60), ylim=(1, 12))
-draw.show(fig, "Claimed against true median error for ten kinds of pictures, both logarithmic. Eight "
-               "lie near the dotted diagonal, from 1.3 px as in training to 6 px turned by 45 "
+draw.show(fig, "Claimed against true median error for ten kinds of pictures, both logarithmic. "
+               "Eight lie near the dotted diagonal, from 1.3 px as in training to 6 px turned by 45 "
                "degrees; from behind, at 10 px, and upside down, at 26 px, lie far below it.")
 follows = [name for name in unlike if name not in ("from behind", "upside down")]
 assert all(0.4 < medians[name] / claims[name] < 1.3 for name in follows)
@@ -1339,8 +1339,8 @@ names = ["covered", "half as large", "turned by 45", "from behind", "upside down
 pick = [worlds[name] for name in names]
 image, xy, vis, found = (torch.stack([world[part][7] for world in pick]) for part in range(4))
 draw.show(draw.people(image, xy, COCO_17, found=found, vis=vis, titles=names),
-          "Five people unlike those of the training, with the network's crosses. The covered one and "
-          "the one half as large have most right; the one from behind has left and right "
+          "Five people unlike those of the training, with the network's crosses. The covered one "
+          "and the one half as large have most right; the one from behind has left and right "
           "exchanged; upside down, the crosses lie about the body without order.")
 
 # %% [markdown]
