@@ -91,7 +91,8 @@ PROBLEM = Problem(
     name="hybrid_loss", points=3, minutes=20,
     reference=hybrid_loss,
     own=("posebook.losses.integral_loss", "posebook.losses.agreement_loss", "posebook.losses.masked_mean",
-         "posebook.expectation.soft_argmax", "posebook.expectation._mean_cell"),
+         "posebook.expectation.soft_argmax", "posebook.expectation.spatial_softmax",
+         "posebook.expectation.mean_cell"),
     cases=(
         Case("soft (20, 8), regressed (22, 8), truth (23, 4) px, weight 0.5: 5 + 7 + 0.5 * 2 = 13",
              lambda rng: (by_hand(5, 2), torch.tensor([[[22.0, 8.0]]]), torch.tensor([[[23.0, 4.0]]]), some("1"), 4.0,
