@@ -436,6 +436,12 @@ def environment():
     return tuple(sorted(os.environ.items()))
 def processes():
     return tuple(open(f"/proc/{name}/cmdline").read() for name in os.listdir("/proc") if name.isdigit())
+held = []
+def litter(files, pairs):
+    import socket
+    for n in range(files):
+        open(f"/tmp/litter-{n}", "w").close()
+    held.extend(socket.socketpair() for _ in range(pairs))
 def descriptors():
     return tuple(sorted({os.readlink(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd")
                          if os.path.exists(f"/proc/self/fd/{n}")}))
@@ -462,6 +468,14 @@ def test_nothing_secret_can_be_read(inside, tmp_path):
     own = "/home/student/.ipython/"  # what the kernel itself writes
     assert [path for path in ask(inside, "hunt", words) if not path.startswith(own)] == []
     assert ask(inside, "hunt", ("Expected cell under",)) != ()  # the hunt does find what is there
+
+
+def test_memory_that_belongs_to_no_process_is_counted(inside):
+    """Entries of empty files, and what may wait in sockets."""
+    before = inside.kernel.memory()
+    ask(inside, "litter", 4000, 100)
+    assert inside.kernel.memory() - before > 4000 * 2048 + 200 * 2 * 4096
+    assert kernel._of_no_process(inside.kernel.main) > 4000 * 2048 + 200 * 2 * 4096
 
 
 def test_no_module_no_variable_no_process_of_the_grader_is_there(inside):

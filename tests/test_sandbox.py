@@ -69,6 +69,19 @@ BOMBS = {
                 hoard = b"x" * 2**28
                 time.sleep(60)
         time.sleep(60)"""),
+    "memory_of_no_process": ("", """
+        import ctypes, os
+        def refused(act):
+            try:
+                act()
+            except OSError:
+                return True
+        libc = ctypes.CDLL(None, use_errno=True)
+        calls = {"x86_64": (319, 447, 29, 68, 425, 2**30 + 319), "aarch64": (279, 447, 194, 186, 425)}
+        numbers = calls[os.uname().machine]
+        inside = refused(lambda: os.memfd_create("x")) and all(
+            libc.syscall(n, b"x", 0, 0) == -1 and ctypes.get_errno() == 1 for n in numbers)
+        return 2 * x if inside else x"""),
     "forks": ("", """
         import os, time
         children = []
@@ -262,7 +275,8 @@ def test_the_probe_finds_a_sandbox_that_does_not_contain(monkeypatch):
     monkeypatch.setattr(sandbox, "_PROBE", sandbox._PROBE.replace('"/x", "/usr/x", "/dev/x"', ""))
     with pytest.raises(sandbox.SandboxError) as caught:
         sandbox.probe.__wrapped__()
-    for words in ("hides files", "lets nothing be written", "has no network", "has no rights", "limits processes"):
+    for words in ("hides files", "lets nothing be written", "has no network", "has no rights", "bounds memory",
+                  "limits processes"):
         assert words in str(caught.value)
 
 

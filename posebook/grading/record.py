@@ -107,7 +107,7 @@ def graded(its: HandedIn) -> NotebookNode:
         marks = cell.metadata.get("nbgrader")
         if cell.cell_type == "code" and marks and marks["grade"] and not marks["solution"]:
             cell.outputs = [output(reports.get(marks["grade_id"]))]
-    notes = [*(f"the cell `{grade_id}` is missing" for grade_id in missing), *result.notes]
+    notes = [*(f"the cell `{grade_id}` is missing" for grade_id in missing), *dict.fromkeys(its.notes + result.notes)]
     if notes:
         lines = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
         cells.insert(0, new_markdown_cell(one_line(f"<div><p><b>From the grader</b></p><ul>{lines}</ul></div>")))

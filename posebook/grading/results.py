@@ -28,6 +28,13 @@ class HandedIn:
         return cls(course, set, student, read_file(course.notebook("submitted", set, student)))
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What was odd about it."""
+        names = {name for cell in self.submission.cells for name in (cell.grade_id, cell.checks)}
+        known = any(problem.name in names for problem in self.course.problems(self.set))
+        return self.submission.notes if known else (f"no cell of {self.set} is in it: is it another notebook?",)
+
+    @property
     def path(self) -> Path:
         """The stored result's file."""
         return self.course.grading / "results" / self.set / self.student / f"{self.submission.sha256}.json"

@@ -87,7 +87,7 @@ def record(its: HandedIn, *, again: bool = False) -> Line:
             done = its.course.api.autograde(its.set, its.student, force=True, create=False)
         if not done["success"]:
             return Line(its.student, False, "nbgrader: " + reason(done))
-    return Line(its.student, True, "; ".join(filter(None, (says, *its.submission.notes))))
+    return Line(its.student, True, "; ".join(filter(None, (says, *its.notes))))
 
 
 def is_recorded(its: HandedIn) -> bool:
