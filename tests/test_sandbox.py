@@ -237,8 +237,11 @@ def test_bad_cells_are_left_out_and_the_others_run(monkeypatch):
     result = graded(
         "def right(x):\n    return two * x\nwhile True: pass",  # what was defined before it was interrupted counts
         "import signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True: pass",
-        "import os\nos._exit(0)", "def broken(:", "import nonesuch", "hoard = bytes(2**40)", "two = 2",
+        "import os\nos._exit(0)\ndef left(x): return x", "def broken(:", "import nonesuch", "hoard = bytes(2**40)",
+        "two = 2",
+        problems=["right", "left"],
     )
+    assert result.reports[1].rows[0].message == "there is no function `left`: cell 3 ended the kernel"
     assert result.reports[0].passed and result.status == "killed"
     assert result.notes[:3] == (
         "cell 1 did not end within 3 s", "cell 2 did not end in time, and the kernel was killed",

@@ -7,6 +7,7 @@ Everything that comes out of a kernel is the student's claim. It is bounded in s
 import builtins
 import math
 import os
+import re
 import select
 import signal
 import socket
@@ -321,6 +322,14 @@ class Session:
         finally:
             self.left -= kernel.took if kernel else 0.0
 
+    def why_missing(self, name: str) -> str:
+        """Words on a function that is not there: what came of the cell that defines it, if that is it."""
+        defines = re.compile(rf"^\s*(async )?def {name}\b|^{name}\s*=", re.MULTILINE)
+        notes = [self.cell_notes[number] for number, source in self.cells
+                 if number in self.cell_notes and defines.search(source)]
+        return f"there is no function `{name}`: {notes[-1]}" if notes else (
+            f"there is no function `{name}` after all cells have run")
+
     def check_machine(self) -> None:
         """Raises MachineFull where that is why the last kernel was lost: not the student's doing."""
         if self.lost == "full":
@@ -408,7 +417,7 @@ class Proxy:
                         before.data = became  # as a call in this process would leave it: a changed input is seen
                 return value
             case ("missing",):
-                raise calling.Told(f"there is no function `{self.name}` after all cells have run")
+                raise calling.Told(self.session.why_missing(self.name))
             case ("in place",):
                 raise calling.InPlace
             case ("withheld", str(name)) if name in self.session.withheld:
