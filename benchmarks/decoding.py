@@ -17,8 +17,9 @@ import torch
 from _measure import check, compare
 from torch import Tensor
 
-from posebook.decode import argmax, refine_dark, refine_quarter, refine_udp, soft_argmax
+from posebook.decode import argmax, refine_dark, refine_quarter, refine_udp
 from posebook.encode import gaussian_heatmap
+from posebook.expectation import soft_argmax
 
 HW, SIGMA = (64, 48), 2.0
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from _measure import check, compare
 
-from posebook.encode import gaussian_heatmap, simcc
+from posebook.encode import gaussian_heatmap, simcc_targets
 
 HW, SIGMA = (64, 48), 2.0
 IMAGE_HW, RATIO, SIMCC_SIGMA = (256, 192), 2.0, 6.0
@@ -59,7 +59,7 @@ def main() -> int:
     cells = 4 + torch.rand(64, 17, 2, generator=draw) * torch.tensor([HW[1] - 9.0, HW[0] - 9.0])
     xy, spread = 4 * cells, torch.full_like(cells, SIGMA)
     heatmap = gaussian_heatmap(cells, HW, sigma=SIGMA)
-    both = torch.cat(simcc(xy, IMAGE_HW, ratio=RATIO, sigma=SIMCC_SIGMA), -1)
+    both = torch.cat(simcc_targets(xy, IMAGE_HW, ratio=RATIO, sigma=SIMCC_SIGMA), -1)
 
     print("Same results?")
     density = heatmap / heatmap.sum((-2, -1), keepdim=True)
@@ -77,7 +77,7 @@ def main() -> int:
             {"mmpose's loop": (lambda: each(loop_heatmap, cells.numpy()), 9),
              "kornia": (lambda: kornia.render_gaussian2d(cells, spread, HW, False), None)}),
         "SimCC": (
-            lambda: simcc(xy, IMAGE_HW, ratio=RATIO, sigma=SIMCC_SIGMA),
+            lambda: simcc_targets(xy, IMAGE_HW, ratio=RATIO, sigma=SIMCC_SIGMA),
             {"mmpose's loop": (lambda: each(loop_simcc, xy.numpy()), None)}),
     }  # fmt: skip
     compare(works, rounds)

@@ -1,11 +1,13 @@
-"""Keypoints from heatmaps, in cells; :class:`posebook.grid.Grid` turns cells into image pixels."""
+"""Keypoints from the peaks of heatmaps, in cells; :class:`posebook.grid.Grid` turns cells into image pixels.
+
+What a softmax of the whole map expects, such as soft-argmax, is in :mod:`posebook.expectation`.
+"""
 
 import torch
 from torch import Tensor
 
 from posebook import _args
-
-_BLOCK = 800_000  # values that soft_argmax holds at once for each thread of a CPU: so few stay in its cache
+from posebook.expectation import soft_argmax, spatial_softmax
 
 
 def argmax(heatmap: Tensor) -> Tensor:
@@ -25,34 +27,6 @@ def argmax(heatmap: Tensor) -> Tensor:
     """
     _args.maps("heatmap", heatmap)
     return _peak(heatmap).to(heatmap.dtype)
-
-
-def soft_argmax(logits: Tensor, tau: float = 1.0) -> Tensor:
-    r"""Expected cell under a spatial softmax, :math:`\sum_u u\,\mathrm{softmax}(z / \tau)_u`.
-
-    Args:
-        logits: scores ``(..., H, W)``; not probabilities, and not a 0-to-1 heatmap, whose flat background pulls the
-            mean to the map's center.
-        tau: temperature > 0, in units of ``logits``; ``tau -> 0`` tends to :func:`argmax`, ties to their mean.
-
-    Returns:
-        ``(..., 2)``, (x, y) in cells; (0, 0) is the center of the top-left cell.
-
-    Raises:
-        ValueError: fewer than two axes, an empty map, an integer dtype, or ``tau <= 0``.
-
-    Source: Sun et al. 2018, arXiv:1711.08229; Nibali et al. 2018, arXiv:1801.07372.
-
-    >>> soft_argmax(50 * torch.eye(3))    # three equal peaks: their mean
-    tensor([1., 1.])
-    """
-    _args.maps("logits", logits)
-    _args.positive("tau", tau)
-    if logits.device.type != "cpu" or logits.requires_grad:  # a backward pass would only have to join the blocks
-        return _mean_cell(logits, tau)
-    h, w = logits.shape[-2:]
-    blocks = logits.reshape(-1, h, w).split(max(1, _BLOCK * torch.get_num_threads() // (h * w)))  # (N, H, W)
-    return torch.cat([_mean_cell(block, tau) for block in blocks]).view(*logits.shape[:-2], 2)
 
 
 def refine_quarter(heatmap: Tensor) -> Tensor:
@@ -122,64 +96,6 @@ def refine_dark(heatmap: Tensor, *, blur: float = 0.0) -> Tensor:
     return (peak + step).to(heatmap.dtype)
 
 
-def _peak(heatmap: Tensor) -> Tensor:
-    """Whole-number (x, y) ``(..., 2)`` of the first highest value."""
-    flat = heatmap.detach().flatten(-2)
-    if flat.device.type == "cpu" and flat.dtype != torch.bfloat16:
-        index = torch.as_tensor(flat.numpy().argmax(-1), device="cpu")  # some ten times as fast as torch's own
-    else:
-        index = flat.argmax(-1)
-    return torch.stack((index % heatmap.shape[-1], index // heatmap.shape[-1]), dim=-1)
-
-
-def _inner(peak: Tensor, h: int, w: int) -> Tensor:
-    """Whether each coordinate ``(..., 2)`` has a cell on either side."""
-    return (peak > 0) & (peak < peak.new_tensor([w - 1, h - 1]))
-
-
-def _mean_cell(logits: Tensor, tau: float) -> Tensor:
-    h, w = logits.shape[-2:]
-    wide = torch.promote_types(logits.dtype, torch.float32)  # half precision would round the sums
-    x, y = (torch.arange(n, dtype=wide, device=logits.device) for n in (w, h))
-    scaled = logits.to(wide) if tau == 1 else logits.to(wide) / tau  # a division is one more pass
-    prob = scaled.flatten(-2).softmax(-1).reshape(logits.shape)
-    return torch.stack((prob.sum(-2) @ x, prob.sum(-1) @ y), dim=-1).to(logits.dtype)
-
-
-def _window(heatmap: Tensor, peak: Tensor, *, radius: int) -> tuple[Tensor, Tensor]:
-    """Values around whole cells ``(..., 2 radius + 1, 2 radius + 1)``, the map's edge repeated beyond it.
-
-    Also, by x and by y, which of them are inside the map: ``(..., 2, 2 radius + 1)``.
-    """
-    h, w = heatmap.shape[-2:]
-    place = peak[..., None] + torch.arange(-radius, radius + 1, device=peak.device)  # (..., 2, 2r+1)
-    near = place.clamp(min=0).minimum(peak.new_tensor([[w - 1], [h - 1]]))
-    index = w * near[..., 1, :, None] + near[..., 0, None, :]
-    return heatmap.flatten(-2).gather(-1, index.flatten(-2)).view(index.shape), place == near
-
-
-def _blurred_window(heatmap: Tensor, peak: Tensor, blur: float) -> Tensor:
-    """The 3 x 3 values around each peak after a Gaussian blur, at least float32: only what they need is blurred."""
-    wide = torch.promote_types(heatmap.dtype, torch.float32)
-    kernel = _blur_rows(blur, wide, heatmap.device)  # (3, 2r+3)
-    window, inside = _window(heatmap, peak, radius=kernel.shape[1] // 2)
-    columns, rows = (kernel * inside[..., None, :]).unbind(-3)  # (..., 3, 2r+3): what is outside counts as 0
-    return rows @ window.to(wide) @ columns.mT
-
-
-def _blur_rows(sigma: float, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Three shifted copies of a normalized Gaussian kernel, ``(3, 2r + 3)``: they blur a window to 3 cells an axis."""
-    radius = round(2.5 * sigma)
-    reach = torch.arange(-radius, radius + 1, dtype=dtype, device=device)
-    kernel = torch.exp(reach.square() / (-2 * sigma**2)) if radius else torch.ones_like(reach)
-    kernel = kernel / kernel.sum()
-    return torch.stack([torch.nn.functional.pad(kernel, (k, 2 - k)) for k in range(3)])
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# More decoders, and what a softmax says beside its mean
-
-
 def refine_udp(heatmap: Tensor, *, blur: float = 2.0) -> Tensor:
     r"""Argmax plus one Newton step on the log of the blurred heatmap, as mmpose decodes UDP.
 
@@ -245,56 +161,17 @@ def soft_argmax_window(logits: Tensor, tau: float = 1.0, *, radius: int) -> Tens
     """
     _args.maps("logits", logits)
     _args.positive("tau", tau)
-    if isinstance(radius, bool) or not isinstance(radius, int) or radius < 1:
-        _args.fail("radius", "a whole number >= 1", radius)
+    _args.whole("radius", radius, 1)
     peak = _peak(logits)
-    wide = torch.promote_types(logits.dtype, torch.float32)
     window, inside = _window(logits, peak, radius=radius)
     inside = inside[..., 1, :, None] & inside[..., 0, None, :]  # (..., 2r+1, 2r+1)
-    window = torch.where(inside, window.to(wide) / tau, -torch.inf)
-    prob = window.flatten(-2).softmax(-1).view(window.shape)
-    reach = torch.arange(-radius, radius + 1, dtype=wide, device=logits.device)
-    step = torch.stack((prob.sum(-2) @ reach, prob.sum(-1) @ reach), dim=-1)
+    prob = spatial_softmax(torch.where(inside, _args.widen(window), -torch.inf), tau)
+    reach = torch.arange(-radius, radius + 1, dtype=prob.dtype, device=prob.device)  # from the peak
+    step = torch.stack(((prob.sum(-2) * reach).sum(-1), (prob.sum(-1) * reach).sum(-1)), dim=-1)
     return (peak + step).to(logits.dtype)
 
 
-def soft_argmax_compensated(heatmap: Tensor, *, beta: float) -> Tensor:
-    r"""Soft-argmax of a raw 0-to-1 heatmap, with the pull of its zero background taken out exactly.
-
-    The softmax of :math:`\beta h` has a mean E that the N background cells drag to the map's center c. With the sum
-    :math:`C = \sum e^{\beta h}` the mean without them is :math:`(C E - N c) / (C - N)`, which is the mean under the
-    weights :math:`e^{\beta h} - 1`: so it is computed, without any difference of large numbers. What is left is
-    aliasing, as a large ``beta`` narrows the peak, and the border.
-
-    Args:
-        heatmap: ``(..., H, W)`` with a background of 0; a constant added to it would count as signal.
-        beta: inverse temperature > 0; ``beta -> 0`` tends to the center of mass of the heatmap itself.
-
-    Returns:
-        ``(..., 2)``, (x, y) in cells, in the dtype of ``heatmap``; NaN where the whole map is 0.
-
-    Raises:
-        ValueError: fewer than two axes, an empty map, an integer dtype, or ``beta <= 0``.
-
-    Source: Gu, Yang and Yao, "Removing the Bias of Integral Pose Regression", ICCV 2021.
-
-    >>> from posebook.encode import gaussian_heatmap
-    >>> heatmap = gaussian_heatmap(torch.tensor([20., 28.]), (64, 64), sigma=2.0)
-    >>> soft_argmax(10 * heatmap), soft_argmax_compensated(heatmap, beta=10)
-    (tensor([20.7044, 28.2143]), tensor([20., 28.]))
-    """
-    _args.maps("heatmap", heatmap)
-    _args.positive("beta", beta)
-    h, w = heatmap.shape[-2:]
-    wide = torch.promote_types(heatmap.dtype, torch.float32)
-    x, y = (torch.arange(n, dtype=wide, device=heatmap.device) for n in (w, h))
-    power = (beta * heatmap.to(wide)).clamp(min=-60)  # e^-60 - 1 is -1
-    weight = -torch.expm1(-power) * torch.exp(power - power.detach().amax((-2, -1), keepdim=True).clamp(min=0))
-    mean = torch.stack((weight.sum(-2) @ x, weight.sum(-1) @ y), dim=-1) / weight.sum((-2, -1))[..., None]
-    return mean.to(heatmap.dtype)
-
-
-def anchors(scores: Tensor, anchors: Tensor, offsets: Tensor, *, mode: str = "hard") -> Tensor:
+def decode_anchors(scores: Tensor, anchors: Tensor, offsets: Tensor, *, mode: str = "hard") -> Tensor:
     r"""Keypoint from anchors that vote, each for its own place plus a regressed offset.
 
     Args:
@@ -311,8 +188,10 @@ def anchors(scores: Tensor, anchors: Tensor, offsets: Tensor, *, mode: str = "ha
         ValueError: shapes that do not fit together, an integer dtype, no anchor, or an unknown mode.
 
     >>> places, votes = torch.tensor([[0., 0.], [4., 0.]]), torch.tensor([[1., 2.], [1., 2.]])
-    >>> anchors(torch.tensor([0., 1.]), places, votes), anchors(torch.tensor([0., 0.]), places, votes, mode="soft")
-    (tensor([5., 2.]), tensor([3., 2.]))
+    >>> decode_anchors(torch.tensor([0., 1.]), places, votes)
+    tensor([5., 2.])
+    >>> decode_anchors(torch.tensor([0., 0.]), places, votes, mode="soft")
+    tensor([3., 2.])
     """
     _args.one_of("mode", mode, ("hard", "soft"))
     _args.floating("scores", scores, "(..., A)")
@@ -325,12 +204,12 @@ def anchors(scores: Tensor, anchors: Tensor, offsets: Tensor, *, mode: str = "ha
     if mode == "hard":
         best = _peak(scores[..., None, :])[..., :1]  # (..., 1)
         return (anchors + offsets).gather(-2, best[..., None].expand(*best.shape, 2))[..., 0, :].to(offsets.dtype)
-    wide = torch.promote_types(offsets.dtype, torch.float32)
-    prob = scores.to(wide).softmax(-1)
-    return (prob[..., None, :] @ (anchors.to(wide) + offsets.to(wide)))[..., 0, :].to(offsets.dtype)
+    prob = _args.widen(scores).softmax(-1)
+    votes = _args.widen(anchors) + _args.widen(offsets)  # (..., A, 2)
+    return (prob[..., None] * votes).sum(-2).to(offsets.dtype)
 
 
-def simcc(x: Tensor, y: Tensor, *, ratio: float, mode: str = "hard") -> Tensor:
+def decode_simcc(x: Tensor, y: Tensor, *, ratio: float, mode: str = "hard") -> Tensor:
     r"""Keypoints in image pixels from SimCC's two one-dimensional scores: no grid is needed, bin i is at i / ratio px.
 
     "hard" takes the best bin, the lowest among equals: rounding alone costs up to 1 / (2 ratio) px an axis, and
@@ -350,7 +229,7 @@ def simcc(x: Tensor, y: Tensor, *, ratio: float, mode: str = "hard") -> Tensor:
 
     Source: Li et al. 2022, arXiv:2107.03332, which takes the best bin.
 
-    >>> simcc(torch.tensor([0., 9., 0., 0.]), torch.tensor([0., 0., 9.]), ratio=2)
+    >>> decode_simcc(torch.tensor([0., 9., 0., 0.]), torch.tensor([0., 0., 9.]), ratio=2)
     tensor([0.5000, 1.0000])
     """
     _args.positive("ratio", ratio)
@@ -365,42 +244,50 @@ def simcc(x: Tensor, y: Tensor, *, ratio: float, mode: str = "hard") -> Tensor:
     return xy / ratio
 
 
-def spread(logits: Tensor, tau: float = 1.0) -> tuple[Tensor, Tensor]:
-    r"""Entropy and covariance of a spatial softmax :math:`p = \mathrm{softmax}(z / \tau)`: how wide it is.
+def _peak(heatmap: Tensor) -> Tensor:
+    """Whole-number (x, y) ``(..., 2)`` of the first highest value."""
+    flat = heatmap.detach().flatten(-2)
+    if flat.device.type == "cpu" and flat.dtype != torch.bfloat16:
+        index = torch.as_tensor(flat.numpy().argmax(-1), device="cpu")  # some ten times as fast as torch's own
+    else:
+        index = flat.argmax(-1)
+    return torch.stack((index % heatmap.shape[-1], index // heatmap.shape[-1]), dim=-1)
 
-    Neither is the variance of the estimate: that of :func:`soft_argmax` under noise falls where p widens (see
-    :func:`posebook.theory.noise_variance`).
 
-    Args:
-        logits: scores ``(..., H, W)``; a cell of -inf does not exist.
-        tau: temperature > 0, in units of ``logits``.
+def _inner(peak: Tensor, h: int, w: int) -> Tensor:
+    """Whether each coordinate ``(..., 2)`` has a cell on either side."""
+    return (peak > 0) & (peak < peak.new_tensor([w - 1, h - 1]))
 
-    Returns:
-        entropy :math:`-\sum p \ln p` in nats ``(...)``, from 0 to ln(H W), and covariance ``(..., 2, 2)`` in cells
-        squared, in the order x, y; both finite where probabilities underflow to 0, with finite gradients.
 
-    Raises:
-        ValueError: as :func:`soft_argmax`.
+def _window(heatmap: Tensor, peak: Tensor, *, radius: int) -> tuple[Tensor, Tensor]:
+    """Values around whole cells ``(..., 2 radius + 1, 2 radius + 1)``, the map's edge repeated beyond it.
 
-    >>> entropy, covariance = spread(torch.zeros(2, 2))    # four equal cells
-    >>> entropy.exp(), covariance
-    (tensor(4.), tensor([[0.2500, 0.0000],
-                         [0.0000, 0.2500]]))
+    Also, by x and by y, which of them are inside the map: ``(..., 2, 2 radius + 1)``.
     """
-    _args.maps("logits", logits)
-    _args.positive("tau", tau)
-    h, w = logits.shape[-2:]
-    wide = torch.promote_types(logits.dtype, torch.float32)
-    x, y = (torch.arange(n, dtype=wide, device=logits.device) for n in (w, h))
-    log = (logits.to(wide) / tau).flatten(-2).log_softmax(-1)
-    prob = log.exp().reshape(logits.shape)  # (..., H, W)
-    entropy = -(log.exp() * log.clamp(min=torch.finfo(wide).min)).sum(-1)  # 0 * -inf would be NaN
-    column, row = prob.sum(-2), prob.sum(-1)
-    dx, dy = x - (column @ x)[..., None], y - (row @ y)[..., None]  # (..., W), (..., H)
-    xx, yy = (column * dx.square()).sum(-1), (row * dy.square()).sum(-1)
-    xy = (dy * (prob @ dx[..., None])[..., 0]).sum(-1)
-    covariance = torch.stack((xx, xy, xy, yy), dim=-1).unflatten(-1, (2, 2))
-    return entropy.to(logits.dtype), covariance.to(logits.dtype)
+    h, w = heatmap.shape[-2:]
+    place = peak[..., None] + torch.arange(-radius, radius + 1, device=peak.device)  # (..., 2, 2r+1)
+    near = place.clamp(min=0).minimum(peak.new_tensor([[w - 1], [h - 1]]))
+    index = w * near[..., 1, :, None] + near[..., 0, None, :]
+    return heatmap.flatten(-2).gather(-1, index.flatten(-2)).view(index.shape), place == near
+
+
+def _blurred_window(heatmap: Tensor, peak: Tensor, blur: float) -> Tensor:
+    """The 3 x 3 values around each peak after a Gaussian blur, at least float32: only what they need is blurred."""
+    radius = round(2.5 * blur) + 1
+    window, inside = _window(heatmap, peak, radius=radius)
+    window = _args.widen(window)
+    kernel = _blur_rows(blur, like=window)  # (3, 2r+3)
+    columns, rows = (kernel * inside[..., None, :]).unbind(-3)  # (..., 3, 2r+3): what is outside counts as 0
+    return rows @ window @ columns.mT
+
+
+def _blur_rows(sigma: float, *, like: Tensor) -> Tensor:
+    """Three shifted copies of a normalized Gaussian kernel, ``(3, 2r + 3)``: they blur a window to 3 cells an axis."""
+    radius = round(2.5 * sigma)
+    reach = torch.arange(-radius, radius + 1, dtype=like.dtype, device=like.device)
+    kernel = torch.exp(reach.square() / (-2 * sigma**2)) if radius else torch.ones_like(reach)
+    kernel = kernel / kernel.sum()
+    return torch.stack([torch.nn.functional.pad(kernel, (k, 2 - k)) for k in range(3)])
 
 
 def _repeat_edge(window: Tensor, peak: Tensor, h: int, w: int) -> Tensor:

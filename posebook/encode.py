@@ -32,15 +32,15 @@ def gaussian_heatmap(cells: Tensor, hw: tuple[int, int], *, sigma: float) -> Ten
     _args.points("cells", cells)
     _args.size("hw", hw)
     _args.positive("sigma", sigma)
-    wide = torch.promote_types(cells.dtype, torch.float32)  # bfloat16 cannot count beyond 256
-    x, y = (torch.arange(n, dtype=wide, device=cells.device) for n in (hw[1], hw[0]))
+    wide = _args.widen(cells)  # bfloat16 cannot count beyond 256
+    x, y = (torch.arange(n, dtype=wide.dtype, device=cells.device) for n in (hw[1], hw[0]))
     # torch.exp2 is faster, but its last bit depends on the place in memory: equal distances must give equal values
-    bump_x = torch.exp((x - cells[..., 0, None]).square() / (-2 * sigma**2)).to(cells.dtype)  # (..., W)
-    bump_y = torch.exp((y - cells[..., 1, None]).square() / (-2 * sigma**2)).to(cells.dtype)  # (..., H)
+    bump_x = torch.exp((x - wide[..., 0, None]).square() / (-2 * sigma**2)).to(cells.dtype)  # (..., W)
+    bump_y = torch.exp((y - wide[..., 1, None]).square() / (-2 * sigma**2)).to(cells.dtype)  # (..., H)
     return bump_y[..., :, None] * bump_x[..., None, :]
 
 
-def simcc(xy: Tensor, hw: tuple[int, int], *, ratio: float, sigma: float) -> tuple[Tensor, Tensor]:
+def simcc_targets(xy: Tensor, hw: tuple[int, int], *, ratio: float, sigma: float) -> tuple[Tensor, Tensor]:
     r"""A keypoint as two one-dimensional distributions over bins, bin i at i / ratio px.
 
     :math:`p_i \propto \exp(-(i - \mathrm{ratio}\,x)^2 / (2 \sigma^2))`, its center not rounded to a bin, and of sum 1
@@ -60,7 +60,7 @@ def simcc(xy: Tensor, hw: tuple[int, int], *, ratio: float, sigma: float) -> tup
 
     Source: Li et al. 2022, arXiv:2107.03332.
 
-    >>> for prob in simcc(torch.tensor([1.0, 0.5]), (1, 2), ratio=2, sigma=1.0): print(prob)
+    >>> for prob in simcc_targets(torch.tensor([1.0, 0.5]), (1, 2), ratio=2, sigma=1.0): print(prob)
     tensor([0.0576, 0.2583, 0.4258, 0.2583])
     tensor([0.3775, 0.6225])
     """
@@ -70,10 +70,10 @@ def simcc(xy: Tensor, hw: tuple[int, int], *, ratio: float, sigma: float) -> tup
     _args.positive("sigma", sigma)
     if round(min(hw) * ratio) < 1:
         _args.fail("ratio", f"at least one bin on each side of {tuple(hw)}", ratio)
-    wide = torch.promote_types(xy.dtype, torch.float32)
+    wide = _args.widen(xy)
     targets = []
     for axis, n in enumerate((hw[1], hw[0])):
-        bins = torch.arange(round(n * ratio), dtype=wide, device=xy.device)
-        distance = (bins - xy[..., axis, None].to(wide) * ratio) / sigma
+        bins = torch.arange(round(n * ratio), dtype=wide.dtype, device=xy.device)
+        distance = (bins - wide[..., axis, None] * ratio) / sigma
         targets.append((distance.square() / -2).softmax(-1).to(xy.dtype))  # softmax: never 0 / 0, however far outside
     return targets[0], targets[1]

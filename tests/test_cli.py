@@ -154,7 +154,7 @@ def test_lab_names_the_coco_file_as_it_is_found_from_everywhere(course, monkeypa
 
 def get(address: str) -> str:
     """What the server answers; it prints its address a moment before it listens."""
-    for _ in range(50):
+    for _ in range(6000):
         try:
             with urllib.request.urlopen(address, timeout=300) as answer:
                 return answer.read().decode()

@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy import stats
 
-from posebook.encode import gaussian_heatmap, simcc
+from posebook.encode import gaussian_heatmap, simcc_targets
 
 
 def some_cells(*leading: int, dtype=torch.float64) -> torch.Tensor:
@@ -136,27 +136,28 @@ def test_errors(cells, hw, sigma, text):
 def test_simcc_against_scipy():
     """A normal density at the bins, divided by its sum; bin i lies at i / ratio px, the keypoint where it is."""
     xy, ratio, sigma = torch.tensor([5.37, 2.81], dtype=torch.float64), 2.0, 1.9
-    for prob, center, n in zip(simcc(xy, (7, 11), ratio=ratio, sigma=sigma), xy.tolist(), (22, 14), strict=True):
+    both = simcc_targets(xy, (7, 11), ratio=ratio, sigma=sigma)
+    for prob, center, n in zip(both, xy.tolist(), (22, 14), strict=True):
         density = stats.norm(center, sigma / ratio).pdf(torch.arange(n).numpy() / ratio)
         torch.testing.assert_close(prob, torch.from_numpy(density / density.sum()), rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("x", [-3.0, 0.0, 0.3, 15.0, 15.9, 400.0])
 def test_simcc_sums_to_one_also_near_the_edge_and_beyond(x):
-    for prob in simcc(torch.tensor([x, x], dtype=torch.float64), (16, 16), ratio=3, sigma=2.0):
+    for prob in simcc_targets(torch.tensor([x, x], dtype=torch.float64), (16, 16), ratio=3, sigma=2.0):
         assert prob.sum().item() == pytest.approx(1, rel=1e-12) and (prob >= 0).all()
 
 
 def test_simcc_mean_is_the_keypoint_unrounded():
     """Inside, the mean of a Gaussian sampled at bins is its center, to some exp(-2 pi^2 sigma^2)."""
     xy = torch.tensor([[20.13, 17.4], [19.77, 21.01]], dtype=torch.float64)
-    for axis, prob in enumerate(simcc(xy, (40, 40), ratio=2, sigma=2.0)):
+    for axis, prob in enumerate(simcc_targets(xy, (40, 40), ratio=2, sigma=2.0)):
         torch.testing.assert_close(prob @ (torch.arange(80).double() / 2), xy[:, axis], rtol=0, atol=1e-12)
 
 
 def test_simcc_and_a_heatmap_of_one_row():
     cells = some_cells(3)
-    column, _ = simcc(cells, (1, 10), ratio=1, sigma=1.3)
+    column, _ = simcc_targets(cells, (1, 10), ratio=1, sigma=1.3)
     row = gaussian_heatmap(torch.stack((cells[:, 0], torch.zeros(3)), -1), (1, 10), sigma=1.3)[:, 0]
     torch.testing.assert_close(column, row / row.sum(-1, keepdim=True))
 
@@ -166,19 +167,20 @@ def test_simcc_and_a_heatmap_of_one_row():
 def test_simcc_shape_dtype_device(leading, dtype, device):
     xy = some_cells(*leading, dtype=dtype).to(device)
     before = xy.clone()
-    x, y = simcc(xy, (9, 10), ratio=1.5, sigma=2.0)
+    x, y = simcc_targets(xy, (9, 10), ratio=1.5, sigma=2.0)
     assert (x.shape, y.shape) == ((*leading, 15), (*leading, 14))  # 13.5 bins: Python rounds to the even neighbor
     assert x.dtype == y.dtype == dtype and x.device.type == y.device.type == device and torch.equal(xy, before)
-    exact = simcc(xy.double(), (9, 10), ratio=1.5, sigma=2.0)[0]
+    exact = simcc_targets(xy.double(), (9, 10), ratio=1.5, sigma=2.0)[0]
     torch.testing.assert_close(x.double(), exact, rtol=0, atol=2 * torch.finfo(dtype).eps)
 
 
 def test_simcc_gradients_missing_truth_and_loops():
     xy = some_cells(2, 2).requires_grad_()
-    assert torch.autograd.gradcheck(lambda p: simcc(p, (9, 10), ratio=1.0, sigma=1.5), xy)
+    assert torch.autograd.gradcheck(lambda p: simcc_targets(p, (9, 10), ratio=1.0, sigma=1.5), xy)
     missing = torch.tensor([[math.nan, math.nan], [3.0, 4.0]])
-    for axis, prob in enumerate(simcc(missing, (9, 10), ratio=2, sigma=2.0)):
-        assert prob[0].isnan().all() and torch.equal(prob[1], simcc(missing[1], (9, 10), ratio=2, sigma=2.0)[axis])
+    known = simcc_targets(missing[1], (9, 10), ratio=2, sigma=2.0)
+    for axis, prob in enumerate(simcc_targets(missing, (9, 10), ratio=2, sigma=2.0)):
+        assert prob[0].isnan().all() and torch.equal(prob[1], known[axis])
 
 
 @pytest.mark.parametrize(
@@ -194,5 +196,5 @@ def test_simcc_gradients_missing_truth_and_loops():
 def test_simcc_errors(change, text):
     options = {"xy": torch.zeros(2), "hw": (4, 5), "ratio": 2.0, "sigma": 1.0} | change
     with pytest.raises(ValueError) as error:
-        simcc(options.pop("xy"), options.pop("hw"), **options)
+        simcc_targets(options.pop("xy"), options.pop("hw"), **options)
     assert str(error.value) == text

@@ -7,7 +7,13 @@ import torch
 from scipy import optimize
 from torch import Tensor
 
-from posebook.fusion import correlated, correlated_axes, covariance_intersection, inverse_covariance, inverse_variance
+from posebook.fusion import (
+    fuse_correlated,
+    fuse_correlated_axes,
+    fuse_covariance_intersection,
+    fuse_inverse_covariance,
+    fuse_inverse_variance,
+)
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 
@@ -29,23 +35,25 @@ def covariances(*shape: int, d: int = 2) -> Tensor:
 def tensors(name: str, *leading: int, d: int = 2) -> tuple[Tensor, Tensor]:
     """Arguments for one of FUSIONS: two heads of d axes."""
     estimates = torch.randn(2, *leading, d)
-    if name == "inverse_variance":
+    if name == "fuse_inverse_variance":
         return estimates, 0.1 + torch.rand(2, *leading)
-    if name == "correlated":
+    if name == "fuse_correlated":
         return estimates, covariances(*leading)
-    if name == "correlated_axes":
+    if name == "fuse_correlated_axes":
         return estimates, covariances(*leading, d=2 * d).unflatten(-1, (2, d)).unflatten(-3, (2, d))
     return estimates, covariances(2, *leading, d=d)
 
 
 FUSIONS = {
-    "inverse_variance": inverse_variance,
-    "inverse_covariance": inverse_covariance,
-    "correlated": correlated,
-    "correlated_axes": correlated_axes,
-    "covariance_intersection": covariance_intersection,
+    "fuse_inverse_variance": fuse_inverse_variance,
+    "fuse_inverse_covariance": fuse_inverse_covariance,
+    "fuse_correlated": fuse_correlated,
+    "fuse_correlated_axes": fuse_correlated_axes,
+    "fuse_covariance_intersection": fuse_covariance_intersection,
 }
-AXES = ["inverse_covariance", "correlated_axes", "covariance_intersection"]  # return a covariance (..., D, D)
+AXES = [  # return a covariance (..., D, D)
+    "fuse_inverse_covariance", "fuse_correlated_axes", "fuse_covariance_intersection",
+]
 every = pytest.mark.parametrize("name", FUSIONS)
 
 
@@ -78,7 +86,7 @@ def test_batch_is_a_loop_and_meta(name):
     arguments = tensors(name, 3)
     fused, variance = FUSIONS[name](*arguments)
     for b in range(3):
-        second = arguments[1][b] if name in ("correlated", "correlated_axes") else arguments[1][:, b]
+        second = arguments[1][b] if name in ("fuse_correlated", "fuse_correlated_axes") else arguments[1][:, b]
         one = FUSIONS[name](arguments[0][:, b], second)
         close(one[0], fused[b])
         close(one[1], variance[b])
@@ -104,11 +112,11 @@ def test_units_and_origin(name):
 @every
 def test_gradients(name):
     estimates, spread = tensors(name, 2)
-    if name == "inverse_variance":
+    if name == "fuse_inverse_variance":
         inputs = (estimates.requires_grad_(), spread.requires_grad_())
         assert torch.autograd.gradcheck(FUSIONS[name], inputs)
     else:  # a covariance stays symmetric only if its root is what moves
-        flat = spread.flatten(-4, -3).flatten(-2) if name == "correlated_axes" else spread
+        flat = spread.flatten(-4, -3).flatten(-2) if name == "fuse_correlated_axes" else spread
         root = torch.linalg.cholesky(flat)
 
         def fuse(e: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
@@ -130,18 +138,19 @@ def test_errors_of_estimates(name, estimates, text):
 
 
 @pytest.mark.parametrize("call, text", [
-    (lambda z: inverse_variance(z, torch.ones(3)), "variances: want shape (2,), one a head, got (3,)"),
-    (lambda z: inverse_variance(z, torch.tensor([1.0, 0.0])), "variances: want > 0, got 0.0"),
-    (lambda z: inverse_variance(z, torch.tensor([1.0, -2.0])), "variances: want > 0, got -2.0"),
-    (lambda z: inverse_covariance(z, torch.ones(2, 2)), "covariances: want shape (2, 2, 2), got (2, 2)"),
-    (lambda z: inverse_covariance(z, torch.ones(2, 2, 2)),
+    (lambda z: fuse_inverse_variance(z, torch.ones(3)), "variances: want shape (2,), one a head, got (3,)"),
+    (lambda z: fuse_inverse_variance(z, torch.tensor([1.0, 0.0])), "variances: want > 0, got 0.0"),
+    (lambda z: fuse_inverse_variance(z, torch.tensor([1.0, -2.0])), "variances: want > 0, got -2.0"),
+    (lambda z: fuse_inverse_covariance(z, torch.ones(2, 2)), "covariances: want shape (2, 2, 2), got (2, 2)"),
+    (lambda z: fuse_inverse_covariance(z, torch.ones(2, 2, 2)),
      "covariances: want positive definite matrices, got one that is not"),
-    (lambda z: correlated(z, torch.eye(3)), "covariance: want shape (2, 2), got (3, 3)"),
-    (lambda z: correlated(z, torch.ones(2, 2)), "covariance: want positive definite matrices, got one that is not"),
-    (lambda z: correlated_axes(z, torch.eye(4)), "covariance: want shape (2, 2, 2, 2), got (4, 4)"),
-    (lambda z: covariance_intersection(z[:1], torch.ones(1, 2, 2)),
+    (lambda z: fuse_correlated(z, torch.eye(3)), "covariance: want shape (2, 2), got (3, 3)"),
+    (lambda z: fuse_correlated(z, torch.ones(2, 2)),
+     "covariance: want positive definite matrices, got one that is not"),
+    (lambda z: fuse_correlated_axes(z, torch.eye(4)), "covariance: want shape (2, 2, 2, 2), got (4, 4)"),
+    (lambda z: fuse_covariance_intersection(z[:1], torch.ones(1, 2, 2)),
      "estimates: want shape (2, ..., D), D at most 2, got (1, 2)"),
-    (lambda z: covariance_intersection(torch.zeros(2, 3), torch.eye(3).expand(2, 3, 3)),
+    (lambda z: fuse_covariance_intersection(torch.zeros(2, 3), torch.eye(3).expand(2, 3, 3)),
      "estimates: want shape (2, ..., D), D at most 2, got (2, 3)"),
 ])  # fmt: skip
 def test_errors(call, text):
@@ -155,11 +164,11 @@ def test_errors(call, text):
 
 
 def test_inverse_variance_by_hand_and_one_head():
-    fused, variance = inverse_variance(torch.tensor([[0.0], [10.0]]), torch.tensor([1.0, 4.0]))
+    fused, variance = fuse_inverse_variance(torch.tensor([[0.0], [10.0]]), torch.tensor([1.0, 4.0]))
     assert fused.item() == pytest.approx(2) and variance.item() == pytest.approx(0.8)
-    fused, variance = inverse_variance(torch.tensor([[3.0, 4.0]]), torch.tensor([7.0]))
+    fused, variance = fuse_inverse_variance(torch.tensor([[3.0, 4.0]]), torch.tensor([7.0]))
     assert fused.tolist() == [3, 4] and variance.item() == 7
-    fused, variance = inverse_variance(torch.tensor([[1.0], [2.0], [6.0]]), torch.full((3,), 6.0))
+    fused, variance = fuse_inverse_variance(torch.tensor([[1.0], [2.0], [6.0]]), torch.full((3,), 6.0))
     assert fused.item() == pytest.approx(3) and variance.item() == pytest.approx(2)
 
 
@@ -167,16 +176,16 @@ def test_inverse_variance_by_hand_and_one_head():
 def test_inverse_variance_of_tiny_huge_and_infinite(dtype):
     estimates = torch.tensor([[5.0], [9.0]], dtype=dtype)
     for sure in (1e-12, 1e-38, 1e-40):  # 1 / 1e-40 is no float32
-        fused, variance = inverse_variance(estimates, torch.tensor([sure, 1.0], dtype=dtype))
+        fused, variance = fuse_inverse_variance(estimates, torch.tensor([sure, 1.0], dtype=dtype))
         assert fused.item() == pytest.approx(5, abs=1e-11) and variance.item() == pytest.approx(sure, rel=1e-4)
-    fused, variance = inverse_variance(estimates, torch.tensor([2.0, math.inf], dtype=dtype))
+    fused, variance = fuse_inverse_variance(estimates, torch.tensor([2.0, math.inf], dtype=dtype))
     assert fused.item() == 5 and variance.item() == 2
 
 
 def test_no_other_weights_do_better():
     """For weights that sum to 1: variance = V* + sum v (w - w*)^2."""
     v = torch.tensor([1.0, 4.0, 0.5, 2.0])
-    best, variance = inverse_variance(torch.eye(4)[:, None, :], v[:, None])  # of unit vectors: the weights themselves
+    best, variance = fuse_inverse_variance(torch.eye(4)[:, None, :], v[:, None])  # unit vectors: the weights
     assert best.sum().item() == pytest.approx(1)
     for _ in range(20):
         w = torch.rand(4)
@@ -187,7 +196,7 @@ def test_no_other_weights_do_better():
 def test_inverse_variance_in_simulation():
     v = torch.tensor([1.0, 4.0, 9.0])
     estimates = torch.tensor([3.0, -2.0]) + v.sqrt()[:, None, None] * torch.randn(3, 40_000, 2)
-    fused, variance = inverse_variance(estimates, v[:, None].expand(3, 40_000))
+    fused, variance = fuse_inverse_variance(estimates, v[:, None].expand(3, 40_000))
     assert fused.var(0).tolist() == pytest.approx([36 / 49] * 2, rel=4.5 * math.sqrt(2 / 40_000))
     assert variance[0].item() == pytest.approx(36 / 49)
     assert fused.mean(0).tolist() == pytest.approx([3, -2], abs=4.5 * math.sqrt(36 / 49 / 40_000))
@@ -198,27 +207,27 @@ def test_a_head_that_fails_in_silence():
     n = 20_000
     estimates = torch.randn(2, n, 1)
     estimates[1, : n // 10] += 60
-    fused, _ = inverse_variance(estimates, torch.ones(2, n))
+    fused, _ = fuse_inverse_variance(estimates, torch.ones(2, n))
     assert fused.square().mean().sqrt().item() == pytest.approx(math.sqrt(0.5 + 0.1 * 30**2), rel=2e-3)
     known = torch.ones(2, n)
     known[1, : n // 10] = 60**2  # a head that says so does no harm
-    assert inverse_variance(estimates, known)[0].square().mean().sqrt().item() < 0.8
+    assert fuse_inverse_variance(estimates, known)[0].square().mean().sqrt().item() < 0.8
 
 
 def test_inverse_covariance_in_simulation_and_by_axes():
     """Its covariance is that of the errors; it never has more trace than axis by axis, and equals it untilted."""
     s = covariances(3)
     errors = torch.linalg.cholesky(s)[:, None] @ torch.randn(3, 40_000, 2, 1)  # (3, n, 2, 1)
-    fused, covariance = inverse_covariance(errors[..., 0], s[:, None].expand(3, 40_000, 2, 2))
+    fused, covariance = fuse_inverse_covariance(errors[..., 0], s[:, None].expand(3, 40_000, 2, 2))
     close(torch.cov(fused.T), covariance[0], atol=0.03 * covariance[0].trace().item())
     z = torch.randn(2, 500, 2)
     tilted = covariances(2, 500)
-    trace = inverse_covariance(z, tilted)[1].diagonal(dim1=-2, dim2=-1).sum(-1)
-    by_axes = inverse_variance(z[..., None], tilted.diagonal(dim1=-2, dim2=-1))[1].sum(-1)
+    trace = fuse_inverse_covariance(z, tilted)[1].diagonal(dim1=-2, dim2=-1).sum(-1)
+    by_axes = fuse_inverse_variance(z[..., None], tilted.diagonal(dim1=-2, dim2=-1))[1].sum(-1)
     assert (trace <= by_axes + 1e-12).all() and (trace < 0.8 * by_axes).any()
     straight = torch.diag_embed(0.1 + torch.rand(2, 500, 2))
-    fused, covariance = inverse_covariance(z, straight)
-    one, variance = inverse_variance(z[..., None], straight.diagonal(dim1=-2, dim2=-1))
+    fused, covariance = fuse_inverse_covariance(z, straight)
+    one, variance = fuse_inverse_variance(z[..., None], straight.diagonal(dim1=-2, dim2=-1))
     close(fused, one[..., 0])
     close(covariance, torch.diag_embed(variance))
 
@@ -229,7 +238,7 @@ def test_inverse_covariance_in_simulation_and_by_axes():
 
 def test_correlated_is_the_least_variance_among_all_weights():
     c = covariances(d=4)
-    weights, variance = correlated(torch.eye(4), c)  # the unit vectors: their mean is the weights
+    weights, variance = fuse_correlated(torch.eye(4), c)  # the unit vectors: their mean is the weights
 
     def of(w: list[float]) -> float:
         w = torch.tensor([*w, 1 - sum(w)])
@@ -243,15 +252,15 @@ def test_correlated_is_the_least_variance_among_all_weights():
 
 def test_correlated_is_inverse_variance_without_correlation():
     z, v = torch.randn(3, 5, 2), 0.1 + torch.rand(3, 5)
-    fused, variance = correlated(z, torch.diag_embed(v.T))
-    close(fused, inverse_variance(z, v)[0])
-    close(variance, inverse_variance(z, v)[1])
+    fused, variance = fuse_correlated(z, torch.diag_embed(v.T))
+    close(fused, fuse_inverse_variance(z, v)[0])
+    close(variance, fuse_inverse_variance(z, v)[1])
 
 
 def test_correlated_weights_leave_0_to_1():
     """Head 2, twice as wide: weight .2, 0 at r = 1/2, then negative."""
     for r, w in [(0.0, 0.2), (0.5, 0.0), (0.8, -1 / 3)]:
-        fused, _ = correlated(torch.tensor([[0.0], [1.0]]), torch.tensor([[1.0, 2 * r], [2 * r, 4.0]]))
+        fused, _ = fuse_correlated(torch.tensor([[0.0], [1.0]]), torch.tensor([[1.0, 2 * r], [2 * r, 4.0]]))
         assert fused.item() == pytest.approx(w, abs=1e-12)
 
 
@@ -261,13 +270,13 @@ def test_correlated_axes_contains_the_others():
     joint = torch.zeros(5, 3, 2, 3, 2)
     for m in range(3):
         joint[:, m, :, m, :] = s[m]
-    fused, covariance = correlated_axes(z, joint)
-    close(fused, inverse_covariance(z, s)[0])
-    close(covariance, inverse_covariance(z, s)[1])
+    fused, covariance = fuse_correlated_axes(z, joint)
+    close(fused, fuse_inverse_covariance(z, s)[0])
+    close(covariance, fuse_inverse_covariance(z, s)[1])
     c = covariances(5, d=3)
-    fused, covariance = correlated_axes(z, c[:, :, None, :, None] * torch.eye(2)[:, None, :])
-    close(fused, correlated(z, c)[0])
-    close(covariance, correlated(z, c)[1][:, None, None] * torch.eye(2))
+    fused, covariance = fuse_correlated_axes(z, c[:, :, None, :, None] * torch.eye(2)[:, None, :])
+    close(fused, fuse_correlated(z, c)[0])
+    close(covariance, fuse_correlated(z, c)[1][:, None, None] * torch.eye(2))
 
 
 def test_correlated_axes_in_simulation():
@@ -275,9 +284,9 @@ def test_correlated_axes_in_simulation():
     errors = (torch.linalg.cholesky(joint) @ torch.randn(40_000, 4, 1))[..., 0]
     z = errors.unflatten(-1, (2, 2)).movedim(1, 0)  # (2, n, 2)
     wanted = joint.view(2, 2, 2, 2)
-    fused, covariance = correlated_axes(z, wanted.expand(40_000, 2, 2, 2, 2))
+    fused, covariance = fuse_correlated_axes(z, wanted.expand(40_000, 2, 2, 2, 2))
     close(torch.cov(fused.T), covariance[0], atol=0.03 * covariance[0].trace().item())
-    naive = inverse_covariance(z, torch.stack((joint[:2, :2], joint[2:, 2:]))[:, None].expand(2, 40_000, 2, 2))[0]
+    naive = fuse_inverse_covariance(z, torch.stack((joint[:2, :2], joint[2:, 2:]))[:, None].expand(2, 40_000, 2, 2))[0]
     assert torch.cov(naive.T).trace() > torch.cov(fused.T).trace()
 
 
@@ -287,7 +296,7 @@ def test_correlated_axes_in_simulation():
 
 def test_intersection_against_a_search_over_omega():
     a, b = covariances(300), covariances(300)
-    _, covariance = covariance_intersection(torch.zeros(2, 300, 2), torch.stack((a, b)))
+    _, covariance = fuse_covariance_intersection(torch.zeros(2, 300, 2), torch.stack((a, b)))
     omega = torch.linspace(0, 1, 2001)[:, None, None, None]
     traces = torch.linalg.inv(omega * a.inverse() + (1 - omega) * b.inverse()).diagonal(dim1=-2, dim2=-1).sum(-1)
     least = traces.amin(0)
@@ -300,7 +309,7 @@ def test_intersection_against_a_search_over_omega():
 def test_intersection_is_consistent_with_its_omega():
     """One omega makes both the mean and the covariance: P^-1 x = w A^-1 a + (1 - w) B^-1 b."""
     s, z = covariances(2, 50), torch.randn(2, 50, 2)
-    fused, p = covariance_intersection(z, s)
+    fused, p = fuse_covariance_intersection(z, s)
     x, y = s.inverse()
     omega = ((p.inverse() - y) / (x - y))[..., 0, 0][:, None, None]
     assert ((omega > -1e-9) & (omega < 1 + 1e-9)).all()
@@ -310,7 +319,7 @@ def test_intersection_is_consistent_with_its_omega():
 
 
 def test_intersection_is_never_too_sure_whatever_the_correlation():
-    """Reported minus actual covariance has no negative eigenvalue; inverse_covariance's has, and often."""
+    """Reported minus actual covariance has no negative eigenvalue; fuse_inverse_covariance's has, and often."""
     n = 3000
     a, b = covariances(n), covariances(n)
     turn = torch.linalg.qr(torch.randn(n, 2, 2))[0] * torch.rand(n, 1, 1)  # a contraction: any possible correlation
@@ -318,7 +327,7 @@ def test_intersection_is_never_too_sure_whatever_the_correlation():
     joint = torch.cat((torch.cat((a, cross), -1), torch.cat((cross.mT, b), -1)), -2)
     assert torch.linalg.eigvalsh(joint).min() > -1e-12
     unit = torch.eye(4).view(4, 2, 2)  # the estimates as unit vectors: the result is the gain (2, 4) as columns
-    for fusion, sure in [(covariance_intersection, False), (inverse_covariance, True)]:
+    for fusion, sure in [(fuse_covariance_intersection, False), (fuse_inverse_covariance, True)]:
         gain = torch.stack([fusion(u[:, None].expand(2, n, 2), torch.stack((a, b)))[0] for u in unit], -1)  # (n, 2, 4)
         reported = fusion(torch.zeros(2, n, 2), torch.stack((a, b)))[1]
         excess = torch.linalg.eigvalsh(reported - gain @ joint @ gain.mT)
@@ -331,11 +340,12 @@ def test_intersection_is_the_better_head_where_it_dominates_and_on_one_axis():
     z, s = torch.randn(2, 20, 2), covariances(20)
     wider = s + covariances(20)
     for heads, covs in [(z, torch.stack((s, wider))), (z.flip(0), torch.stack((wider, s)))]:
-        fused, p = covariance_intersection(heads, covs)
+        fused, p = fuse_covariance_intersection(heads, covs)
         close(fused, z[0])
         close(p, s)
     variances = torch.tensor([[1.0, 9.0], [4.0, 2.0]])  # per axis: head 1 in x, head 2 in y
-    fused, p = covariance_intersection(torch.tensor([[1.0, 1.0], [5.0, 5.0]])[..., None], variances[..., None, None])
+    z = torch.tensor([[1.0, 1.0], [5.0, 5.0]])[..., None]
+    fused, p = fuse_covariance_intersection(z, variances[..., None, None])
     assert fused.flatten().tolist() == [1, 5] and p.flatten().tolist() == [1, 2]
 
 
@@ -343,7 +353,7 @@ def test_intersection_is_the_better_head_where_it_dominates_and_on_one_axis():
 def test_intersection_of_equal_covariances_is_the_plain_mean(d):
     s = covariances(7, d=d)
     z = torch.randn(2, 7, d)
-    fused, p = covariance_intersection(z, torch.stack((s, s)))
+    fused, p = fuse_covariance_intersection(z, torch.stack((s, s)))
     close(fused, z.mean(0))
     close(p, s)
 
@@ -353,5 +363,5 @@ def test_intersection_where_omega_is_a_half():
     for turn in (0.0, 0.4, 1.1):
         r = torch.tensor([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
         flat, tall = (r @ torch.diag(torch.tensor(v)) @ r.T for v in ([4.0, 1.0], [1.0, 4.0]))
-        fused, p = covariance_intersection(torch.zeros(2, 2), torch.stack((flat, tall)))
+        fused, p = fuse_covariance_intersection(torch.zeros(2, 2), torch.stack((flat, tall)))
         close(p, 1.6 * torch.eye(2))

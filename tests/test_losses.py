@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from posebook.decode import soft_argmax
-from posebook.encode import gaussian_heatmap, simcc
+from posebook.encode import gaussian_heatmap, simcc_targets
+from posebook.expectation import soft_argmax
 from posebook.grid import Grid
 from posebook.losses import (
     agreement_loss,
@@ -40,7 +40,7 @@ def density(xy: Tensor) -> Tensor:
 
 
 def bins(xy: Tensor) -> tuple[Tensor, Tensor]:
-    return simcc(xy, (24, 32), ratio=2, sigma=3.0)
+    return simcc_targets(xy, (24, 32), ratio=2, sigma=3.0)
 
 
 # Each loss as a function of what a network returns, of shape (B, K, *rest), and of the truth in px

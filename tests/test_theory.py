@@ -10,10 +10,11 @@ from scipy import integrate, optimize, special, stats
 from torch import Tensor
 
 from posebook import theory
-from posebook.decode import anchors, argmax, refine_dark, refine_quarter, soft_argmax
-from posebook.decode import spread as decode_spread
+from posebook.decode import argmax, decode_anchors, refine_dark, refine_quarter
 from posebook.encode import gaussian_heatmap
-from posebook.fusion import correlated, inverse_variance
+from posebook.expectation import soft_argmax
+from posebook.expectation import spread as decode_spread
+from posebook.fusion import fuse_correlated, fuse_inverse_variance
 from posebook.grid import Grid
 
 PHASES = 400
@@ -760,9 +761,10 @@ def test_noisy_offsets(q, dims):
     noisy = offsets + rho * torch.randn_like(offsets)
     truth = (places + offsets)[:, 0]
     tolerance = 4.5 / math.sqrt(2 * 2 * n)
-    assert rms(anchors(scores, places, noisy) - truth) == pytest.approx(rho, rel=tolerance)
+    assert rms(decode_anchors(scores, places, noisy) - truth) == pytest.approx(rho, rel=tolerance)
     formula = rho / math.sqrt(theory.effective_votes(q, dims=dims))
-    assert rms(anchors(scores, places, noisy, mode="soft") - truth) == pytest.approx(formula, rel=tolerance + 1e-3)
+    soft = decode_anchors(scores, places, noisy, mode="soft")
+    assert rms(soft - truth) == pytest.approx(formula, rel=tolerance + 1e-3)
 
 
 @pytest.mark.parametrize("q", [None, 0.3, 0.5])
@@ -771,7 +773,7 @@ def test_shrunk_offsets(q, shrink):
     """Regression to the mean: a fraction of argmax's error in the best vote, of soft-argmax's in the mean."""
     u = phases()
     scores, places, offsets = anchor_line(u, q or 1.0, 4.0)
-    out = anchors(scores, places, (1 - shrink) * offsets, mode="soft" if q else "hard")
+    out = decode_anchors(scores, places, (1 - shrink) * offsets, mode="soft" if q else "hard")
     error = out[:, 0] - 4 * (20 + u)
     assert rms(error) == pytest.approx(theory.shrunk_offset_rms(4.0, shrink, q), rel=1e-5)
     if shrink == 1:
@@ -783,7 +785,7 @@ def test_shrunk_offsets(q, shrink):
 def test_clipped_offsets(reach):
     u = phases(4000)
     scores, places, offsets = anchor_line(u, 1.0, 4.0, 9)
-    error = anchors(scores, places, offsets.clamp(-reach, reach))[:, 0] - 4 * (4 + u)
+    error = decode_anchors(scores, places, offsets.clamp(-reach, reach))[:, 0] - 4 * (4 + u)
     assert rms(error) == pytest.approx(theory.clipped_offset_rms(4.0, reach), rel=1e-5, abs=1e-12)
 
 
@@ -792,11 +794,11 @@ def test_break_even(mode, q):
     """Just below this noise offsets help, just above no offsets are better."""
     u = phases(4000)
     scores, places, offsets = anchor_line(u, q or 1.0, 4.0, 15)
-    without = rms(anchors(scores, places, 0 * offsets)[:, 0] - 4 * (7 + u))
+    without = rms(decode_anchors(scores, places, 0 * offsets)[:, 0] - 4 * (7 + u))
     limit = theory.offset_break_even(4.0, theory.effective_votes(q, dims=1) if q else 1.0)
     for factor in (0.93, 1.07):
         noisy = offsets + factor * limit * torch.randn_like(offsets)
-        assert (rms(anchors(scores, places, noisy, mode=mode)[:, 0] - 4 * (7 + u)) < without) == (factor < 1)
+        assert (rms(decode_anchors(scores, places, noisy, mode=mode)[:, 0] - 4 * (7 + u)) < without) == (factor < 1)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -824,11 +826,11 @@ def test_fused_variances(v1, v2, r):
     for other in (w - 0.01, w + 0.01):  # the bowl: quadratic in the weight
         variance = (errors @ torch.tensor([other, 1 - other])).var().item()
         assert variance - best == pytest.approx(0.01**2 * (v1 + v2 - 2 * r * math.sqrt(v1 * v2)), rel=1e-6)
-    naive, reported = inverse_variance(errors.T[..., None], torch.tensor([v1, v2])[:, None].expand(2, 1000))
+    naive, reported = fuse_inverse_variance(errors.T[..., None], torch.tensor([v1, v2])[:, None].expand(2, 1000))
     assert naive.var().item() == pytest.approx(theory.naive_variance(v1, v2, r), rel=1e-9)
     assert reported[0].item() / naive.var().item() == pytest.approx(theory.overconfidence(v1, v2, r), rel=1e-9)
     joint = torch.tensor([[v1, r * math.sqrt(v1 * v2)], [r * math.sqrt(v1 * v2), v2]])
-    fused, variance = correlated(errors.T[..., None], joint.expand(1000, 2, 2))
+    fused, variance = fuse_correlated(errors.T[..., None], joint.expand(1000, 2, 2))
     assert fused.var().item() == pytest.approx(best, rel=1e-9) and variance[0].item() == pytest.approx(best, rel=1e-9)
 
 
@@ -851,7 +853,7 @@ def test_the_worse_heads_weight_leaves_0_to_1_beyond_the_ratio():
 def test_misjudged_variances(v1, v2, factor):
     errors = two_heads(v1, v2, 0.0, 1000)
     reported = torch.tensor([v1, factor * v2])[:, None].expand(2, 1000)
-    inflation = inverse_variance(errors.T[..., None], reported)[0].var().item() / theory.optimal_variance(v1, v2)
+    inflation = fuse_inverse_variance(errors.T[..., None], reported)[0].var().item() / theory.optimal_variance(v1, v2)
     w = theory.optimal_weight(v1, v2)
     assert inflation == pytest.approx(theory.misjudged_inflation(w, factor), rel=1e-9)
     if v1 == v2:

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from posebook.decode import argmax, refine_dark, soft_argmax
+from posebook.decode import argmax, refine_dark
 from posebook.encode import gaussian_heatmap
+from posebook.expectation import soft_argmax
 from posebook.grid import Grid
 from posebook.skeleton import COCO_17, Skeleton
 from posebook.warp import flip_heatmap, flip_image, flip_points, flip_shift

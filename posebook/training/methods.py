@@ -11,7 +11,7 @@ from importlib.resources import files
 import torch
 from torch import Tensor, nn
 
-from posebook import _args, decode, encode
+from posebook import _args, decode, encode, expectation
 from posebook.grid import Grid
 from posebook.losses import (
     agreement_loss,
@@ -22,7 +22,8 @@ from posebook.losses import (
     simcc_loss,
 )
 from posebook.models import HeatmapNet, HybridNet, RegressionNet, SimCCNet
-from posebook.training import evaluating, load_weights
+from posebook.training.files import load_weights
+from posebook.training.loop import evaluating
 
 SIGMA = {"heatmap": 2.0, "cross-entropy": 0.5}  # cells: of the targets; from short trials, nothing else was tuned
 SIMCC_SIGMA = 4.0  # bins: 2 px at two bins a pixel
@@ -59,7 +60,7 @@ def integral(net: HeatmapNet, image: Tensor, xy: Tensor) -> Tensor:
 
 
 def simcc(net: SimCCNet, image: Tensor, xy: Tensor) -> Tensor:
-    return simcc_loss(net(image), encode.simcc(xy, net.hw, ratio=net.ratio, sigma=SIMCC_SIGMA))
+    return simcc_loss(net(image), encode.simcc_targets(xy, net.hw, ratio=net.ratio, sigma=SIMCC_SIGMA))
 
 
 def hybrid(net: HybridNet, image: Tensor, xy: Tensor, *, weight: float = 1.0) -> Tensor:
@@ -70,12 +71,11 @@ def hybrid(net: HybridNet, image: Tensor, xy: Tensor, *, weight: float = 1.0) ->
 
 
 def _soft(grid: Grid, logits: Tensor) -> Tensor:
-    return grid.to_image(decode.soft_argmax(logits))
+    return grid.to_image(expectation.soft_argmax(logits))
 
 
 def _dark_of_softmax(net: HeatmapNet, logits: Tensor) -> Tensor:
-    prob = logits.flatten(-2).softmax(-1).view(logits.shape)
-    return net.grid.to_image(decode.refine_dark(prob))
+    return net.grid.to_image(decode.refine_dark(expectation.spatial_softmax(logits)))
 
 
 _ARGMAX = {"argmax": lambda net, maps: net.grid.to_image(decode.argmax(maps))}
@@ -90,8 +90,8 @@ METHODS = {
     "cross-entropy": Method(HeatmapNet, cross_entropy, _SOFT | _ARGMAX | {"DARK": _dark_of_softmax}),
     "integral": Method(HeatmapNet, integral, _SOFT | _ARGMAX),
     "SimCC": Method(SimCCNet, simcc, {
-        "best bin": lambda net, bins: decode.simcc(*bins, ratio=net.ratio),
-        "mean bin": lambda net, bins: decode.simcc(*bins, ratio=net.ratio, mode="soft"),
+        "best bin": lambda net, bins: decode.decode_simcc(*bins, ratio=net.ratio),
+        "mean bin": lambda net, bins: decode.decode_simcc(*bins, ratio=net.ratio, mode="soft"),
     }),
     "hybrid": Method(HybridNet, hybrid, {
         "coordinates": lambda net, heads: heads[1],
