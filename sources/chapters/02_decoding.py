@@ -317,7 +317,8 @@ assert torch.allclose(soft_argmax(z), torch.stack((x_hat, y_hat)))
 # %%
 twins = torch.full((5, 9), -20.0)
 twins[2, 1] = twins[2, 7] = 0.0
-print("two equal peaks at x = 1 and x = 7:", soft_argmax(twins).tolist())
+x_hat, y_hat = soft_argmax(twins)
+print(f"two equal peaks at x = 1 and x = 7: x = {x_hat:.3f}, y = {y_hat:.3f}")
 assert torch.allclose(soft_argmax(twins), torch.tensor([4.0, 2.0]))
 assert torch.allclose(soft_argmax(twins, 0.01), torch.tensor([4.0, 2.0]))  # cold does not choose
 
