@@ -1,6 +1,6 @@
 """One estimate out of several: heads, flips or cameras that saw the same keypoint.
 
-All of these are linear and unbiased: none survives a head that fails and does not say so.
+All of these are linear and unbiased. None of them protects against a head that fails while it reports a small variance.
 """
 
 import torch
@@ -22,6 +22,8 @@ def fuse_inverse_variance(estimates: Tensor, variances: Tensor) -> tuple[Tensor,
     Raises:
         ValueError: an integer dtype, shapes that do not fit together, or a variance that is not > 0.
 
+    See chapter 2, section 2.17.
+
     Source: the weighted mean of Gauss-Markov; :func:`fuse_correlated` where heads err together.
 
     >>> fuse_inverse_variance(torch.tensor([[0., 0.], [10., 5.]]), torch.tensor([1., 4.]))    # weights .8 and .2
@@ -30,7 +32,7 @@ def fuse_inverse_variance(estimates: Tensor, variances: Tensor) -> tuple[Tensor,
     _heads(estimates)
     _args.floating("variances", variances, "(M, ...)")
     if variances.shape != estimates.shape[:-1]:
-        _args.fail("variances", f"shape {(*estimates.shape[:-1],)}, one a head", (*variances.shape,))
+        _args.fail("variances", f"shape {(*estimates.shape[:-1],)}, one per head", (*variances.shape,))
     if not variances.is_meta and not (variances > 0).all():
         _args.fail("variances", "> 0", variances.min().item())
     v = _args.widen(variances)
@@ -68,7 +70,8 @@ def fuse_inverse_covariance(estimates: Tensor, covariances: Tensor) -> tuple[Ten
 def fuse_correlated(estimates: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
     r"""Mean of correlated unbiased heads, axis by axis: weights :math:`C^{-1} 1 / (1^\top C^{-1} 1)`.
 
-    A head much worse than another and correlated with it has a negative weight: that is right, if C is.
+    A head that is much worse than another and correlated with it gets a negative weight. That is right where C is
+    right.
 
     Args:
         estimates: ``(M, ..., D)``, M heads.
@@ -124,7 +127,8 @@ def fuse_correlated_axes(estimates: Tensor, covariance: Tensor) -> tuple[Tensor,
 
 
 def fuse_covariance_intersection(estimates: Tensor, covariances: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Fusion of two heads whose correlation nobody knows: never more certain than it should be, whatever it is.
+    r"""Fusion of two heads whose correlation nobody knows: never more certain than it should be, whatever the
+    correlation is.
 
     :math:`P^{-1} = \omega A^{-1} + (1 - \omega) B^{-1}` with the :math:`\omega` in [0, 1] of least **trace** of P, the
     expected squared error at worst: in closed form, and 1/2 for equal covariances. Where one head is at least as sure

@@ -5,6 +5,7 @@ floor and may import each other, without going round in circles.
 """
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -109,6 +110,15 @@ def test_the_library_is_found():
 def test_the_rules_themselves(name, source, wrong):
     modules = {"_args", "skeleton", "grid", "encode", "decode", "explore", "checks", "checks.problem", "cli"}
     assert violations(name, source, modules) == ([wrong] if wrong else [])
+
+
+def test_the_sections_that_docstrings_name_exist():
+    headings = "".join(path.read_text() for path in sorted((ROOT.parent / "sources/chapters").glob("*.py")))
+    library = "".join(path.read_text() for path in MODULES.values())
+    named = re.findall(r"chapter (\d), section (\S+)\.", library)
+    assert len(named) > 50
+    for chapter, section in named:
+        assert section.startswith(f"{chapter}.") and f"\n# ## {section} " in headings, section
 
 
 def test_a_circle_would_be_seen():

@@ -1,6 +1,6 @@
 """The representations: for each a network, a loss and the decoders of its output, on one trunk.
 
-A loss takes (net, image, xy (B, K, 2) px) and returns one value a keypoint; a decoder takes (net, output) and returns
+A loss takes (net, image, xy (B, K, 2) px) and returns one value per keypoint; a decoder takes (net, output) and returns
 (B, K, 2) px. Cells are those of ``net.grid``, in the targets as in the decoders.
 """
 
@@ -26,7 +26,7 @@ from posebook.training.files import load_weights
 from posebook.training.loop import evaluating
 
 SIGMA = {"heatmap": 2.0, "cross-entropy": 0.5}  # cells: of the targets; from short trials, nothing else was tuned
-SIMCC_SIGMA = 4.0  # bins: 2 px at two bins a pixel
+SIMCC_SIGMA = 4.0  # bins: 2 px at two bins per pixel
 
 
 @dataclass(frozen=True)
