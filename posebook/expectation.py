@@ -77,8 +77,8 @@ def soft_argmax(logits: Tensor, tau: float = 1.0) -> Tensor:
 
     Source: Sun et al. 2018, arXiv:1711.08229; Nibali et al. 2018, arXiv:1801.07372.
 
-    >>> soft_argmax(50 * torch.eye(3))    # three equal peaks: their mean
-    tensor([1., 1.])
+    >>> soft_argmax(50 * torch.eye(2))    # two equal peaks: their mean
+    tensor([0.5000, 0.5000])
     """
     _args.maps("logits", logits)
     _args.positive("tau", tau)
@@ -142,10 +142,9 @@ def spread(logits: Tensor, tau: float = 1.0) -> tuple[Tensor, Tensor]:
 
     See chapter 2, section 2.12.
 
-    >>> entropy, covariance = spread(torch.zeros(2, 2))    # four equal cells
-    >>> entropy.exp(), covariance
-    (tensor(4.), tensor([[0.2500, 0.0000],
-                         [0.0000, 0.2500]]))
+    >>> spread(50 * torch.eye(2))    # two equal peaks on the diagonal: log(2) nats
+    (tensor(0.6931), tensor([[0.2500, 0.2500],
+                             [0.2500, 0.2500]]))
     """
     _args.maps("logits", logits)
     _args.positive("tau", tau)

@@ -26,8 +26,8 @@ def fuse_inverse_variance(estimates: Tensor, variances: Tensor) -> tuple[Tensor,
 
     Source: the weighted mean of Gauss-Markov; :func:`fuse_correlated` where heads err together.
 
-    >>> fuse_inverse_variance(torch.tensor([[0., 0.], [10., 5.]]), torch.tensor([1., 4.]))    # weights .8 and .2
-    (tensor([2., 1.]), tensor(0.8000))
+    >>> fuse_inverse_variance(torch.tensor([[0., 0.], [10., 6.]]), torch.tensor([1., 4.]))    # weights .8 and .2
+    (tensor([2.0000, 1.2000]), tensor(0.8000))
     """
     _heads(estimates)
     _args.floating("variances", variances, "(M, ...)")
@@ -57,9 +57,9 @@ def fuse_inverse_covariance(estimates: Tensor, covariances: Tensor) -> tuple[Ten
         ValueError: an integer dtype, shapes that do not fit together, or a covariance that is not positive definite.
 
     >>> flat, tall = torch.diag(torch.tensor([4., 1.])), torch.diag(torch.tensor([1., 4.]))
-    >>> fuse_inverse_covariance(torch.tensor([[0., 0.], [5., 5.]]), torch.stack((flat, tall)))
-    (tensor([4., 1.]), tensor([[0.8000, 0.0000],
-                               [0.0000, 0.8000]]))
+    >>> fuse_inverse_covariance(torch.tensor([[0., 0.], [5., 6.]]), torch.stack((flat, tall)))
+    (tensor([4.0000, 1.2000]), tensor([[0.8000, 0.0000],
+                                       [0.0000, 0.8000]]))
     """
     _heads(estimates)
     d = estimates.shape[-1]
@@ -85,8 +85,8 @@ def fuse_correlated(estimates: Tensor, covariance: Tensor) -> tuple[Tensor, Tens
 
     Source: the best linear unbiased estimate (Gauss, Markov, Aitken).
 
-    >>> fuse_correlated(torch.tensor([[0.], [10.]]), torch.tensor([[1., 1.], [1., 4.]]))    # r = 1/2 = 1/sqrt(4)
-    (tensor([0.]), tensor(1.))
+    >>> fuse_correlated(torch.tensor([[2.5], [9.]]), torch.tensor([[0.5, 0.5], [0.5, 2.]]))    # r = 1/2 = sqrt(0.5/2)
+    (tensor([2.5000]), tensor(0.5000))
     """
     _heads(estimates)
     m = len(estimates)
@@ -111,8 +111,8 @@ def fuse_correlated_axes(estimates: Tensor, covariance: Tensor) -> tuple[Tensor,
     Source: as :func:`fuse_correlated`; for two heads Bar-Shalom and Campo 1986.
 
     >>> joint = torch.tensor([[1., 0.], [0., 4.]])[:, None, :, None] * torch.eye(2)[:, None, :]    # independent
-    >>> fuse_correlated_axes(torch.tensor([[0., 0.], [10., 5.]]), joint)[0]
-    tensor([2., 1.])
+    >>> fuse_correlated_axes(torch.tensor([[0., 0.], [10., 6.]]), joint)[0]
+    tensor([2.0000, 1.2000])
     """
     _heads(estimates)
     m, d = len(estimates), estimates.shape[-1]
@@ -150,9 +150,9 @@ def fuse_covariance_intersection(estimates: Tensor, covariances: Tensor) -> tupl
     1997; for two heads no smaller bound exists (Reinhardt et al. 2015).
 
     >>> flat, tall = torch.diag(torch.tensor([4., 1.])), torch.diag(torch.tensor([1., 4.]))
-    >>> fuse_covariance_intersection(torch.tensor([[0., 0.], [5., 5.]]), torch.stack((flat, tall)))
-    (tensor([4., 1.]), tensor([[1.6000, 0.0000],
-                               [0.0000, 1.6000]]))
+    >>> fuse_covariance_intersection(torch.tensor([[0., 0.], [5., 6.]]), torch.stack((flat, tall)))
+    (tensor([4.0000, 1.2000]), tensor([[1.6000, 0.0000],
+                                       [0.0000, 1.6000]]))
     """
     _heads(estimates)
     if len(estimates) != 2 or estimates.shape[-1] > 2:

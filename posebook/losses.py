@@ -80,8 +80,8 @@ def integral_loss(logits: Tensor, xy: Tensor, *, grid: Grid, tau: float = 1.0) -
 
     Source: Sun et al. 2018, arXiv:1711.08229.
 
-    >>> integral_loss(torch.zeros(3, 5), torch.tensor([8., 5.]), grid=Grid.index(4))    # flat: the center, (8, 4)
-    tensor(1.)
+    >>> integral_loss(torch.zeros(3, 5), torch.tensor([8., 5.5]), grid=Grid.index(4))    # flat: the center, (8, 4)
+    tensor(1.5000)
     """
     return coordinate_loss(grid.to_image(soft_argmax(logits, tau)), xy)
 
@@ -156,8 +156,8 @@ def cross_entropy_loss(logits: Tensor, prob: Tensor) -> Tensor:
 
     See chapter 1, section 1.5.
 
-    >>> cross_entropy_loss(torch.zeros(2, 2), torch.full((2, 2), 0.25)).exp()
-    tensor(4.)
+    >>> cross_entropy_loss(torch.zeros(2, 2), torch.full((2, 2), 0.25))    # log(4)
+    tensor(1.3863)
     """
     _args.maps("logits", logits)
     _args.like("prob", prob, logits)
@@ -182,8 +182,8 @@ def simcc_loss(logits: tuple[Tensor, Tensor], target: tuple[Tensor, Tensor]) -> 
     from this one by the target's entropy, a constant, so that the gradients are equal.
 
     >>> flat = torch.zeros(4), torch.zeros(2)
-    >>> simcc_loss(flat, (torch.full((4,), 0.25), torch.full((2,), 0.5))).exp()
-    tensor(8.)
+    >>> simcc_loss(flat, (torch.full((4,), 0.25), torch.full((2,), 0.5)))    # log(4) + log(2)
+    tensor(2.0794)
     """
     return sum(cross_entropy_loss(z[..., None, :], p[..., None, :]) for z, p in zip(logits, target, strict=True))
 

@@ -12,7 +12,7 @@ import statistics
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -27,7 +27,7 @@ from posebook.people import render, sample_scene
 from posebook.training.data import Batch, Data, alone, finite
 from posebook.training.files import read_tensors, save_weights, write_tensors
 from posebook.training.loop import Loss, evaluating, train
-from posebook.training.methods import METHODS, STORED, make_net, predict
+from posebook.training.methods import METHODS, SIGMA, STORED, make_net, predict
 
 HW, BATCH, LR = (64, 64), 32, 5e-3
 PEOPLE = {"truncate": 0.0, "occluder": 0.0, "yaw": (-60.0, 60.0), "size": (0.75, 0.95)}  # of draw_people
@@ -37,6 +37,7 @@ FOLDER = Path(str(files("posebook") / "data"))
 EPOCHS = (0, 5, 10, 20, 30, 45, 60, 80, 100, 130, 160, 200, 240, 300, 360, 430, 500)  # steps that the explorer scrubs
 EPOCH_IMAGE = 13  # among the test images
 SHIFTS = (0, 4, 8, 12, 16)  # px
+WIDTHS = (0.5, 1.0, 2.0)  # cells, of the targets: for each loss on maps the same
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Run:
     sigma: float | None = None  # cells, of the Gaussian target; None: the method's own
     noise: float = 0.0  # px: standard deviation of the training labels' error on each axis
     centered: bool = False  # all training people in the middle of the image
+    agreement: float = 1.0  # weight of the hybrid's third term
 
     @property
     def name(self) -> str:
@@ -67,6 +69,8 @@ def experiments() -> dict[str, list[Run]]:
     tests["data"] = [Run(m, steps=FEWER, images=n) for m in pair for n in (256, 2048, IMAGES)]
     tests["translation"] = [Run(m, steps=FEWER, images=2048, centered=c) for m in pair for c in (True, False)]
     tests["stride"] = [Run("cross-entropy", steps=FEWER, stride=s) for s in (2, 4, 8)]
+    tests["width"] = [Run(m, sigma=None if s == SIGMA[m] else s) for m in SIGMA for s in WIDTHS]
+    tests["agreement"] = [Run("hybrid", agreement=w) for w in (0.0, 1.0)]
     tests["noise"] = [Run("cross-entropy", steps=FEWER, noise=n, sigma=s) for n in (0.0, 3.0) for s in (None, 1.0, 2.0)]
     seeds = dict.fromkeys(tests, SEEDS) | {"quick": SEEDS[:1], "noise": SEEDS[:2]}
     return {name: [replace(run, seed=s) for s in seeds[name] for run in runs] for name, runs in tests.items()}
@@ -140,8 +144,12 @@ def perform(run: Run, *, watch=None) -> tuple[nn.Module, dict]:
 
 
 def _loss(run: Run) -> Loss:
-    loss = METHODS[run.method].loss
-    return loss if run.sigma is None else lambda net, image, xy: loss(net, image, xy, sigma=run.sigma)
+    loss, options = METHODS[run.method].loss, {}
+    if run.sigma is not None:
+        options["sigma"] = run.sigma
+    if run.method == "hybrid":
+        options["weight"] = run.agreement
+    return partial(loss, **options)
 
 
 def errors(net: nn.Module, method: str, images: Batch) -> dict[str, dict[str, float]]:
