@@ -1,6 +1,7 @@
 """Arguments: one clear error that names the argument, what was wanted and what came; and half precision widened."""
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from numbers import Integral, Real
 
 import torch
@@ -108,6 +109,13 @@ def dtype_name(tensor: Tensor) -> str:
 def widen(tensor: Tensor) -> Tensor:
     """At least float32: half precision cannot count beyond 256 or 2048, and rounds every step of a calculation."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def exact(device: torch.device) -> AbstractContextManager:
+    """Within it ``@`` keeps its factors' precision, also under autocast, which would round them to half precision."""
+    if device.type == "meta" or not torch.is_autocast_enabled(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 def _shown(value: object) -> object:

@@ -207,7 +207,7 @@ def _person(record: dict, skeleton: Skeleton, where: str) -> Person:
     box = _take(record, "bbox", where, "[x, y, width, height], width and height >= 0",
                 lambda value: _numbers(value, 4) and min(value[2:]) >= 0)
     crowd = _take({"iscrowd": 0, **record}, "iscrowd", where, "0 or 1", lambda value: value in (0, 1))
-    xyv = torch.tensor(flat, dtype=torch.float32).reshape(n, 3)
+    xyv = torch.tensor(flat, dtype=torch.float32, device="cpu").reshape(n, 3)
     vis = xyv[:, 2].long()
     xy = xyv[:, :2].masked_fill(vis[:, None] == 0, torch.nan)
     return Person(xy, vis, float(area), tuple(map(float, box)), bool(crowd), record["id"])

@@ -294,7 +294,8 @@ def _blurred_window(heatmap: Tensor, peak: Tensor, blur: float) -> Tensor:
     window = _args.widen(window)
     kernel = _blur_rows(blur, like=window)  # (3, 2r+3)
     columns, rows = (kernel * inside[..., None, :]).unbind(-3)  # (..., 3, 2r+3): what is outside counts as 0
-    return rows @ window @ columns.mT
+    with _args.exact(window.device):
+        return rows @ window @ columns.mT
 
 
 def _blur_rows(sigma: float, *, like: Tensor) -> Tensor:

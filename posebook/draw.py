@@ -187,7 +187,7 @@ def curves(ax: Axes, x: Sequence[float] | Tensor, lines: Mapping[str, Tensor], d
     Raises:
         ValueError: more than six names.
     """
-    x, dots = torch.as_tensor(x), dots or {}
+    x, dots = torch.as_tensor(x, device="cpu"), dots or {}
     names = list(dict.fromkeys([*lines, *dots]))
     if len(names) > len(MARKERS):
         _args.fail("lines, dots", f"at most {len(MARKERS)} names", len(names))

@@ -91,7 +91,7 @@ def fuse_correlated(estimates: Tensor, covariance: Tensor) -> tuple[Tensor, Tens
     _heads(estimates)
     m = len(estimates)
     _definite("covariance", covariance, (*estimates.shape[1:-1], m, m))
-    fused, variance = _best(_args.widen(estimates).movedim(0, -2), _args.widen(covariance), torch.ones(m, 1))
+    fused, variance = _best(_args.widen(estimates).movedim(0, -2), _args.widen(covariance), estimates.new_ones(m, 1))
     return fused[..., 0, :].to(estimates.dtype), variance[..., 0, 0].to(estimates.dtype)
 
 
@@ -122,7 +122,7 @@ def fuse_correlated_axes(estimates: Tensor, covariance: Tensor) -> tuple[Tensor,
     joint = covariance.flatten(-2).flatten(-3, -2)  # (..., M*D, M*D)
     _definite("covariance", joint, joint.shape)
     stacked = _args.widen(estimates).movedim(0, -2).flatten(-2)[..., None]  # (..., M*D, 1)
-    fused, out = _best(stacked, _args.widen(joint), torch.eye(d).repeat(m, 1))
+    fused, out = _best(stacked, _args.widen(joint), torch.eye(d, device=joint.device).repeat(m, 1))
     return fused[..., 0].to(estimates.dtype), out.to(estimates.dtype)
 
 
@@ -188,7 +188,8 @@ def _larger(x: Tensor, y: Tensor) -> Tensor:
 def _information_mean(estimates: Tensor, information: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and covariance of heads ``(M, ..., D)`` weighted by information matrices ``(M, ..., D, D)``."""
     covariance = torch.linalg.inv(information.sum(0))
-    fused = covariance @ (information @ estimates.to(information.dtype)[..., None]).sum(0)
+    with _args.exact(covariance.device):
+        fused = covariance @ (information @ estimates.to(information.dtype)[..., None]).sum(0)
     return fused[..., 0].to(estimates.dtype), covariance.to(estimates.dtype)
 
 
@@ -196,8 +197,9 @@ def _best(stacked: Tensor, covariance: Tensor, design: Tensor) -> tuple[Tensor, 
     """Best linear unbiased estimate of b in ``stacked = design @ b + error``: ``(..., D, R)``, and its covariance."""
     design = design.to(stacked)
     weighed = torch.linalg.solve(covariance, design.expand(*covariance.shape[:-1], design.shape[-1]))  # C^-1 design
-    out = torch.linalg.inv(design.mT @ weighed)
-    return out @ (weighed.mT @ stacked), out
+    with _args.exact(stacked.device):
+        out = torch.linalg.inv(design.mT @ weighed)
+        return out @ (weighed.mT @ stacked), out
 
 
 def _heads(estimates: Tensor) -> None:

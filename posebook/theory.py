@@ -177,7 +177,7 @@ def dithered_bias(x: Tensor, stride: float, noise: float) -> Tensor:
     """
     _args.positive("stride", stride)
     _args.at_least("noise", noise, 0.02 * stride)
-    x = torch.as_tensor(x, dtype=torch.float64)
+    x = _double(x)
     k = torch.arange(1, 1 + math.ceil(1.5 * stride / noise), dtype=torch.float64, device=x.device)
     weight = (-1) ** k / k * torch.exp(-2 * (math.pi * k * noise / stride) ** 2)
     return stride / math.pi * torch.sin(2 * math.pi * x[..., None] * k / stride) @ weight
@@ -203,7 +203,7 @@ def alias_error(u: Tensor, q: float) -> Tensor:
 
     See chapter 2, section 2.6.
     """
-    u = torch.as_tensor(u, dtype=torch.float64)
+    u = _double(u)
     n = _harmonics(q).to(u.device)
     weight = (-1) ** n / torch.sinh(2 * math.pi**2 * q**2 * n)
     return 2 * math.pi * q**2 * (torch.sin(2 * math.pi * u[..., None] * n) @ weight)
@@ -234,7 +234,8 @@ def alias_amplitude(q: float) -> float:
 
 def _harmonics(q: float) -> Tensor:
     _args.at_least("q", q, 0.02)
-    return torch.arange(1, 2 + math.ceil(40 / (2 * math.pi**2 * q**2)), dtype=torch.float64)  # the rest is below 1e-17
+    last = 1 + math.ceil(40 / (2 * math.pi**2 * q**2))  # the rest is below 1e-17
+    return torch.arange(1, last + 1, dtype=torch.float64, device="cpu")
 
 
 def border_bias(distance: Tensor, sigma: float) -> Tensor:
@@ -249,7 +250,7 @@ def border_bias(distance: Tensor, sigma: float) -> Tensor:
     See chapter 2, section 2.11.
     """
     _args.positive("sigma", sigma)
-    z = torch.as_tensor(distance, dtype=torch.float64) / sigma
+    z = _double(distance) / sigma
     if (z < 0).any():
         _args.fail("distance", ">= 0, inside the map", z.min().item() * sigma)
     return sigma * torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi) / torch.special.ndtr(z)
@@ -540,3 +541,8 @@ def _covariance(v1: float, v2: float, r: float) -> float:
     if not -1 < r < 1:
         _args.fail("r", "a correlation between -1 and 1", r)
     return r * math.sqrt(v1 * v2)
+
+
+def _double(x: Tensor | float) -> Tensor:
+    """float64, a tensor where it is and a number on the CPU."""
+    return x.double() if isinstance(x, Tensor) else torch.as_tensor(x, dtype=torch.float64, device="cpu")

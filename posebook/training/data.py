@@ -34,7 +34,7 @@ def finite(images: Batch, *, batch: int = 64, seed: int = 0) -> Data:
     n = len(images[0])
 
     def order(epoch: int) -> Tensor:
-        return torch.randperm(n, generator=torch.Generator().manual_seed(1_000_003 * seed + epoch))
+        return torch.randperm(n, generator=torch.Generator().manual_seed(1_000_003 * seed + epoch), device="cpu")
 
     def data(step: int) -> Batch:
         first, last = step * batch, (step + 1) * batch - 1  # places in the orders, one after another

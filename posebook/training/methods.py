@@ -103,7 +103,7 @@ STORED = ("regression", "cross-entropy", "SimCC", "hybrid")  # whose trained wei
 
 
 def make_net(method: str, *, seed: int = 0, **options) -> nn.Module:
-    """An untrained net of the method; the same for the same seed, whatever was drawn before.
+    """An untrained net of the method, float32 on the CPU; the same for the same seed, whatever was drawn before.
 
     Args:
         method: a key of ``METHODS``.
@@ -114,9 +114,14 @@ def make_net(method: str, *, seed: int = 0, **options) -> nn.Module:
     Grid(stride=8, offset=3.5)
     """
     _args.one_of("method", method, tuple(METHODS))
-    with torch.random.fork_rng(devices=[]):
+    before = torch.get_default_dtype()
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.manual_seed(seed)
-        return METHODS[method].net(**options)
+        torch.set_default_dtype(torch.float32)  # layers take it from there, with other first weights for another
+        try:
+            return METHODS[method].net(**options)
+        finally:
+            torch.set_default_dtype(before)
 
 
 def stored(method: str) -> nn.Module:
