@@ -6,6 +6,8 @@ from numbers import Integral, Real
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 
 def fail(name: str, want: str, got: object) -> None:
@@ -109,6 +111,19 @@ def dtype_name(tensor: Tensor) -> str:
 def widen(tensor: Tensor) -> Tensor:
     """At least float32: half precision cannot count beyond 256 or 2048, and rounds every step of a calculation."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def readable(tensor: Tensor) -> bool:
+    """Whether Python may look at the values: not under vmap or jvp, nor of a meta, fake, traced or exported tensor."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or is_in_torch_dispatch_mode():
+        return False
+    if tensor.is_meta or type(tensor) not in (Tensor, Parameter):
+        return False
+    try:
+        tensor.data_ptr()  # those of torch.func have none
+    except RuntimeError:
+        return False
+    return True
 
 
 def exact(device: torch.device) -> AbstractContextManager:

@@ -263,8 +263,9 @@ def decode_simcc(x: Tensor, y: Tensor, *, ratio: float, mode: str = "hard") -> T
 def _peak(heatmap: Tensor) -> Tensor:
     """Whole-number (x, y) ``(..., 2)`` of the first highest value."""
     flat = heatmap.detach().flatten(-2)
-    if flat.device.type == "cpu" and flat.dtype != torch.bfloat16:
-        index = torch.as_tensor(flat.numpy().argmax(-1), device="cpu")  # some ten times as fast as torch's own
+    if flat.device.type == "cpu" and flat.dtype != torch.bfloat16 and _args.readable(flat):
+        numbers = flat.resolve_neg().numpy()
+        index = torch.as_tensor(numbers.argmax(-1), device="cpu")  # some ten times as fast as torch's own
     else:
         index = flat.argmax(-1)
     return torch.stack((index % heatmap.shape[-1], index // heatmap.shape[-1]), dim=-1)

@@ -82,7 +82,7 @@ def soft_argmax(logits: Tensor, tau: float = 1.0) -> Tensor:
     """
     _args.maps("logits", logits)
     _args.positive("tau", tau)
-    if logits.device.type != "cpu" or logits.requires_grad:  # a backward pass would only have to join the blocks
+    if logits.device.type != "cpu" or logits.requires_grad or not _args.readable(logits):  # blocks would be no gain
         return _soft_argmax(logits, tau)
     h, w = logits.shape[-2:]
     blocks = logits.reshape(-1, h, w).split(max(1, _BLOCK * torch.get_num_threads() // (h * w)))  # (N, H, W)

@@ -33,7 +33,7 @@ def fuse_inverse_variance(estimates: Tensor, variances: Tensor) -> tuple[Tensor,
     _args.floating("variances", variances, "(M, ...)")
     if variances.shape != estimates.shape[:-1]:
         _args.fail("variances", f"shape {(*estimates.shape[:-1],)}, one per head", (*variances.shape,))
-    if not variances.is_meta and not (variances > 0).all():
+    if _args.readable(variances) and not (variances > 0).all():
         _args.fail("variances", "> 0", variances.min().item())
     v = _args.widen(variances)
     scale = v.detach().amin(0)  # 1 / v of a tiny variance would overflow
@@ -212,5 +212,5 @@ def _definite(name: str, covariance: Tensor, shape: tuple[int, ...]) -> None:
     _args.floating(name, covariance, str((*shape,)))
     if covariance.shape != shape:
         _args.fail(name, f"shape {(*shape,)}", (*covariance.shape,))
-    if not covariance.is_meta and torch.linalg.cholesky_ex(_args.widen(covariance.detach())).info.any():
+    if _args.readable(covariance) and torch.linalg.cholesky_ex(_args.widen(covariance.detach())).info.any():
         _args.fail(name, "positive definite matrices", "one that is not")

@@ -60,7 +60,7 @@ def pck(found: Tensor, xy: Tensor, mask: Tensor, *, threshold: float | Tensor) -
     _args.mask("mask", mask, error.shape)
     if not isinstance(threshold, Tensor):
         _args.positive("threshold", threshold)
-    elif not (threshold > 0).all():
+    elif _args.readable(threshold) and not (threshold > 0).all():
         _args.fail("threshold", "> 0", "values that are not")
     correct = (error <= threshold) & mask  # NaN is not correct
     return correct.sum() / mask.sum().to(error.dtype)
