@@ -358,8 +358,8 @@ for sigma in (1.0, 2.0, 3.0):
     total, energy = h.sum().item(), h.square().sum().item()
     print(f"sigma {sigma}: sum {total:6.2f}, of squares {energy:6.2f}; formulas "
           + ", ".join(f"{value:6.2f}" for value in theory.bump_sums(sigma)))
-    assert abs(total / theory.bump_sums(sigma)[0] - 1) < 1e-3
-    assert abs(energy / theory.bump_sums(sigma)[1] - 1) < 1e-3
+    assert abs(total / theory.bump_sums(sigma).mass - 1) < 1e-3
+    assert abs(energy / theory.bump_sums(sigma).energy - 1) < 1e-3
 
 # %% [markdown]
 # The values sum to about 25, so they are no probabilities. Divide them by their sum, $p = h / \sum h$, and they are; the place stays the same. But the two
@@ -429,7 +429,7 @@ draw.show(fig, "Sum of a heatmap's values and of their squares against sigma on 
 # %%
 h = gaussian_heatmap(torch.tensor([30.0, 31.0]), (64, 64), sigma=2.0)
 empty = (h**2).sum() / h.numel()
-print(f"empty map: MSE {empty:.4f}, formula {theory.bump_sums(2.0)[1] / 64**2:.4f}")
+print(f"empty map: MSE {empty:.4f}, formula {theory.bump_sums(2.0).energy / 64**2:.4f}")
 for d in (1.0, 3.33, 4.0, 10.0):
     beside = gaussian_heatmap(torch.tensor([30.0 + d, 31.0]), (64, 64), sigma=2.0)
     print(f"bump {d:5.2f} cells beside: MSE {heatmap_loss(beside, h):.4f}")
@@ -447,7 +447,7 @@ d = torch.linspace(0, 12, 49, dtype=torch.float64)
 there = gaussian_heatmap(torch.stack((24 + d, 0 * d + 31), -1), (64, 64), sigma=2.0)
 measured = heatmap_loss(there, there[:1].expand_as(there))
 formula = torch.tensor([theory.misplaced_mse(v, 2.0, 64**2) for v in d.tolist()])
-level = torch.full_like(d, theory.bump_sums(2.0)[1] / 64**2)
+level = torch.full_like(d, theory.bump_sums(2.0).energy / 64**2)
 fig, (ax,) = draw.axes(height=2.6)
 draw.curves(ax, d, {"a bump beside": formula, "an empty map": level}, {"a bump beside": measured},
             xlabel="distance from the keypoint (cells)", ylabel="mean squared error")
