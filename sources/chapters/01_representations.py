@@ -10,11 +10,11 @@
 # | | |
 # |---|---|
 # | You need | a little Python and torch; what a Gaussian, a mean and a gradient are |
-# | Time | about TOTAL hours, and two for the problems; the short path takes SHORT |
+# | Time | about 4 hours, and two for the problems; the short path takes 2 |
 # | Problems | [the set *representations*](../exercises/representations/representations.ipynb) |
 #
-# Under each heading stands how long its section takes: a minute for 120 words, for the Predict question and for each picture, two minutes for each code cell
-# and each equation, five for each explorer. In a hurry? Take the **short path**: read the sections that are marked so, and run the cells of the others
+# Under each heading stands how long its section takes: one minute for 120 words, for the Predict question and for each picture; two minutes for each code cell
+# and each equation; five for each explorer with its answers. What is folded in does not count. In a hurry? Take the **short path**: read the sections that are marked so, and run the cells of the others
 # without reading them (*Run*, *Run All Cells* does that at once), because later cells use what earlier ones define.
 
 # %%
@@ -33,6 +33,8 @@ torch.set_printoptions(precision=3, sci_mode=False)
 
 # %% [markdown]
 # ## 1.1 What is a keypoint?
+#
+# *14 minutes, short path*
 #
 # A **keypoint** is a place with a name: the left wrist, the tip of the nose, the corner of a page. A **skeleton** lists the names, the **limbs** that
 # join them, and which of them are the left and the right of a pair. A **pose** is one place for each name: a table of $K$ rows $(x, y)$, in image
@@ -96,6 +98,8 @@ draw.show(draw.people(images, torch.stack((xy, flipped, wrong)), COCO_17,
 
 # %% [markdown]
 # ## 1.2 Which keypoints count?
+#
+# *17 minutes*
 #
 # Not every keypoint of a person is in the picture, and not every one that is can be seen. COCO marks each with a **visibility** $v$: 2 means seen; 1
 # means known but hidden, by another limb or by a thing in front of it; 0 means not labeled. For a keypoint that is not labeled, COCO's files store the
@@ -193,6 +197,8 @@ assert len(hidden) == 4
 # %% [markdown]
 # ## 1.3 Where does a point go when the picture shrinks?
 #
+# *15 minutes, short path*
+#
 # Between a photograph and a heatmap the picture is cropped, resized and strided over. Each time its points must move with it.
 #
 # > **Predict.** A picture of 64 px is averaged down to 16: a new pixel is the mean of 4 x 4 old ones. A dot had its center at old pixel $x = 20$. Is it now at 5,
@@ -277,6 +283,8 @@ assert torch.allclose(x / 4 - center.to_cells(x), torch.tensor(0.375))
 # %% [markdown]
 # ## 1.4 How do you draw a point on a grid?
 #
+# *17 minutes, short path*
+#
 # By a picture of the answer, a **heatmap**. It has one cell for $s \times s$ px, where $s$ is the stride, and in each cell a number that says how near the
 # keypoint is.
 #
@@ -342,6 +350,8 @@ assert target.compute(target.State()).errors["DARK"] < 1e-6
 
 # %% [markdown]
 # ## 1.5 Is a heatmap a probability?
+#
+# *14 minutes, short path*
 #
 # A heatmap has a peak of 1, it is nowhere negative, and it says where the keypoint probably is. Many texts call it a probability map.
 #
@@ -415,6 +425,8 @@ draw.show(fig, "Sum of a heatmap's values and of their squares against sigma on 
 # %% [markdown]
 # ## 1.6 When is silence cheaper than a guess?
 #
+# *10 minutes*
+#
 # Most cells of a heatmap are nearly 0. A network that answers 0 everywhere is right about all of these.
 #
 # > **Predict.** $\sigma = 2$, 64 x 64 cells. One network answers with a perfect bump, 4 cells beside the keypoint. Another answers 0 everywhere. Whose mean squared error is lower?
@@ -467,6 +479,8 @@ draw.show(fig, "Mean squared error of a perfect bump against its distance from t
 
 # %% [markdown]
 # ## 1.7 What does label noise do to the target?
+#
+# *13 minutes*
 #
 # Ask ten people to click on a hip. The clicks scatter, and not by a little.
 #
@@ -535,6 +549,8 @@ draw.show(fig, "Error of the place read from the mean of 20 targets against thei
 
 # %% [markdown]
 # ## 1.8 What does the stride cost?
+#
+# *15 minutes*
 #
 # A map with stride 4 has a sixteenth of the cells of the picture. It is cheaper to compute and to store, and the bell on it, $\sigma$ cells wide, is
 # $\sigma s$ px wide.
@@ -636,6 +652,8 @@ for apart in (8.0, 12.0):  # px, at stride 4: the sum has one peak
 # %% [markdown]
 # ## 1.9 Can two rulers replace a map?
 #
+# *12 minutes*
+#
 # A map answers for x and y together, and needs $H \times W$ numbers for that. **SimCC** asks about x and about y separately, with two rows of bins that are so
 # fine that a bin is only a part of a pixel.
 #
@@ -697,6 +715,8 @@ assert max(there) / min(there) < 1.01  # true places and ghosts are equally like
 
 # %% [markdown]
 # ## 1.10 Why learn from drawn people?
+#
+# *13 minutes*
 #
 # The rest of the chapter trains networks on people that are drawn by `posebook.people`: a skeleton in three dimensions with clothes, a background,
 # and things in front of it.
@@ -785,6 +805,8 @@ draw.show(draw.people(crowd.image[:12], None, COCO_17),
 
 # %% [markdown]
 # ## 1.11 What can a network learn while you watch?
+#
+# *17 minutes*
 #
 # The network, `posebook.models.HeatmapNet`, goes from 64 x 64 px down to 4 x 4 cells and up again to 16 x 16, one map for each of the 17 keypoints.
 # It is small. So is what it is given: a thousand pictures of whole people who more or less face you.
@@ -880,6 +902,8 @@ print("hands and elbows are farther off than shoulders and hips")
 
 # %% [markdown]
 # ## 1.12 Why not answer with two numbers?
+#
+# *35 minutes, short path*
 #
 # The head could say $(x, y)$ at once: $17 \times 2$ numbers from a dense layer, trained with the distance to the label. No grid, no decoder, no
 # rounding. The first networks for poses did that.
@@ -1058,6 +1082,8 @@ assert end.errors["heatmap"] < end.errors["regression"] / 3  # the raised left w
 # %% [markdown]
 # ## 1.13 Can two heads teach each other?
 #
+# *17 minutes*
+#
 # Soft-argmax makes a coordinate out of a map and passes gradients, so a map can be trained on coordinates: the **integral loss**. And a network can
 # have both heads, one that draws a map and one that says two numbers: a **hybrid**. Then one may ask that they agree.
 #
@@ -1154,6 +1180,8 @@ draw.show(fig, "Positions of two heads over 120 gradient steps. With agreement a
 # %% [markdown]
 # ## 1.14 Which representation wins?
 #
+# *15 minutes, short path*
+#
 # A fair fight: the same trunk, the same people, the same number of steps, the same learning rate, three seeds each. Only the head, the loss and the
 # decoder differ.
 #
@@ -1243,6 +1271,8 @@ assert all(knobs[4, 0.5, noise, "soft-argmax"] < knobs[4, 2.0, noise, "soft-argm
 
 # %% [markdown]
 # ## 1.15 What does the network not know?
+#
+# *28 minutes*
 #
 # Every number so far is for people like those of the training. The last question of any representation is what it says about a picture that is like
 # none of them.
