@@ -809,7 +809,7 @@ draw.show(draw.people(crowd.image[:12], None, COCO_17),
 # *17 minutes*
 #
 # The network, `posebook.models.HeatmapNet`, goes from 64 x 64 px down to 4 x 4 cells and up again to 16 x 16, one map for each of the 17 keypoints.
-# It is small. So is what it is given: a thousand pictures of whole people who more or less face you.
+# The network is small, and so is its training set: a thousand pictures of whole people who more or less face you.
 #
 # > **Predict.** A thousand pictures, two hundred steps of 32 of them, some ten seconds on a laptop. How far off will it be on people that it has never seen, in the median over the visible
 # > keypoints: 10 px, 3 px, 0.5 px?
@@ -843,7 +843,7 @@ library = METHODS["cross-entropy"].loss
 assert torch.allclose(loss(net, exam[:4], exam_xy[:4]), library(net, exam[:4], exam_xy[:4]))
 
 # %% [markdown]
-# What is there to beat? An answer that never looks: the mean pose of the thousand, for everybody.
+# What does it have to beat? An answer that never looks at the picture: the mean pose of the thousand, given for everybody.
 
 # %%
 seen = exam_vis == 2
@@ -898,7 +898,7 @@ print("hands and elbows are farther off than shoulders and hips")
 # *Dots: the truth. Crosses: found, with a red line to where they should be. Picked by rank of their mean error.*
 #
 # **Takeaway.** A heatmap network learns where 17 joints are within 200 steps and a thousand pictures: from 10.4 px for the mean pose to under 3.5 px.
-# What is left are hands, feet, and left against right.
+# What stays difficult are hands, feet, and telling left from right.
 
 # %% [markdown]
 # ## 1.12 Why not answer with two numbers?
@@ -1277,7 +1277,7 @@ for decoder in ("argmax", "DARK"):  # each seed of what is better below each see
     assert ce[0][-1] < 0.95 * ce[1][0] and ce[1][-1] < 0.95 * ce[2][0]
     assert mse[2][-1] < 0.95 * mse[1][0] and mse[1][-1] < 0.5 * mse[0][0]
     assert all(ce[k][-1] < 0.8 * mse[k][0] for k in (0, 1))  # narrow targets: the loss decides
-    assert abs(sum(ce[2]) - sum(mse[2])) / 3 < widths["heatmap", decoder][2.0][1]  # wide: it does not
+    assert abs(sum(ce[2]) - sum(mse[2])) / 3 < widths["heatmap", decoder][2.0][1]  # wide: not
 
 # %% [markdown]
 # *Mean over three seeds and 95 % intervals; the error is on a logarithmic scale. 500 steps at one learning rate.*

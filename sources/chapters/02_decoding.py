@@ -376,8 +376,8 @@ print(f"largest error: argmax {error.max():.2f} px, soft-argmax below 0.001 px")
 #
 # $$q = \sqrt\tau\,\sigma / s \quad \text{cells}$$
 #
-# The mean of $p$ is a sum over cells. If it were an integral over all places, it would be exactly the center. The sum is nearly that integral, because a smooth
-# bell has as much area above each step of the sum as below it. What is left is a ripple: it depends on where in its cell the keypoint lies, its phase
+# The mean of $p$ is a sum over cells. If it were an integral over all places, it would be exactly the center. The sum is nearly that integral: where the bell is
+# smooth, equally spaced values add up almost without error. What is left is a ripple: it depends on where in its cell the keypoint lies, its phase
 # $\varphi$, and it fades very fast as the bell becomes wider than a cell. The error in cells is
 #
 # $$e(\varphi) \approx -4 \pi q^2\, e^{-2 \pi^2 q^2} \sin 2 \pi \varphi$$
@@ -626,7 +626,7 @@ draw.show(fig, "Two sawtooths over the keypoint's position: argmax between -2 an
 #
 # *15 minutes, short path*
 #
-# The quarter shift asks *which* neighbor is higher. DARK asks *by how much*.
+# The quarter shift asks only *which* neighbor is higher. **DARK** ([Zhang et al. 2020](https://arxiv.org/abs/1910.06278)) also asks *by how much*.
 #
 # > **Predict.** You know three neighboring values of a Gaussian, but neither its height nor its width. Can you find its center exactly?
 #
@@ -1334,7 +1334,7 @@ for reported in (2.0, 4.0, 8.0):
 #
 # </details>
 #
-# Worse than all of these is a head that fails silently. Here the second is off by 60 px in one frame of ten, with its reported variance unchanged:
+# Worse than all of these is a head that fails silently. Here the second head is off by 60 px in one frame of ten, while the variance that it reports stays the same:
 
 # %%
 good = errors[:, 0]
