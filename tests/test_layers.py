@@ -17,14 +17,14 @@ import posebook
 
 FLOORS = {
     "__init__": 0, "_args": 0, "_files": 0,
-    "skeleton": 1, "grid": 1, "expectation": 1,
-    "encode": 2, "decode": 2, "warp": 2, "fusion": 2, "metrics": 2, "theory": 2,
-    "losses": 3, "grouping": 3, "uncertainty": 3, "people": 3, "coco": 3,
-    "models": 4, "draw": 4,
-    "training": 5,
+    "skeleton": 1, "grid": 1, "expectation": 1, "_records": 1,
+    "encode": 2, "decode": 2, "warp": 2, "fusion": 2, "metrics": 2, "theory": 2, "results": 2,
+    "losses": 3, "grouping": 3, "uncertainty": 3, "people": 3, "coco": 3, "evaluation": 3,
+    "models": 4, "draw": 4, "errors": 4,
+    "training": 5, "evaluation_report": 5,
     "explore": 6, "checks": 6,
     "grading": 7,
-    "cli": 8,
+    "cli": 8, "evaluate_cli": 8,
 }  # fmt: skip
 ROOT = Path(posebook.__file__).parent
 MODULES = {
