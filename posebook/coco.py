@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from posebook._args import fail, size
+from posebook._args import fail, is_whole, size
 from posebook.skeleton import COCO_17, Skeleton, left_right_pairs
 
 _LISTS = ("images", "annotations", "categories")
@@ -92,9 +92,9 @@ def load(path: str | Path, *, images: str | Path | None = None) -> Dataset:
     people = {number: [] for number in pictures}
     for number, record in annotations.items():
         where = f"{path}: annotation {number}"
-        image = _take(record, "image_id", where, "an id in images", lambda value: _whole(value) and value in pictures)
+        image = _take(record, "image_id", where, "an id in images", lambda value: is_whole(value) and value in pictures)
         kind = _take(record, "category_id", where, "an id in categories",
-                     lambda value: _whole(value) and value in categories)
+                     lambda value: is_whole(value) and value in categories)
         if kind == chosen:
             people[image].append(_person(record, skeleton, where))
     return Dataset(skeleton, tuple(_photo(record, tuple(people[number]), folder, f"{path}: image {number}")
@@ -170,7 +170,7 @@ def _by_id(records: list, where: str) -> dict[int, dict]:
         if not isinstance(record, dict):
             fail(f"{where}[{k}]", "an object", _short(record))
         number = _take(record, "id", f"{where}[{k}]", "a whole number of its own",
-                       lambda value: _whole(value) and value not in found)
+                       lambda value: is_whole(value) and value not in found)
         found[number] = record
     return found
 
@@ -227,10 +227,6 @@ def _short(value: object) -> str:
     return reprlib.repr(value) + (f" of length {len(value)}" if isinstance(value, list) else "")
 
 
-def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 def _numbers(value: object, n: int) -> bool:
     """A list of ``n`` numbers; 1e30 keeps out infinity, NaN and what float32 cannot hold."""
     return isinstance(value, list) and len(value) == n and all(
@@ -243,4 +239,4 @@ def _distinct_names(value: object) -> bool:
 
 def _limb(pair: object, n: int) -> bool:
     return (isinstance(pair, list) and len(pair) == 2 and pair[0] != pair[1]
-            and all(_whole(k) and 1 <= k <= n for k in pair))
+            and all(is_whole(k) and 1 <= k <= n for k in pair))

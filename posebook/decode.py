@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from posebook import _args
-from posebook.expectation import soft_argmax
+from posebook.expectation import soft_argmax, spatial_softmax
 
 
 def argmax(heatmap: Tensor) -> Tensor:
@@ -161,16 +161,13 @@ def soft_argmax_window(logits: Tensor, tau: float = 1.0, *, radius: int) -> Tens
     """
     _args.maps("logits", logits)
     _args.positive("tau", tau)
-    if isinstance(radius, bool) or not isinstance(radius, int) or radius < 1:
-        _args.fail("radius", "a whole number >= 1", radius)
+    _args.whole("radius", radius, 1)
     peak = _peak(logits)
-    wide = torch.promote_types(logits.dtype, torch.float32)
     window, inside = _window(logits, peak, radius=radius)
     inside = inside[..., 1, :, None] & inside[..., 0, None, :]  # (..., 2r+1, 2r+1)
-    window = torch.where(inside, window.to(wide) / tau, -torch.inf)
-    prob = window.flatten(-2).softmax(-1).view(window.shape)
-    reach = torch.arange(-radius, radius + 1, dtype=wide, device=logits.device)
-    step = torch.stack((prob.sum(-2) @ reach, prob.sum(-1) @ reach), dim=-1)
+    prob = spatial_softmax(torch.where(inside, _args.widen(window), -torch.inf), tau)
+    reach = torch.arange(-radius, radius + 1, dtype=prob.dtype, device=prob.device)  # from the peak
+    step = torch.stack(((prob.sum(-2) * reach).sum(-1), (prob.sum(-1) * reach).sum(-1)), dim=-1)
     return (peak + step).to(logits.dtype)
 
 
@@ -207,9 +204,9 @@ def decode_anchors(scores: Tensor, anchors: Tensor, offsets: Tensor, *, mode: st
     if mode == "hard":
         best = _peak(scores[..., None, :])[..., :1]  # (..., 1)
         return (anchors + offsets).gather(-2, best[..., None].expand(*best.shape, 2))[..., 0, :].to(offsets.dtype)
-    wide = torch.promote_types(offsets.dtype, torch.float32)
-    prob = scores.to(wide).softmax(-1)
-    return (prob[..., None, :] @ (anchors.to(wide) + offsets.to(wide)))[..., 0, :].to(offsets.dtype)
+    prob = _args.widen(scores).softmax(-1)
+    votes = _args.widen(anchors) + _args.widen(offsets)  # (..., A, 2)
+    return (prob[..., None] * votes).sum(-2).to(offsets.dtype)
 
 
 def decode_simcc(x: Tensor, y: Tensor, *, ratio: float, mode: str = "hard") -> Tensor:
@@ -276,17 +273,18 @@ def _window(heatmap: Tensor, peak: Tensor, *, radius: int) -> tuple[Tensor, Tens
 
 def _blurred_window(heatmap: Tensor, peak: Tensor, blur: float) -> Tensor:
     """The 3 x 3 values around each peak after a Gaussian blur, at least float32: only what they need is blurred."""
-    wide = torch.promote_types(heatmap.dtype, torch.float32)
-    kernel = _blur_rows(blur, wide, heatmap.device)  # (3, 2r+3)
-    window, inside = _window(heatmap, peak, radius=kernel.shape[1] // 2)
+    radius = round(2.5 * blur) + 1
+    window, inside = _window(heatmap, peak, radius=radius)
+    window = _args.widen(window)
+    kernel = _blur_rows(blur, like=window)  # (3, 2r+3)
     columns, rows = (kernel * inside[..., None, :]).unbind(-3)  # (..., 3, 2r+3): what is outside counts as 0
-    return rows @ window.to(wide) @ columns.mT
+    return rows @ window @ columns.mT
 
 
-def _blur_rows(sigma: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+def _blur_rows(sigma: float, *, like: Tensor) -> Tensor:
     """Three shifted copies of a normalized Gaussian kernel, ``(3, 2r + 3)``: they blur a window to 3 cells an axis."""
     radius = round(2.5 * sigma)
-    reach = torch.arange(-radius, radius + 1, dtype=dtype, device=device)
+    reach = torch.arange(-radius, radius + 1, dtype=like.dtype, device=like.device)
     kernel = torch.exp(reach.square() / (-2 * sigma**2)) if radius else torch.ones_like(reach)
     kernel = kernel / kernel.sum()
     return torch.stack([torch.nn.functional.pad(kernel, (k, 2 - k)) for k in range(3)])

@@ -32,11 +32,11 @@ def gaussian_heatmap(cells: Tensor, hw: tuple[int, int], *, sigma: float) -> Ten
     _args.points("cells", cells)
     _args.size("hw", hw)
     _args.positive("sigma", sigma)
-    wide = torch.promote_types(cells.dtype, torch.float32)  # bfloat16 cannot count beyond 256
-    x, y = (torch.arange(n, dtype=wide, device=cells.device) for n in (hw[1], hw[0]))
+    wide = _args.widen(cells)  # bfloat16 cannot count beyond 256
+    x, y = (torch.arange(n, dtype=wide.dtype, device=cells.device) for n in (hw[1], hw[0]))
     # torch.exp2 is faster, but its last bit depends on the place in memory: equal distances must give equal values
-    bump_x = torch.exp((x - cells[..., 0, None]).square() / (-2 * sigma**2)).to(cells.dtype)  # (..., W)
-    bump_y = torch.exp((y - cells[..., 1, None]).square() / (-2 * sigma**2)).to(cells.dtype)  # (..., H)
+    bump_x = torch.exp((x - wide[..., 0, None]).square() / (-2 * sigma**2)).to(cells.dtype)  # (..., W)
+    bump_y = torch.exp((y - wide[..., 1, None]).square() / (-2 * sigma**2)).to(cells.dtype)  # (..., H)
     return bump_y[..., :, None] * bump_x[..., None, :]
 
 
@@ -70,10 +70,10 @@ def simcc_targets(xy: Tensor, hw: tuple[int, int], *, ratio: float, sigma: float
     _args.positive("sigma", sigma)
     if round(min(hw) * ratio) < 1:
         _args.fail("ratio", f"at least one bin on each side of {tuple(hw)}", ratio)
-    wide = torch.promote_types(xy.dtype, torch.float32)
+    wide = _args.widen(xy)
     targets = []
     for axis, n in enumerate((hw[1], hw[0])):
-        bins = torch.arange(round(n * ratio), dtype=wide, device=xy.device)
-        distance = (bins - xy[..., axis, None].to(wide) * ratio) / sigma
+        bins = torch.arange(round(n * ratio), dtype=wide.dtype, device=xy.device)
+        distance = (bins - wide[..., axis, None] * ratio) / sigma
         targets.append((distance.square() / -2).softmax(-1).to(xy.dtype))  # softmax: never 0 / 0, however far outside
     return targets[0], targets[1]

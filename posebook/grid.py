@@ -69,20 +69,15 @@ class Grid:
     def to_image(self, cells: Tensor) -> Tensor:
         """Image pixels ``(..., 2)`` of cell coordinates ``(..., 2)``, both (x, y)."""
         _args.points("cells", cells)
-        wide = _wide(cells)
+        wide = _args.widen(cells)  # half precision would round between the two operations
         return (_pair(self.offset, wide) + _pair(self.stride, wide) * wide).to(cells.dtype)
 
     def to_cells(self, xy: Tensor) -> Tensor:
         """Cell coordinates ``(..., 2)`` of image pixels ``(..., 2)``, both (x, y); the inverse of :meth:`to_image`."""
         _args.points("xy", xy)
-        wide = _wide(xy)
+        wide = _args.widen(xy)
         return ((wide - _pair(self.offset, wide)) / _pair(self.stride, wide)).to(xy.dtype)
 
 
 def _pair(value: Pair, like: Tensor) -> Tensor:
     return torch.tensor(value, dtype=like.dtype, device=like.device)
-
-
-def _wide(points: Tensor) -> Tensor:
-    """At least float32: half precision would round between the two operations."""
-    return points.to(torch.promote_types(points.dtype, torch.float32))

@@ -26,9 +26,7 @@ def epe(found: Tensor, xy: Tensor) -> Tensor:
     tensor(5.)
     """
     _args.points("found", found)
-    _args.points("xy", xy)
-    if xy.shape != found.shape:
-        _args.fail("xy", f"shape {tuple(found.shape)}", tuple(xy.shape))
+    _args.like("xy", xy, found)
     return torch.linalg.vector_norm(found - xy, dim=-1)
 
 
@@ -57,8 +55,7 @@ def pck(found: Tensor, xy: Tensor, mask: Tensor, *, threshold: float | Tensor) -
     tensor(0.5000)
     """
     error = epe(found, xy)
-    if mask.dtype != torch.bool or mask.shape != error.shape:
-        _args.fail("mask", f"bool {tuple(error.shape)}", f"{str(mask.dtype)[6:]} {tuple(mask.shape)}")
+    _args.mask("mask", mask, error.shape)
     if not isinstance(threshold, Tensor):
         _args.positive("threshold", threshold)
     elif not (threshold > 0).all():

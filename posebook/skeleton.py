@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from posebook._args import fail, is_number
+from posebook._args import fail, is_number, is_whole
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Skeleton:
             fail("names", "a tuple of one or more distinct names", self.names)
         for field in ("limbs", "pairs"):
             for pair in getattr(self, field):
-                whole = isinstance(pair, tuple) and all(type(k) is int and 0 <= k < n for k in pair)
+                whole = isinstance(pair, tuple) and all(is_whole(k) and 0 <= k < n for k in pair)
                 if not whole or len(pair) != 2 or pair[0] == pair[1]:
                     fail(field, f"two different indices from 0 to {n - 1}", pair)
         paired = [k for pair in self.pairs for k in pair]

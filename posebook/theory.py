@@ -107,9 +107,7 @@ def argmax_distance(stride: float) -> tuple[float, float, float]:
 
 def integer_label_bias(stride: int) -> float:
     """Bias in px of argmax with whole-pixel labels, cell k at ``stride * k``, ties to the lower cell: -1/2 if even."""
-    _args.positive("stride", stride)
-    if stride % 1:
-        _args.fail("stride", "a whole number", stride)
+    _args.whole("stride", stride, 1)
     return -0.5 if stride % 2 == 0 else 0.0
 
 

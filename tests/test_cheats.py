@@ -450,7 +450,7 @@ def inside():
 
 
 def ask(session, name, *args):
-    reply = session.ask(("call", name, 60.0, args), 70)
+    reply = session.ask(("call", name, 600.0, args), 700)
     assert reply[0] == "returned", reply
     return reply[1]
 
@@ -470,7 +470,7 @@ def test_no_module_no_variable_no_process_of_the_grader_is_there(inside):
     assert set(ask(inside, "modules")) == shown
     names = dict(ask(inside, "environment"))
     assert not set(names) & {"POSEBOOK_GUARD_LOG", "PYTEST_CURRENT_TEST", "SSH_AUTH_SOCK", "XDG_RUNTIME_DIR"}
-    assert names["PYTHONPATH"] == "/course"
+    assert names["PYTHONPATH"] == "/run/posebook"
     commands = ask(inside, "processes")
     assert len(commands) <= 3 and not any("pytest" in command for command in commands)
     opened = ask(inside, "descriptors")

@@ -8,7 +8,7 @@ import torch
 
 from posebook import decode, expectation
 from posebook.checks import PROBLEMS, CheckFailed, check, evaluate, trial
-from posebook.checks.problem import Case, Mistake, Problem, is_wire
+from posebook.checks.problem import Case, Mistake, Problem, changed, edited, is_wire, text_of
 
 SEEDS = range(3)
 answers = [pytest.param(p, a, id=f"{p.name}-{a.__name__}")
@@ -304,6 +304,28 @@ def test_a_loss_is_not_made_of_the_library_s_soft_argmax():
 
     report = evaluate("integral_loss", answer)
     assert report.score == 0 and "`posebook.expectation.soft_argmax`" in report.rows[0].message
+
+
+def _halved(x, by=2.0):
+    """Half of x,
+    or a share of it."""
+    # a comment before the first line
+    return x / by
+
+
+def test_a_text_is_split_after_the_docstring():
+    head, body = text_of(_halved)
+    assert head.endswith("or a share of it.\"\"\"\n")
+    assert body == "    # a comment before the first line\n    return x / by\n"
+
+
+def test_a_mistake_is_a_right_answer_with_something_changed():
+    assert changed(_halved, by=4.0)(8.0) == 2.0
+    assert changed(_halved, x=lambda by, x: x + by)(8.0) == 5.0
+    assert changed(_halved, by=lambda by: -by, result=lambda out, x, by: (out, x, by))(8.0, 4.0) == (-2.0, 8.0, 4.0)
+    assert edited(_halved, {"x / by": "x * by"})(8.0) == 16.0 and _halved(8.0) == 4.0
+    with pytest.raises(ValueError, match="_halved: want one of its lines to hold 'Half of'"):
+        edited(_halved, {"Half of": ""})
 
 
 def test_bad_calls_are_refused():

@@ -12,7 +12,7 @@ from nbconvert.filters import markdown2html
 from nbgrader.server_extensions.formgrader import handlers
 from traitlets.config import Config
 
-from posebook.grading import course as courses
+from posebook.grading import steps
 from posebook.grading.course import Course
 from posebook.grading.record import harmless
 
@@ -114,7 +114,7 @@ def test_a_hostile_notebook_in_feedback_and_formgrader(course):
                 {"output_type": "display_data", "metadata": {}, "data": {"text/html": text}}]}]
     path.write_text(json.dumps(notebook))
     assert all(line.good for line in grade(course).values())
-    assert all(line.good for line in courses.feedback(course, "mini"))
+    assert all(line.good for line in steps.feedback(course, "mini"))
     pages = {}
     for student in ("ann", "bob"):
         pages[student] = [course.notebook("feedback", "mini", student).with_suffix(".html").read_text(),
@@ -137,7 +137,7 @@ def formgrader_page(course: Course, student: str) -> str:
 def test_feedback_names_the_mistake_and_the_failed_cases(course):
     submit(course, "ann", soft_argmax="right", fuse="half")
     grade(course)
-    courses.feedback(course, "mini")
+    list(steps.feedback(course, "mini"))
     page = course.notebook("feedback", "mini", "ann").with_suffix(".html").read_text()
     text = BeautifulSoup(page, "html.parser").text
     assert "x and y are swapped" in text and "fuse: " in text and "cases passed, 1 of 2 points" in text

@@ -4,10 +4,13 @@ An answer is called with *wire values* only (tensors, bool, int, float, str, Non
 values, so that it may as well be a proxy of a function in another process.
 """
 
+import ast
 import html
+import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -122,6 +125,61 @@ class Report:
 def _markup(text: str) -> str:
     """Plain text as HTML, with `code` set as code."""
     return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(text))
+
+
+def changed(function: Callable, *, result: Callable | None = None, **arguments: object) -> Callable:
+    """A wrong answer made of a right one: some of its arguments, or its result, are changed.
+
+    Args:
+        function: the right one.
+        result: what is returned in the result's place: a function of the result and of any arguments, by their names.
+        arguments: what an argument becomes: a value, or a function of any arguments, by their names.
+
+    >>> twice = changed(pow, exp=lambda exp: 2 * exp, result=lambda out, base: out + base)
+    >>> twice(3, 1)
+    12
+    """
+    signature = inspect.signature(function)
+
+    def answer(*args):
+        call = signature.bind(*args)
+        call.apply_defaults()
+        given = dict(call.arguments)
+        new = {name: _of(change, given) if callable(change) else change for name, change in arguments.items()}
+        out = function(**given | new)
+        return _of(result, given, out) if result else out
+
+    return answer
+
+
+def _of(change: Callable, given: dict, *first: object) -> object:
+    names = list(inspect.signature(change).parameters)[len(first):]
+    return change(*first, **{name: given[name] for name in names})
+
+
+def edited(function: Callable, changes: dict[str, str]) -> Callable:
+    """A wrong answer made of a right one's source: in its body each key, wherever it stands, becomes its value.
+
+    Raises:
+        ValueError: a key that does not stand there.
+    """
+    head, body = text_of(function)
+    for old, new in changes.items():
+        if old not in body:
+            raise ValueError(f"{function.__name__}: want one of its lines to hold {old!r}")
+        body = body.replace(old, new)
+    scope = dict(function.__globals__)
+    exec(compile(f"{head}{body}", f"<{function.__name__}, edited>", "exec"), scope)
+    return scope[function.__name__]
+
+
+@cache
+def text_of(function: Callable) -> tuple[str, str]:
+    """A function's text in two parts: its head down to the end of the docstring, and its body."""
+    text = inspect.getsource(function)
+    lines = text.splitlines(keepends=True)
+    end = ast.parse(text).body[0].body[0].end_lineno
+    return "".join(lines[:end]), "".join(lines[end:])
 
 
 def uniform(rng: torch.Generator, low: float, high: float) -> float:

@@ -5,6 +5,7 @@ Everything that comes out of a kernel is the student's claim. It is bounded in s
 """
 
 import builtins
+import math
 import os
 import select
 import signal
@@ -25,7 +26,7 @@ from posebook.checks import calling, trial
 from posebook.grading import sandbox, wire
 from posebook.grading.sandbox import Limits, SandboxError
 
-START = 90  # seconds for a kernel to come up on a busy machine
+START = 600  # seconds for a kernel to come up, which takes some 4 of a processor: what takes longer hangs
 GRACE = 5  # seconds for the kernel itself to interrupt a cell or a call, before it is killed
 FREE = 256 * 2**20  # bytes that must stay free on the machine: some memory is counted for no process
 
@@ -41,23 +42,60 @@ class Lost(Exception):
         self.status = status
 
 
+class NotStarted(Lost):
+    """A fresh kernel that did not come up; ``said`` is what Python wrote before any of the student's code ran."""
+
+    def __init__(self, status: str, said: str):
+        super().__init__(status)
+        self.said = said
+
+
+class Clock:
+    """Seconds that a kernel has had for a request. Those in which it waited for a busy processor do not count, unless
+    its own processes kept the processors busy.
+    """
+
+    def __init__(self, kernel: "Kernel", limit: float):
+        self.kernel, self.limit = kernel, limit
+        self.start, self.waited = time.monotonic(), kernel.waited()
+        self.cpu: float | None = None  # of all processes, once the limit seems to be reached: to ask takes a while
+
+    def seconds(self) -> float:
+        wall = time.monotonic() - self.start
+        fair = wall - max(self.kernel.waited() - self.waited, 0.0)
+        busy = self.kernel.cpu() - self.cpu if self.cpu is not None else 0.0
+        return max(fair, busy / 2, wall / calling.PATIENCE)
+
+    def is_over(self) -> bool:
+        if time.monotonic() - self.start <= self.limit:
+            return False
+        if self.cpu is None:
+            self.cpu = self.kernel.cpu()
+        return self.seconds() > self.limit
+
+
 class Kernel:
     """A kernel and the one line to it: a request goes in, one reply comes out."""
 
     def __init__(self, course: Path, limits: Limits, *, unsafe: bool = False):
         self.limits = limits
+        self.main: int | None = None  # the process that runs the cells, once it is known
+        self.took = 0.0  # seconds for the last request
         self.line, theirs = socket.socketpair()
         argv = [sys.executable, "-c", f"from posebook.grading import guest; guest.main({theirs.fileno()})"]
-        quiet = {name: subprocess.DEVNULL for name in ("stdin", "stdout", "stderr")}
-        with theirs:
+        with theirs, tempfile.TemporaryFile() as said:  # until it is ready: then the kernel is as mute as it is deaf
+            quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": said}
             self.process = _launch(argv, course, limits, unsafe, {**quiet, "pass_fds": (theirs.fileno(),)})
-        self.line.setblocking(False)
-        try:
-            if self._receive(time.monotonic() + START) != ("ready",):
-                raise Lost("killed")
-        except Lost:
-            self.close()
-            raise
+            self.line.setblocking(False)
+            self.clock = Clock(self, START)
+            try:
+                if self._receive() != ("ready",):
+                    raise Lost("killed")
+            except Lost as lost:
+                self.close()
+                said.seek(0)
+                raise NotStarted(lost.status, said.read(2**16).decode(errors="replace").strip()) from None
+        *_, self.main = (None, *(process.pid for process in self._processes()))
 
     def ask(self, request: tuple, seconds: float) -> tuple:
         """Send a request and wait for the reply.
@@ -65,11 +103,14 @@ class Kernel:
         Raises:
             Lost: none came in time, or the kernel has gone, grown too large or sent what is no reply.
         """
-        deadline = time.monotonic() + seconds
+        self.clock = Clock(self, seconds)
         message = wire.encode(request)
         try:
-            self._send(len(message).to_bytes(4, "big") + message, deadline)
-            return self._receive(deadline)
+            try:
+                self._send(len(message).to_bytes(4, "big") + message)
+                return self._receive()
+            finally:
+                self.took = self.clock.seconds()
         except Lost:
             self.close()  # what still comes would be taken for the answer to the next request
             raise
@@ -81,10 +122,10 @@ class Kernel:
             os.killpg(self.process.pid, signal.SIGKILL)  # a session of its own, in or out of a sandbox
         self.process.wait()
 
-    def _send(self, data: bytes, deadline: float) -> None:
+    def _send(self, data: bytes) -> None:
         view = memoryview(data)
         while view:
-            self._wait(select.POLLOUT, deadline)
+            self._wait(select.POLLOUT)
             try:
                 view = view[self.line.send(view):]
             except BlockingIOError:
@@ -92,22 +133,22 @@ class Kernel:
             except OSError:
                 raise Lost("killed") from None
 
-    def _receive(self, deadline: float) -> tuple:
-        size = int.from_bytes(self._read(4, deadline), "big")
+    def _receive(self) -> tuple:
+        size = int.from_bytes(self._read(4), "big")
         if size > wire.LIMIT:
             raise Lost("output")
         try:
-            reply = wire.decode(self._read(size, deadline))
+            reply = wire.decode(self._read(size))
         except wire.WireError:
             raise Lost("output") from None
         if not isinstance(reply, tuple) or not reply or reply == ("too large",):
             raise Lost("output")
         return reply
 
-    def _read(self, size: int, deadline: float) -> bytes:
+    def _read(self, size: int) -> bytes:
         data = bytearray()
         while len(data) < size:
-            self._wait(select.POLLIN, deadline)
+            self._wait(select.POLLIN)
             try:
                 part = self.line.recv(size - len(data))
             except BlockingIOError:
@@ -119,26 +160,45 @@ class Kernel:
             data += part
         return bytes(data)
 
-    def _wait(self, event: int, deadline: float) -> None:
+    def _wait(self, event: int) -> None:
         """Until the line is ready; meanwhile see whether the sandbox keeps to its bounds."""
         poll = select.poll()
         poll.register(self.line, event)
         while not poll.poll(200):
-            if time.monotonic() > deadline:
+            if self.clock.is_over():
                 raise Lost("timeout")
             if self._memory() > self.limits.memory or psutil.virtual_memory().available < FREE:
                 raise Lost("memory")
             if self.process.poll() is not None:
                 raise Lost("killed")
-        if time.monotonic() > deadline:  # a reply that comes byte by byte
+        if self.clock.is_over():  # a reply that comes byte by byte
             raise Lost("timeout")
+
+    def _processes(self) -> list[psutil.Process]:
+        """All that run in the sandbox; without one, the kernel itself and its children."""
+        try:
+            own = psutil.Process(self.process.pid)
+            return [own, *own.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
 
     def _memory(self) -> int:
         """Bytes in use by all processes of the sandbox: the limit on address space holds for each by itself."""
-        try:
-            return sum(map(_in_use, psutil.Process(self.process.pid).children(recursive=True)))
-        except psutil.NoSuchProcess:
-            return 0
+        return sum(map(_in_use, self._processes()))
+
+    def cpu(self) -> float:
+        """Seconds of processors that all processes of the sandbox have had, those that have ended included."""
+        return sum(map(_cpu, self._processes()))
+
+    def waited(self) -> float:
+        return calling.waited(self.main) if self.main else 0.0
+
+
+def _cpu(process: psutil.Process) -> float:
+    try:
+        return sum(process.cpu_times()[:4])  # user, system, and both of the children that it has waited for
+    except psutil.NoSuchProcess:
+        return 0.0
 
 
 def _in_use(process: psutil.Process) -> int:
@@ -183,13 +243,14 @@ class Session:
     def __init__(self, cells: Sequence[tuple[int, str]], *, withheld: Sequence[str], limits: Limits,
                  unsafe: bool = False):
         self.cells, self.withheld, self.limits, self.unsafe = cells, withheld, limits, unsafe
-        self.statuses: set[str] = set()  # what went wrong for good
+        self.statuses: list[str] = []  # what went wrong for good
         self.lost = ""  # why the last kernel was lost
         self.cell_notes: dict[int, str] = {}
         self.kernel: Kernel | None = None
-        self.deadline = time.monotonic() + limits.total
+        self.left = limits.total  # seconds
         self._folder = tempfile.TemporaryDirectory(prefix="posebook-course-")
         self._course = Path(self._folder.name, "course")
+        self._run = 0  # how many cells have run in this kernel
         self._died: set[int] = set()
         self._skipped: set[int] = set()
         sandbox.strip(self._course, withheld)
@@ -207,15 +268,17 @@ class Session:
             self.kernel.close()
         self.kernel = None
 
-    def ready(self) -> None:
-        """Have a kernel in which the cells have run.
+    def ready(self, until: float = math.inf) -> None:
+        """Have a kernel in which the cells up to this number have run.
 
         Raises:
             SandboxError: two fresh kernels did not even start: not the student's doing.
         """
-        while self.kernel is None and time.monotonic() < self.deadline:
-            self.lost, self.kernel = "", self._fresh()
-            self._replay()
+        while self.left > 0:
+            if self.kernel is None:
+                self.lost, self.kernel, self._run = "", self._fresh(), 0
+            if self._run_cells(until):
+                return
 
     def ask(self, request: tuple, seconds: float) -> tuple:
         """A reply from the kernel.
@@ -223,26 +286,35 @@ class Session:
         Raises:
             Lost: there is none, and no kernel either now.
         """
-        left = self.deadline - time.monotonic()
+        kernel = self.kernel
         try:
-            if self.kernel is None or left <= 0:
+            if kernel is None or self.left <= 0:
                 raise Lost("timeout")
-            return self.kernel.ask(request, min(seconds, left))
+            return kernel.ask(request, min(seconds, self.left))
         except Lost as lost:
             self.drop()
             self.lost = lost.status
             raise
+        finally:
+            self.left -= kernel.took if kernel else 0.0
 
     def _fresh(self) -> Kernel:
         for last in (False, True):
             try:
-                return Kernel(self._course, self.limits, unsafe=self.unsafe)
-            except Lost as lost:
+                kernel = Kernel(self._course, self.limits, unsafe=self.unsafe)
+                self.left -= kernel.cpu()
+                return kernel
+            except NotStarted as lost:
                 if last:
-                    raise SandboxError(f"no kernel starts in the sandbox: it {lost}") from None
+                    words = sandbox.reason(lost.said) if lost.said else f"no kernel starts in the sandbox: it {lost}"
+                    raise SandboxError(words) from None
 
-    def _replay(self) -> None:
-        for number, source in self.cells:
+    def _run_cells(self, until: float) -> bool:
+        """Go on with the cells; False where one of them has cost the kernel."""
+        for number, source in self.cells[self._run:]:
+            if number > until:
+                break
+            self._run += 1
             if number in self._skipped:
                 continue
             try:
@@ -250,23 +322,26 @@ class Session:
             except Lost as lost:
                 if lost.status != "killed" or number in self._died:  # once may have been the machine's fault
                     self._skipped.add(number)
-                    self.statuses.add(lost.status)
+                    self.statuses.append(lost.status)
                 self._died.add(number)
                 self.cell_notes[number] = f"cell {number} {lost}"
-                return
+                return False
             self._note(number, reply)
+        return True
 
     def _note(self, number: int, reply: tuple) -> None:
         self.cell_notes.pop(number, None)
         match reply:
             case ("timeout",):
-                self.statuses.add("timeout")
+                self.statuses.append("timeout")
                 self.cell_notes[number] = f"cell {number} did not end within {self.limits.cell:g} s"
             case ("error", str(name), str(text)):
                 if name == "MemoryError":
-                    self.statuses.add("memory")
-                if name != "Withheld":  # the cells with pictures call the library's functions
-                    self.cell_notes[number] = f"cell {number} raised {_plain(name, 60)}: {_plain(text, 200)}"
+                    self.statuses.append("memory")
+                self.cell_notes[number] = f"cell {number} raised {_plain(name, 60)}: {_plain(text, 200)}"
+            case ("ok", tuple(left_out)) if left_out and all(isinstance(text, str) for text in left_out):
+                why = "; ".join(_plain(text, 100) for text in left_out[:3])
+                self.cell_notes[number] = f"cell {number}: {why}: what needs it was left out"
 
 
 def _plain(text: str, most: int) -> str:
@@ -311,10 +386,10 @@ class Proxy:
                 raise calling.Withheld(name)
             case ("raised", str(kind), bool(has_words)):
                 if kind == "MemoryError":
-                    self.session.statuses.add("memory")
+                    self.session.statuses.append("memory")
                 raise _exception(kind)("..." if has_words else "")
             case ("timeout",):
-                self.session.statuses.add("timeout")
+                self.session.statuses.append("timeout")
                 raise calling.Ended(f"did not return within {trial.SECONDS:g} s, and was interrupted")
         raise self._no_answer()
 

@@ -32,9 +32,9 @@ from nbgrader.preprocessors import (
 from traitlets.config import Config
 
 from posebook.checks import Report
-from posebook.grading import run
 from posebook.grading.course import Course, find_alembic
-from posebook.grading.submission import PICTURES, Cell, Submission, read_file
+from posebook.grading.results import HandedIn
+from posebook.grading.submission import PICTURES, Cell, Submission
 
 
 def configure(c: Config) -> None:
@@ -52,7 +52,7 @@ def configure(c: Config) -> None:
         ClearMarkScheme, ComputeChecksums, CheckCellMetadata,
     ]
     c.Autograde.exporter_class = GradedNotebook
-    c.Autograde.sanitize_preprocessors = [OverwriteCells, CheckCellMetadata]
+    c.Autograde.sanitize_preprocessors = [RemoveOtherFiles, OverwriteCells, CheckCellMetadata]
     c.Autograde.autograde_preprocessors = [SaveAutoGrades, AssignLatePenalties, CheckCellMetadata]
     c.Autograde.create_student = False  # a folder of an unknown name is a mistake, not a student
 
@@ -69,6 +69,20 @@ class Blank(NbGraderPreprocessor):
         return cell, resources
 
 
+class RemoveOtherFiles(NbGraderPreprocessor):
+    """Autograde: nbgrader copies whatever lay beside a submission, and would show it in formgrader."""
+
+    def preprocess(self, notebook: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
+        marks = resources["nbgrader"]
+        course = Course(Path(self.parent.parent.coursedir.root), self.config)
+        for path in course.folder("autograded", marks["assignment"], marks["student"]).glob("*"):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != "timestamp.txt":
+                path.unlink()
+        return notebook, resources
+
+
 class GradedNotebook(NotebookExporter):
     """Autograde: reads a submission as :func:`graded`; what nbgrader has written itself it reads as ever."""
 
@@ -78,22 +92,16 @@ class GradedNotebook(NotebookExporter):
         name, student = marks.get("assignment", ""), marks.get("student", "")
         if Path(filename) != course.notebook("submitted", name, student):
             return super().from_filename(filename, resources, **options)
-        for path in course.folder("autograded", name, student).glob("*"):  # nbgrader copies whatever lay beside a
-            if path.is_dir() and not path.is_symlink():  # submission, and would show it in formgrader
-                shutil.rmtree(path)
-            elif path.name != "timestamp.txt":
-                path.unlink()
         resources = self._init_resources(resources)
         resources["metadata"] |= {"name": name, "path": str(Path(filename).parent)}
-        return self.from_notebook_node(graded(course, name, student), resources, **options)
+        return self.from_notebook_node(graded(HandedIn.read(course, name, student)), resources, **options)
 
 
-def graded(course: Course, name: str, student: str) -> NotebookNode:
+def graded(its: HandedIn) -> NotebookNode:
     """The notebook that nbgrader records: the submission's cells, with reports and scores."""
-    submission = read_file(course.notebook("submitted", name, student))
-    result = run.result(course, name, student, submission)
-    release = nbformat.read(course.notebook("release", name), as_version=4)
-    cells, missing = rebuild(submission, release)
+    result = its.graded()
+    release = nbformat.read(its.course.notebook("release", its.set), as_version=4)
+    cells, missing = rebuild(its.submission, release)
     reports = {f"check-{report.name}": report for report in result.reports}
     for cell in cells:
         marks = cell.metadata.get("nbgrader")
@@ -106,7 +114,7 @@ def graded(course: Course, name: str, student: str) -> NotebookNode:
     for number, cell in enumerate(cells):
         cell.id = f"cell-{number}"
     metadata = {"kernelspec": release.metadata.get("kernelspec", {}), "language_info": {"name": "python"},
-                "posebook": {"recorded": run.tag(course, name, student, submission)}}
+                "posebook": {"recorded": its.tag()}}
     return new_notebook(cells=cells, metadata=metadata)
 
 

@@ -9,25 +9,29 @@ import functools
 import importlib.metadata
 import json
 import os
+import re
 import secrets
 import shutil
+import site
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from jupyter_client.provisioning import LocalProvisioner
 from traitlets import Unicode
 
+NEEDS = ("torch", "numpy", "ipykernel")  # what a kernel in here imports
 PACKAGE = Path(__file__).resolve().parents[1]  # posebook, with all its answers
 NEEDED = "grading runs untrusted code and needs bubblewrap on Linux: apt install bubblewrap (elsewhere: WSL or a VM)"
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives", "/etc/fonts",
           "/etc/localtime")
 WRITABLE = ("/tmp", "/home/student", "/dev/shm")
-COURSE = "/course"
+COURSE = "/run/posebook"  # where nobody keeps a Python
 SHOWN = ("checks/calling.py", "grading/__init__.py", "grading/guest.py", "grading/wire.py")  # of checks and grading
 STAND_IN = '''"""Stands for ``posebook.checks`` in the sandbox: the grader tries the answers itself."""
 
@@ -84,27 +88,74 @@ def _without_body(source: str, path: list[str], name: str) -> str:
     return ast.unparse(tree)
 
 
-def _mounts() -> list[str]:
-    """Options that show the system and Python, read-only, and hide every copy of posebook in there."""
-    shown = [Path(path) for path in (*SYSTEM, sys.prefix, sys.base_prefix) if os.path.lexists(path)]
-    shown = [path for path in dict.fromkeys(shown) if not any(up in shown for up in path.parents)]
-    options: dict[Path, list[str]] = {}
-    for path in shown:
-        kind = ["--symlink", os.readlink(path)] if path.is_symlink() else ["--ro-bind", str(path)]
-        options[path] = [*kind, str(path)]
-    for path in _hidden(shown):
-        options[path] = ["--perms", "0755", "--tmpfs", str(path), "--remount-ro", str(path)]
-    parents = {up for path in shown for up in path.parents if up != Path("/")}
-    options |= {up: ["--perms", "0755", "--dir", str(up)] for up in parents}
-    return [option for path in sorted(options) for option in options[path]]
+def _mounts(limits: Limits, own: dict[Path, list[str]]) -> list[str]:
+    """Options that show the system and Python, read-only, and hide every copy of posebook in there.
+
+    ``own`` says what else to mount, and where. What lies within something else is mounted after it: Python may be below
+    /tmp or /home/student, a checkout below /usr, and a virtual environment in that checkout.
+    """
+    links, shown = _reached((*SYSTEM, *_python(), *_packages()))
+    hidden = _hidden(shown) - shown
+    places = own | {Path("/proc"): ["--proc"], Path("/dev"): ["--dev"]}
+    places |= {Path(path): ["--perms", "1777", "--size", str(limits.disk), "--tmpfs"] for path in WRITABLE}
+    places |= {path: ["--perms", "0755", "--tmpfs"] for path in hidden}
+    places |= {link: ["--symlink", target] for link, target in links.items()}
+    places |= {path: ["--ro-bind", str(path)] for path in shown}
+    places = {up: ["--perms", "0755", "--dir"] for path in places for up in path.parents if up.name} | places
+    options: list[str] = []
+    in_sight: dict[Path, bool] = {}
+    for path in sorted(places):
+        above = next((in_sight[up] for up in path.parents if up in in_sight), False)
+        if path in own or above is (path in hidden):
+            options += [*places[path], str(path)]
+            in_sight[path] = path in shown
+    closed = [path for path in in_sight if path in hidden] + [Path("/dev"), Path("/")]
+    return options + [option for path in closed for option in ("--remount-ro", str(path))]
 
 
-def _hidden(shown: list[Path]) -> set[Path]:
+def _python() -> Iterator[str]:
+    """What Python needs of the folders that it is installed in: one of them may be somebody's home."""
+    yield sys.executable
+    library = [sysconfig.get_config_var(name) for name in ("LIBDIR", "INSTSONAME")]
+    if all(library):
+        yield os.path.join(*library)
+    for prefix in (sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix):
+        yield from (os.path.join(prefix, part) for part in ("pyvenv.cfg", "bin", "include", "lib", "lib32", "lib64"))
+
+
+def _packages() -> list[str]:
+    """The folders that packages are imported from."""
+    return [path for path in sys.path if path and any(os.path.isdir(os.path.join(path, name)) for name in NEEDS)]
+
+
+def _reached(paths: Iterable[str]) -> tuple[dict[Path, str], set[Path]]:
+    """The links on the way to these paths, each with what it says, and the places where the paths truly are."""
+    links: dict[Path, str] = {}
+    places = set()
+    for path in filter(os.path.exists, paths):
+        place, parts = Path("/"), list(reversed(Path(path).absolute().parts[1:]))
+        while parts:
+            part = parts.pop()
+            if part == "..":
+                place = place.parent
+            elif (place / part).is_symlink():
+                links[place / part] = target = os.readlink(place / part)
+                place = Path("/") if target.startswith("/") else place
+                parts += reversed([name for name in Path(target).parts if name != "/"])
+            else:
+                place /= part
+        places.add(place)
+    return links, places
+
+
+def _hidden(shown: Iterable[Path]) -> set[Path]:
     """Folders within those shown that must not be seen: installed posebooks, a checkout, the grader's own."""
-    found = {copy for path in shown for above in (".", "local", "envs/*")
-             for copy in path.glob(f"{above}/lib/python3*/*-packages/posebook")}
-    found |= {PACKAGE, Path.cwd()} | (set() if PACKAGE.parent.name.endswith("-packages") else {PACKAGE.parent})
-    return {path for path in found if any(up in shown for up in path.parents)}
+    found = {copy.resolve() for path in shown for above in ("", "python3*/*-packages/", "lib/python3*/*-packages/",
+                                                            "local/lib/python3*/*-packages/")
+             for copy in path.glob(f"{above}posebook")}
+    installed = str(PACKAGE.parent) in map(os.path.realpath, _packages())
+    found |= {PACKAGE if installed else PACKAGE.parent, Path.cwd()}
+    return {path for path in found if path.is_dir() and any(up in shown for up in path.parents)}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -129,14 +180,10 @@ def command(argv: list[str], *, course: Path | None = None, limits: Limits | Non
         raise SandboxError(NEEDED)
     limits = limits or Limits()
     options = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
-               "--die-with-parent", "--new-session", "--clearenv", *_mounts(), "--proc", "/proc", "--dev", "/dev"]
-    for path in WRITABLE:  # sized, so that a full disk is theirs alone
-        options += ["--perms", "1777", "--size", str(limits.disk), "--tmpfs", path]
-    if course:
-        options += ["--ro-bind", str(course), COURSE]
-    if shared:
-        options += ["--bind", str(shared), str(shared)]
-    options += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/home/student"]
+               "--die-with-parent", "--new-session", "--clearenv"]
+    own = {Path(COURSE): ["--ro-bind", str(course)]} if course else {}
+    own |= {shared: ["--bind", str(shared)]} if shared else {}
+    options += [*_mounts(limits, own), "--chdir", "/home/student"]
     for name, value in environment().items():
         options += ["--setenv", name, value]
     if os.geteuid() != 0:
@@ -151,9 +198,12 @@ def command(argv: list[str], *, course: Path | None = None, limits: Limits | Non
 def environment(home: str = "/home/student", course: str = COURSE) -> dict[str, str]:
     """All the variables there are: nothing of the grader's environment goes inside."""
     threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")}
+    named = map(os.path.abspath, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    paths = os.pathsep.join([course, *(path for path in named if path in _packages())])
+    users = {"PYTHONUSERBASE": site.getuserbase()} if site.ENABLE_USER_SITE else {}
     return {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": home, "USER": "student", "LANG": "C.UTF-8",
-            "PYTHONPATH": course, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "2",
-            **threads}
+            "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "2",
+            **threads, **users}
 
 
 def _limited(limits: Limits) -> list[str]:
@@ -252,16 +302,26 @@ def probe() -> None:
         arguments = [str(marker), str(Path(folder, "target")), str(listener.getsockname()[1]),
                      str(PACKAGE / "checks")]
         argv = command([sys.executable, "-I", "-c", _PROBE, *arguments], limits=Limits(processes=64))
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600)
     try:
         held = json.loads(done.stdout)
     except ValueError:
-        reason = done.stderr.strip()[-300:] or f"it ended with status {done.returncode}"
-        raise SandboxError(f"bubblewrap cannot make a sandbox here: {reason}. Containers need "
-                           "--security-opt seccomp=unconfined, newer Ubuntu an AppArmor profile for bwrap") from None
+        raise SandboxError(reason(done.stderr.strip() or f"it ended with status {done.returncode}")) from None
     failed = [words for words, holds in held.items() if not holds]
     if failed:
         raise SandboxError(f"the sandbox does not contain here; not true: it {', it '.join(failed)}")
+
+
+def reason(said: str) -> str:
+    """Why nothing ran in the sandbox, and the remedy, if it is one of those that are known."""
+    last = said.splitlines()[-1][-300:]
+    if re.match("bwrap: .*(namespace|uid map|[Pp]ermission|not permitted)", last):
+        return (f"bubblewrap cannot make a sandbox here: {last}. Containers need --security-opt seccomp=unconfined, "
+                "newer Ubuntu an AppArmor profile for bwrap")
+    if "Permission denied" in last and os.geteuid() == 0:
+        return (f"Python does not start in the sandbox: {last}. Answers run as a user without rights, who has to be "
+                f"able to read Python and its packages: chmod -R a+rX '{sys.prefix}'")
+    return f"Python does not start in the sandbox: {last}"
 
 
 def versions() -> dict[str, str]:

@@ -22,7 +22,8 @@ from posebook.losses import (
     simcc_loss,
 )
 from posebook.models import HeatmapNet, HybridNet, RegressionNet, SimCCNet
-from posebook.training import evaluating, load_weights
+from posebook.training.files import load_weights
+from posebook.training.loop import evaluating
 
 SIGMA = {"heatmap": 2.0, "cross-entropy": 0.5}  # cells: of the targets; from short trials, nothing else was tuned
 SIMCC_SIGMA = 4.0  # bins: 2 px at two bins a pixel
@@ -74,8 +75,7 @@ def _soft(grid: Grid, logits: Tensor) -> Tensor:
 
 
 def _dark_of_softmax(net: HeatmapNet, logits: Tensor) -> Tensor:
-    prob = logits.flatten(-2).softmax(-1).view(logits.shape)
-    return net.grid.to_image(decode.refine_dark(prob))
+    return net.grid.to_image(decode.refine_dark(expectation.spatial_softmax(logits)))
 
 
 _ARGMAX = {"argmax": lambda net, maps: net.grid.to_image(decode.argmax(maps))}

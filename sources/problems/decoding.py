@@ -57,14 +57,7 @@ draw.show(draw.heatmaps({"stride 4: (x, y) = (20, 8) px": picture}, decode.argma
 # </details>
 
 # %%
-def decode_argmax(heatmap, stride, offset=0.0):
-    """Image px (x, y) of the highest cell: (..., H, W) -> (..., 2)."""
-    ### BEGIN SOLUTION
-    w = heatmap.shape[-1]
-    index = heatmap.flatten(-2).argmax(-1)
-    cells = torch.stack((index % w, index // w), dim=-1).to(heatmap.dtype)
-    return offset + stride * cells
-    ### END SOLUTION
+from posebook.checks.decoding.decode_argmax import decode_argmax
 
 # %%
 check("decode_argmax", decode_argmax)
@@ -111,15 +104,7 @@ draw.show(draw.heatmaps({title: logits.flatten().softmax(0).view(6, 9)}, mean[No
 # </details>
 
 # %%
-def soft_argmax(logits, stride, tau=1.0, offset=0.0):
-    """Image px (x, y) of the mean cell under a softmax: (..., H, W) -> (..., 2)."""
-    ### BEGIN SOLUTION
-    h, w = logits.shape[-2:]
-    prob = torch.softmax(logits.flatten(-2) / tau, dim=-1).unflatten(-1, (h, w))
-    x = (prob.sum(-2) * torch.arange(w)).sum(-1)
-    y = (prob.sum(-1) * torch.arange(h)).sum(-1)
-    return offset + stride * torch.stack((x, y), dim=-1)
-    ### END SOLUTION
+from posebook.checks.decoding.soft_argmax import soft_argmax
 
 # %%
 check("soft_argmax", soft_argmax)
@@ -165,13 +150,7 @@ draw.show(fig, "Target: the errors to average at stride 4, over the place in the
 # </details>
 
 # %%
-def argmax_error_stats(stride, convention="round"):
-    """Bias (px), variance and mean square error (px squared) of snapping to cells."""
-    ### BEGIN SOLUTION
-    if convention == "round":
-        return 0.0, stride**2 / 12, stride**2 / 12
-    return -stride / 2, stride**2 / 12, stride**2 / 3
-    ### END SOLUTION
+from posebook.checks.decoding.argmax_error_stats import argmax_error_stats
 
 # %%
 check("argmax_error_stats", argmax_error_stats)
@@ -219,14 +198,7 @@ draw.show(fig, "Target: a bell with its center 1 cell inside the edge at 0; the 
 # </details>
 
 # %%
-def border_bias(distance, sigma):
-    """Inward bias of soft-argmax in cells."""
-    ### BEGIN SOLUTION
-    z = distance / sigma
-    density = math.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
-    inside = (1 + math.erf(z / math.sqrt(2))) / 2
-    return sigma * density / inside
-    ### END SOLUTION
+from posebook.checks.decoding.border_bias import border_bias
 
 # %%
 check("border_bias", border_bias)
@@ -270,18 +242,7 @@ draw.show(draw.heatmaps({f"entropy {entropy:.2f} nats": tilted.flatten().softmax
 # </details>
 
 # %%
-def entropy_cov(logits, tau=1.0):
-    """Entropy (nats) and covariance (cells squared; x, y) of a spatial softmax."""
-    ### BEGIN SOLUTION
-    h, w = logits.shape[-2:]
-    log_prob = torch.log_softmax(logits.flatten(-2) / tau, dim=-1)
-    prob = log_prob.exp()
-    entropy = -(prob * log_prob).sum(-1)
-    cells = torch.stack((torch.arange(w).repeat(h), torch.arange(h).repeat_interleave(w)), -1)
-    cells = cells.to(logits.dtype)  # (H*W, 2)
-    apart = cells - (prob[..., None] * cells).sum(-2, keepdim=True)  # (..., H*W, 2)
-    return entropy, (prob[..., None] * apart).transpose(-1, -2) @ apart
-    ### END SOLUTION
+from posebook.checks.decoding.entropy_cov import entropy_cov
 
 # %%
 check("entropy_cov", entropy_cov)
@@ -326,11 +287,7 @@ draw.show(fig, "Target: a symmetric bell, and one with a fatter right side: both
 # </details>
 
 # %%
-def asymmetry_bias(mu, sigma, tau=1.0):
-    """Mean minus mode of a slightly lopsided peak, in px."""
-    ### BEGIN SOLUTION
-    return mu * tau * sigma**4 / 2
-    ### END SOLUTION
+from posebook.checks.decoding.asymmetry_bias import asymmetry_bias
 
 # %%
 check("asymmetry_bias", asymmetry_bias)
@@ -376,15 +333,7 @@ draw.show(fig, "Target: six anchors on a grid of 8 px, each with an arrow, its o
 # </details>
 
 # %%
-def anchor_decode(scores, anchors, offsets, mode="hard"):
-    """The vote of the best anchor, or the softmax-weighted mean of votes."""
-    ### BEGIN SOLUTION
-    votes = anchors + offsets  # (B, A, 2)
-    if mode == "hard":
-        best = scores.argmax(-1)
-        return votes[torch.arange(len(votes)), best]
-    return (scores.softmax(-1)[..., None] * votes).sum(1)
-    ### END SOLUTION
+from posebook.checks.decoding.anchor_decode import anchor_decode
 
 # %%
 check("anchor_decode", anchor_decode)
@@ -428,13 +377,7 @@ draw.show(fig, "Target: heads at 0 with variance 1 and at 10 with variance 4 fus
 # </details>
 
 # %%
-def fuse(estimates, variances):
-    """Inverse-variance mean of M heads, and its variance."""
-    ### BEGIN SOLUTION
-    precision = 1 / variances  # (M, ...)
-    total = precision.sum(0)
-    return (precision[..., None] * estimates).sum(0) / total[..., None], 1 / total
-    ### END SOLUTION
+from posebook.checks.decoding.fuse import fuse
 
 # %%
 check("fuse", fuse)
@@ -479,26 +422,7 @@ draw.show(draw.heatmaps({"argmax (4, 3), refined (4.3, 2.6)": bump}, refined[Non
 # </details>
 
 # %%
-def refine_dark(heatmap):
-    """Argmax plus one clamped Newton step on the log of the heatmap, in cells."""
-    ### BEGIN SOLUTION
-    h, w = heatmap.shape[-2:]
-    out = []
-    for one in heatmap.reshape(-1, h, w):
-        y, x = divmod(int(one.argmax()), w)
-        cell = torch.tensor([x, y], dtype=heatmap.dtype)
-        window = one[max(y - 1, 0):y + 2, max(x - 1, 0):x + 2]
-        if window.shape == (3, 3) and (window > 0).all():
-            z = window.log()
-            gx, gy = (z[1, 2] - z[1, 0]) / 2, (z[2, 1] - z[0, 1]) / 2
-            a, c = z[1, 2] - 2 * z[1, 1] + z[1, 0], z[2, 1] - 2 * z[1, 1] + z[0, 1]
-            b = (z[2, 2] - z[2, 0] - z[0, 2] + z[0, 0]) / 4
-            det = a * c - b**2
-            if det > 0:
-                cell = cell - (torch.stack((c * gx - b * gy, a * gy - b * gx)) / det).clamp(-1, 1)
-        out.append(cell)
-    return torch.stack(out).reshape(*heatmap.shape[:-2], 2)
-    ### END SOLUTION
+from posebook.checks.decoding.refine_dark import refine_dark
 
 # %%
 check("refine_dark", refine_dark)
@@ -546,17 +470,7 @@ draw.show(fig, "Target: at stride 4 a mirrored peak at cell 8 moves three quarte
 # </details>
 
 # %%
-def flip_back(heatmaps, pairs, stride):
-    """Undo a horizontal image flip: mirror, swap channels, shift by (stride - 1) / stride cells."""
-    ### BEGIN SOLUTION
-    order = list(range(heatmaps.shape[-3]))
-    for left, right in pairs:
-        order[left], order[right] = right, left
-    mirrored = heatmaps[..., order, :, :].flip(-1)
-    f = (stride - 1) / stride
-    before = torch.cat((mirrored[..., :1], mirrored[..., :-1]), dim=-1)
-    return (1 - f) * mirrored + f * before
-    ### END SOLUTION
+from posebook.checks.decoding.flip_back import flip_back
 
 # %%
 check("flip_back", flip_back)

@@ -63,14 +63,7 @@ draw.show(draw.heatmaps({title: target}, cell[None]),
 # </details>
 
 # %%
-def gaussian_heatmap(xy, hw, sigma, stride=1.0, offset=0.0):
-    """Bump of peak 1 at each keypoint: px (..., 2) -> (..., H, W)."""
-    ### BEGIN SOLUTION
-    cells = (xy - offset) / stride
-    dx = torch.arange(hw[1]) - cells[..., 0, None, None]  # (..., 1, W)
-    dy = torch.arange(hw[0])[:, None] - cells[..., 1, None, None]  # (..., H, 1)
-    return torch.exp(-(dx**2 + dy**2) / (2 * sigma**2))
-    ### END SOLUTION
+from posebook.checks.representations.gaussian_heatmap import gaussian_heatmap
 
 # %%
 check("gaussian_heatmap", gaussian_heatmap)
@@ -131,18 +124,7 @@ draw.show(fig, f"Target: the softmax of one map at stride 4, its mean at ({x:.1f
 # </details>
 
 # %%
-def integral_loss(logits, xy, mask, stride, tau=1.0, offset=0.0):
-    """Mean of |dx| + |dy| in px between soft-argmax and truth, over labeled keypoints."""
-    ### BEGIN SOLUTION
-    h, w = logits.shape[-2:]
-    prob = torch.softmax(logits.flatten(-2) / tau, dim=-1).unflatten(-1, (h, w))
-    x = (prob.sum(-2) * torch.arange(w)).sum(-1)
-    y = (prob.sum(-1) * torch.arange(h)).sum(-1)
-    soft = offset + stride * torch.stack((x, y), dim=-1)  # (B, K, 2) px
-    truth = torch.where(mask[..., None], xy, 0.0)  # no NaN takes part, not even times 0
-    error = (soft - truth).abs().sum(-1)  # (B, K)
-    return (error * mask).sum() / mask.sum().clamp(min=1)
-    ### END SOLUTION
+from posebook.checks.representations.integral_loss import integral_loss
 
 # %%
 check("integral_loss", integral_loss)
@@ -207,19 +189,7 @@ draw.show(fig, "Target: a triangle of the regressed point (29, 15), the soft-arg
 # </details>
 
 # %%
-def hybrid_loss(logits, xy_regressed, xy, mask, stride, weight):
-    """Mean of both heads' errors and their weighted disagreement in px, over labeled keypoints."""
-    ### BEGIN SOLUTION
-    h, w = logits.shape[-2:]
-    prob = torch.softmax(logits.flatten(-2), dim=-1).unflatten(-1, (h, w))
-    x = (prob.sum(-2) * torch.arange(w)).sum(-1)
-    y = (prob.sum(-1) * torch.arange(h)).sum(-1)
-    soft = stride * torch.stack((x, y), dim=-1)  # (B, K, 2) px
-    truth = torch.where(mask[..., None], xy, 0.0)
-    error = (xy_regressed - truth).abs() + (soft - truth).abs()
-    error = (error + weight * (xy_regressed - soft).abs()).sum(-1)  # (B, K)
-    return (error * mask).sum() / mask.sum().clamp(min=1)
-    ### END SOLUTION
+from posebook.checks.representations.hybrid_loss import hybrid_loss
 
 # %%
 check("hybrid_loss", hybrid_loss)
@@ -273,18 +243,7 @@ draw.show(fig, "Target: for the keypoint (0.3, 3.1) px in an image of 7 rows and
 # </details>
 
 # %%
-def simcc_targets(xy, hw, ratio, sigma):
-    """Distributions over the bins of x and of y: px (..., 2) -> a tuple of two."""
-    ### BEGIN SOLUTION
-    h, w = hw
-    targets = []
-    for axis, size in enumerate((w, h)):
-        center = xy[..., axis, None] * ratio  # (..., 1) bins
-        bins = torch.arange(round(size * ratio))
-        bump = torch.exp(-((bins - center) ** 2) / (2 * sigma**2))
-        targets.append(bump / bump.sum(-1, keepdim=True))
-    return tuple(targets)
-    ### END SOLUTION
+from posebook.checks.representations.simcc_targets import simcc_targets
 
 # %%
 check("simcc_targets", simcc_targets)

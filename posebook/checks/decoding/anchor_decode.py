@@ -2,11 +2,11 @@
 
 import torch
 
-from posebook.checks.problem import Case, Mistake, Problem
+from posebook.checks.problem import Case, Mistake, Problem, changed, edited
 
 
 def anchor_decode(scores, anchors, offsets, mode="hard"):
-    """The plain solution."""
+    """The vote of the best anchor, or the softmax-weighted mean of votes: (B, 2)."""
     votes = anchors + offsets  # (B, A, 2)
     if mode == "hard":
         best = scores.argmax(-1)
@@ -30,28 +30,6 @@ def _by_loops(scores, anchors, offsets, mode="hard"):
         else:
             out.append(torch.softmax(score, 0) @ (anchors + offset))
     return torch.stack(out)
-
-
-def _with(votes=lambda anchors, offsets: anchors + offsets, weights=lambda scores: scores.softmax(-1), mode_used=None):
-    """The right answer with its votes, its weights or its mode changed."""
-
-    def answer(scores, anchors, offsets, mode="hard"):
-        v = votes(anchors, offsets)
-        if (mode_used or mode) == "hard":
-            return anchor_decode(scores, torch.zeros_like(anchors), v, "hard")
-        return (weights(scores)[..., None] * v).sum(1)
-
-    return answer
-
-
-def _best_of_the_first(scores, anchors, offsets, mode="hard"):
-    if mode == "hard":
-        return (anchors + offsets)[:, scores.argmax(-1)[0]]
-    return anchor_decode(scores, anchors, offsets, mode)
-
-
-def _overflows(scores):
-    return scores.exp() / scores.exp().sum(-1, keepdim=True)
 
 
 def _draw(rng, mode, batch=3, scale=1.0, dtype=torch.float32):
@@ -96,20 +74,24 @@ PROBLEM = Problem(
         Case("gradients reach the offsets", lambda rng: _draw(rng, "hard"), vjp=("offsets", 0)),
     ),
     mistakes=(
-        Mistake("The offsets are missing: a vote is an anchor plus its offset.", _with(votes=lambda a, o: a + 0 * o)),
-        Mistake("The offset is subtracted: a vote is anchor + offset.", _with(votes=lambda a, o: a - o)),
-        Mistake("The best anchor of the first row is used for the whole batch.", _best_of_the_first),
+        Mistake("The offsets are missing: a vote is an anchor plus its offset.",
+                changed(anchor_decode, offsets=lambda offsets: 0 * offsets)),
+        Mistake("The offset is subtracted: a vote is anchor + offset.",
+                edited(anchor_decode, {"anchors + offsets": "anchors - offsets"})),
+        Mistake("The best anchor of the first row is used for the whole batch.",
+                edited(anchor_decode, {"torch.arange(len(votes)), best": ":, best[0]"})),
         Mistake("The softmax runs over the batch: it goes over the anchors, the last axis of `scores`.",
-                _with(weights=lambda s: s.softmax(0))),
-        Mistake("Both modes take the best anchor's vote: look at `mode`.", _with(mode_used="hard")),
-        Mistake("Both modes take the weighted mean: look at `mode`.", _with(mode_used="soft")),
+                edited(anchor_decode, {"softmax(-1)": "softmax(0)"})),
+        Mistake("Both modes take the best anchor's vote: look at `mode`.", changed(anchor_decode, mode="hard")),
+        Mistake("Both modes take the weighted mean: look at `mode`.", changed(anchor_decode, mode="soft")),
         Mistake("The votes all count the same: weight them by the softmax of their scores.",
-                _with(weights=lambda s: torch.full_like(s, 1 / s.shape[-1]) + 0 * s)),
-        Mistake("The weights are not normalized: softmax, not exp or sigmoid.", _with(weights=torch.sigmoid)),
+                edited(anchor_decode, {"scores.softmax": "(0 * scores).softmax"})),
+        Mistake("The weights are not normalized: softmax, not exp or sigmoid.",
+                edited(anchor_decode, {"softmax(-1)": "sigmoid()"})),
         Mistake("exp of a large score is infinite, and infinity / infinity is NaN; `softmax` takes care of that.",
-                _with(weights=_overflows)),
+                edited(anchor_decode, {"scores.softmax(-1)": "(scores.exp() / scores.exp().sum(-1, keepdim=True))"})),
         Mistake("The result is cut off from the scores: no `detach`, `item` or `numpy` on the way.",
-                _with(weights=lambda s: s.detach().softmax(-1))),
+                edited(anchor_decode, {"scores.softmax": "scores.detach().softmax"})),
     ),
     alternatives=(_by_einsum, _by_loops),
 )

@@ -2,11 +2,11 @@
 
 import math
 
-from posebook.checks.problem import Case, Mistake, Problem, uniform
+from posebook.checks.problem import Case, Mistake, Problem, changed, edited, uniform
 
 
 def argmax_error_stats(stride, convention="round"):
-    """The plain solution."""
+    """Bias (px), variance and mean square error (px squared) of snapping to cells."""
     if convention == "round":
         return 0.0, stride**2 / 12, stride**2 / 12
     return -stride / 2, stride**2 / 12, stride**2 / 3
@@ -28,24 +28,6 @@ def _by_midpoints(stride, convention="round"):
     return bias, mse - bias**2, mse
 
 
-def _ignores_the_convention(stride, convention="round"):
-    return argmax_error_stats(stride, "round")
-
-
-def _always_floor(stride, convention="round"):
-    return argmax_error_stats(stride, "floor")
-
-
-def _changed(bias=lambda b: b, variance=lambda v, m: v, mse=lambda v, m: m):
-    """The right answer with one of its numbers changed."""
-
-    def answer(stride, convention="round"):
-        b, v, m = argmax_error_stats(stride, convention)
-        return bias(b), variance(v, m), mse(v, m)
-
-    return answer
-
-
 PROBLEM = Problem(
     name="argmax_error_stats", points=2, minutes=10,
     reference=argmax_error_stats,
@@ -60,24 +42,23 @@ PROBLEM = Problem(
     ),
     mistakes=(
         Mistake("Floor takes the cell below, so the estimate is too small: its bias is negative, estimate minus truth.",
-                _changed(bias=abs)),
+                edited(argmax_error_stats, {"-stride / 2": "stride / 2"})),
         Mistake("The mean square error is the variance plus the square of the bias; with floor the bias is not 0.",
-                _changed(mse=lambda v, m: v)),
+                edited(argmax_error_stats, {"/ 3": "/ 12"})),
         Mistake("This is the mean square error in the variance's place: subtract the square of the bias.",
-                _changed(variance=lambda v, m: m)),
-        Mistake("This is the standard deviation: the variance is its square.", _changed(variance=lambda v, m: v**0.5)),
+                changed(argmax_error_stats, result=lambda out: (out[0], out[2], out[2]))),
+        Mistake("This is the standard deviation: the variance is its square.",
+                changed(argmax_error_stats, result=lambda out: (out[0], out[1]**0.5, out[2]))),
         Mistake("The variance is that of cells: it is in px squared, so multiply by the square of the stride.",
-                _changed(variance=lambda v, m: 1 / 12)),
+                changed(argmax_error_stats, result=lambda out: (out[0], 1 / 12, out[2]))),
         Mistake("Variances grow with the square of the stride, here it is the stride itself.",
-                lambda stride, convention="round": tuple(
-                    x / y for x, y in zip(argmax_error_stats(stride, convention), (1, stride, stride), strict=True))),
-        Mistake("Both conventions get the figures of rounding: look at `convention`.", _ignores_the_convention),
-        Mistake("Both conventions get the figures of floor: look at `convention`.", _always_floor),
+                edited(argmax_error_stats, {"stride**2": "stride"})),
+        Mistake("Both conventions get the figures of rounding: look at `convention`.",
+                changed(argmax_error_stats, convention="round")),
+        Mistake("Both conventions get the figures of floor: look at `convention`.",
+                changed(argmax_error_stats, convention="floor")),
         Mistake("The error is uniform between -stride / 2 and stride / 2: a range of r has variance r^2 / 12, and "
-                "the range is one stride, not two.",
-                lambda stride, convention="round": (
-                    (0.0, stride**2 / 3, stride**2 / 3) if convention == "round" else (-stride, stride**2 / 3,
-                                                                                       4 * stride**2 / 3))),
+                "the range is one stride, not two.", changed(argmax_error_stats, stride=lambda stride: 2 * stride)),
     ),
     alternatives=(_by_integration, _by_midpoints),
 )

@@ -2,11 +2,11 @@
 
 import torch
 
-from posebook.checks.problem import Case, Mistake, Problem, uniform
+from posebook.checks.problem import Case, Mistake, Problem, changed, edited, uniform
 
 
 def asymmetry_bias(mu, sigma, tau=1.0):
-    """The plain solution."""
+    """Mean minus mode of a slightly lopsided peak, in px."""
     return mu * tau * sigma**4 / 2
 
 
@@ -54,22 +54,22 @@ PROBLEM = Problem(
     ),
     mistakes=(
         Mistake("`tau` is missing: a higher temperature widens the peak, and a wider peak leans more.",
-                lambda mu, sigma, tau=1.0: mu * sigma**4 / 2),
+                changed(asymmetry_bias, tau=1.0)),
         Mistake("`tau` divides where it should multiply: it widens the variance and flattens mu, and the bias has two "
-                "powers of the first for one of the second.", lambda mu, sigma, tau=1.0: mu * sigma**4 / (2 * tau)),
+                "powers of the first for one of the second.", changed(asymmetry_bias, tau=lambda tau: 1 / tau)),
         Mistake("One power of `tau` too many: sigma^4 gives tau^2, but mu is divided by tau as well.",
-                lambda mu, sigma, tau=1.0: mu * tau**2 * sigma**4 / 2),
+                changed(asymmetry_bias, tau=lambda tau: tau**2)),
         Mistake("The power of sigma is 4, from E[x^4] = 3 sigma^4; this is 2.",
-                lambda mu, sigma, tau=1.0: mu * tau * sigma**2 / 2),
+                edited(asymmetry_bias, {"sigma**4": "sigma**2"})),
         Mistake("The power of sigma is 4, from E[x^4] = 3 sigma^4; this is 3.",
-                lambda mu, sigma, tau=1.0: mu * tau * sigma**3 / 2),
+                edited(asymmetry_bias, {"sigma**4": "sigma**3"})),
         Mistake("The factor is 3 / 6 = 1 / 2: a Gaussian's E[x^4] is 3 sigma^4, not sigma^4.",
-                lambda mu, sigma, tau=1.0: mu * tau * sigma**4 / 6),
+                edited(asymmetry_bias, {"/ 2": "/ 6"})),
         Mistake("The factor 1 / 6 of the cubic term is missing: mu is the third derivative.",
-                lambda mu, sigma, tau=1.0: 3 * mu * tau * sigma**4),
+                edited(asymmetry_bias, {"/ 2": "* 3"})),
         Mistake("The sign is wrong: mu > 0 raises the logits on the right, so the mean lies right of the mode.",
-                lambda mu, sigma, tau=1.0: -mu * tau * sigma**4 / 2),
-        Mistake("The bias has the sign of mu.", lambda mu, sigma, tau=1.0: abs(mu) * tau * sigma**4 / 2),
+                changed(asymmetry_bias, mu=lambda mu: -mu)),
+        Mistake("The bias has the sign of mu.", changed(asymmetry_bias, mu=lambda mu: abs(mu))),
     ),
     alternatives=(_by_quadrature, _next_order),
 )

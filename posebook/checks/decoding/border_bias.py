@@ -4,11 +4,11 @@ import math
 
 import torch
 
-from posebook.checks.problem import Case, Mistake, Problem, uniform
+from posebook.checks.problem import Case, Mistake, Problem, changed, edited, uniform
 
 
 def border_bias(distance, sigma):
-    """The plain solution."""
+    """Inward bias of soft-argmax in cells."""
     z = distance / sigma
     density = math.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
     inside = (1 + math.erf(z / math.sqrt(2))) / 2
@@ -27,36 +27,6 @@ def _by_quadrature(distance, sigma):
     return (torch.trapezoid(x * weight, x) / torch.trapezoid(weight, x)).item()
 
 
-def _parts(distance, sigma):
-    z = distance / sigma
-    return z, math.exp(-(z**2) / 2) / math.sqrt(2 * math.pi), (1 + math.erf(z / math.sqrt(2))) / 2
-
-
-def _not_scaled(distance, sigma):
-    _, density, inside = _parts(distance, sigma)
-    return density / inside
-
-
-def _not_renormalized(distance, sigma):
-    _, density, _ = _parts(distance, sigma)
-    return sigma * density
-
-
-def _outside(distance, sigma):
-    z, density, inside = _parts(distance, sigma)
-    return sigma * density / max(1 - inside, 1e-12)
-
-
-def _no_root(distance, sigma):
-    z, density, _ = _parts(distance, sigma)
-    return sigma * density / ((1 + math.erf(z)) / 2)
-
-
-def _no_constant(distance, sigma):
-    z, density, inside = _parts(distance, sigma)
-    return sigma * math.exp(-(z**2) / 2) / inside
-
-
 PROBLEM = Problem(
     name="border_bias", points=2, minutes=15,
     reference=border_bias,
@@ -73,20 +43,23 @@ PROBLEM = Problem(
     ),
     mistakes=(
         Mistake("The bias is inward and counts as positive: the part of the bell that is cut off lies outside.",
-                lambda distance, sigma: -border_bias(distance, sigma)),
+                changed(border_bias, result=lambda out: -out)),
         Mistake("What is left of the bell must be made to sum to 1 again: divide by the part that lies inside the map.",
-                _not_renormalized),
-        Mistake("The result is in units of sigma: multiply by sigma to have cells.", _not_scaled),
+                edited(border_bias, {" / inside": ""})),
+        Mistake("The result is in units of sigma: multiply by sigma to have cells.",
+                edited(border_bias, {"sigma * density": "density"})),
         Mistake("You divide by the part of the bell that lies outside the map; the mean is over the part inside.",
-                _outside),
+                edited(border_bias, {"/ inside": "/ max(1 - inside, 1e-12)"})),
         Mistake("`distance` is measured from the edge of the first cell, not from its center: nothing is to be added.",
-                lambda distance, sigma: border_bias(distance + 0.5, sigma)),
+                changed(border_bias, distance=lambda distance: distance + 0.5)),
         Mistake("`distance` is measured from the edge of the first cell, not from its center: subtract nothing.",
-                lambda distance, sigma: border_bias(distance - 0.5, sigma)),
-        Mistake("The normal distribution function is (1 + erf(z / sqrt 2)) / 2: the root of 2 is missing.", _no_root),
-        Mistake("The normal density has a factor 1 / sqrt(2 pi).", _no_constant),
+                changed(border_bias, distance=lambda distance: distance - 0.5)),
+        Mistake("The normal distribution function is (1 + erf(z / sqrt 2)) / 2: the root of 2 is missing.",
+                edited(border_bias, {"z / math.sqrt(2)": "z"})),
+        Mistake("The normal density has a factor 1 / sqrt(2 pi).",
+                edited(border_bias, {" / math.sqrt(2 * math.pi)": ""})),
         Mistake("The distance must be divided by sigma before it goes into the normal density and distribution.",
-                lambda distance, sigma: sigma * border_bias(distance, 1.0)),
+                edited(border_bias, {"distance / sigma": "distance"})),
     ),
     alternatives=(_with_torch, _by_quadrature),
 )

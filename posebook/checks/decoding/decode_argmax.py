@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 
-from posebook.checks.problem import Case, Mistake, Problem
+from posebook.checks.problem import Case, Mistake, Problem, changed, edited
 
 
 def decode_argmax(heatmap, stride, offset=0.0):
-    """The plain solution."""
+    """Image px (x, y) of the highest cell: (..., H, W) -> (..., 2)."""
     w = heatmap.shape[-1]
     index = heatmap.flatten(-2).argmax(-1)
     cells = torch.stack((index % w, index // w), dim=-1).to(heatmap.dtype)
@@ -41,39 +41,6 @@ def _by_loops(heatmap, stride, offset=0.0, start=-float("inf")):
     return (cells * stride + offset).reshape(*heatmap.shape[:-2], 2)
 
 
-def _divided_by_height(heatmap, stride, offset=0.0):
-    h = heatmap.shape[-2]
-    index = heatmap.flatten(-2).argmax(-1)
-    return offset + stride * torch.stack((index % h, index // h), dim=-1).to(heatmap.dtype)
-
-
-def _marginals(heatmap, stride, offset=0.0):
-    cells = torch.stack((heatmap.sum(-2).argmax(-1), heatmap.sum(-1).argmax(-1)), dim=-1)
-    return offset + stride * cells.to(heatmap.dtype)
-
-
-def _one_axis_at_a_time(heatmap, stride, offset=0.0):
-    cells = torch.stack((heatmap.amax(-2).argmax(-1), heatmap.amax(-1).argmax(-1)), dim=-1)
-    return offset + stride * cells.to(heatmap.dtype)
-
-
-def _four_axes(heatmap, stride, offset=0.0):
-    b, k, h, w = heatmap.shape
-    return decode_argmax(heatmap, stride, offset)
-
-
-def _last_of_equals(heatmap, stride, offset=0.0):
-    h, w = heatmap.shape[-2:]
-    index = h * w - 1 - heatmap.flatten(-2).flip(-1).argmax(-1)
-    return offset + stride * torch.stack((index % w, index // w), dim=-1).to(heatmap.dtype)
-
-
-def _whole_batch(heatmap, stride, offset=0.0):
-    w = heatmap.shape[-1]
-    index = heatmap.argmax() % (heatmap.shape[-2] * w)
-    return offset + stride * torch.stack((index % w, index // w), dim=-1).to(heatmap.dtype)
-
-
 def _one_peak(rng):
     heatmap = torch.rand(7, 11, generator=rng)
     heatmap[2, 5] = 2.0
@@ -101,6 +68,8 @@ def _tie(rng):
     return heatmap, 8.0
 
 
+INDEX = "heatmap.flatten(-2).argmax(-1)"  # which the known mistakes find otherwise
+
 PROBLEM = Problem(
     name="decode_argmax", points=2, minutes=10,
     reference=decode_argmax,
@@ -120,38 +89,40 @@ PROBLEM = Problem(
     ),
     mistakes=(
         Mistake("x and y are swapped: the last axis of `heatmap` is x, and x comes first in the result.",
-                lambda heatmap, stride, offset=0.0: decode_argmax(heatmap, stride, offset).flip(-1)),
+                changed(decode_argmax, result=lambda out: out.flip(-1))),
         Mistake("The offset is multiplied by the stride: it is already in pixels, so add it last, "
-                "`offset + stride * cell`.",
-                lambda heatmap, stride, offset=0.0: stride * (decode_argmax(heatmap, 1.0) + offset)),
+                "`offset + stride * cell`.", changed(decode_argmax, offset=lambda offset, stride: stride * offset)),
         Mistake("The stride is missing: cells are not pixels yet, `offset + stride * cell`.",
-                lambda heatmap, stride, offset=0.0: decode_argmax(heatmap, 1.0, offset)),
-        Mistake("The offset is missing: `offset + stride * cell`.",
-                lambda heatmap, stride, offset=0.0: decode_argmax(heatmap, stride)),
+                changed(decode_argmax, stride=1.0)),
+        Mistake("The offset is missing: `offset + stride * cell`.", changed(decode_argmax, offset=0.0)),
         Mistake("The flat index is taken apart with the height: a row is W cells long, so x = index % W, "
-                "y = index // W.", _divided_by_height),
+                "y = index // W.", edited(decode_argmax, {"shape[-1]": "shape[-2]"})),
         Mistake("Rows and columns are summed before the maximum: a long low ridge then beats the highest cell. "
-                "Look for the highest cell itself.", _marginals),
+                "Look for the highest cell itself.",
+                edited(decode_argmax, {INDEX: "heatmap.sum(-1).argmax(-1) * w + heatmap.sum(-2).argmax(-1)"})),
         Mistake("Column and row are looked for one by one: of two equal cells, the column of one meets the row of the "
-                "other. Find one cell, then take its index apart.", _one_axis_at_a_time),
+                "other. Find one cell, then take its index apart.",
+                edited(decode_argmax, {INDEX: "heatmap.amax(-1).argmax(-1) * w + heatmap.amax(-2).argmax(-1)"})),
         Mistake("Half a cell, or half of (stride - 1), is added: the statement puts cell u at offset + stride * u.",
-                lambda heatmap, stride, offset=0.0: decode_argmax(heatmap, stride, offset + (stride - 1) / 2)),
+                changed(decode_argmax, offset=lambda offset, stride: offset + (stride - 1) / 2)),
         Mistake("Half a cell is added: the statement puts cell u at offset + stride * u.",
-                lambda heatmap, stride, offset=0.0: decode_argmax(heatmap, stride, offset + stride / 2)),
+                changed(decode_argmax, offset=lambda offset, stride: offset + stride / 2)),
         Mistake("The offset is subtracted: `offset + stride * cell`.",
-                lambda heatmap, stride, offset=0.0: decode_argmax(heatmap, stride, -offset)),
+                changed(decode_argmax, offset=lambda offset: -offset)),
         Mistake("Cells are counted from 1: the first one is cell 0.",
-                lambda heatmap, stride, offset=0.0: decode_argmax(heatmap, stride, offset + stride)),
+                changed(decode_argmax, offset=lambda offset, stride: offset + stride)),
         Mistake("You count on four axes, or another fixed number: `...` stands for any number of leading axes, none "
-                "included. `heatmap.shape[-2:]` and `flatten(-2)` do not care.", _four_axes),
+                "included. `heatmap.shape[-2:]` and `flatten(-2)` do not care.",
+                edited(decode_argmax, {"w = heatmap.shape[-1]": "b, k, h, w = heatmap.shape"})),
         Mistake("The search starts from 0, so a map of negative values has no maximum. Start from minus infinity.",
-                lambda heatmap, stride, offset=0.0: _by_loops(heatmap, stride, offset, start=0.0)),
+                changed(_by_loops, start=0.0)),
         Mistake("Of equal cells the last one wins; the statement asks for the lowest flat index. Replace only "
-                "where a value is greater, not where it is equal.", _last_of_equals),
+                "where a value is greater, not where it is equal.",
+                edited(decode_argmax, {INDEX: "w * heatmap.shape[-2] - 1 - heatmap.flatten(-2).flip(-1).argmax(-1)"})),
         Mistake("One maximum is taken over the whole batch. Each map has its own: take it over the last two axes only.",
-                _whole_batch),
+                edited(decode_argmax, {INDEX: "heatmap.argmax() % (w * heatmap.shape[-2])"})),
         Mistake("The result is always float32. It should have the dtype of `heatmap`.",
-                lambda heatmap, stride, offset=0.0: decode_argmax(heatmap, stride, offset).float()),
+                changed(decode_argmax, result=lambda out: out.float())),
     ),
     alternatives=(_unraveled, _row_then_column, _by_loops),
 )

@@ -4,16 +4,17 @@ import math
 
 import torch
 
-from posebook.checks.problem import Case, Mistake, Problem, uniform
+from posebook.checks.problem import Case, Mistake, Problem, changed, edited, uniform
 
 
 def entropy_cov(logits, tau=1.0):
-    """The plain solution."""
+    """Entropy (nats) and covariance (cells squared; x, y) of a spatial softmax."""
     h, w = logits.shape[-2:]
-    log_prob = torch.log_softmax(logits.flatten(-2) / tau, dim=-1)  # finite, unlike the logarithm of a softmax
+    log_prob = torch.log_softmax(logits.flatten(-2) / tau, dim=-1)  # finite, unlike softmax().log()
     prob = log_prob.exp()
     entropy = -(prob * log_prob).sum(-1)
-    cells = torch.stack((torch.arange(w).repeat(h), torch.arange(h).repeat_interleave(w)), -1).to(logits.dtype)
+    cells = torch.stack((torch.arange(w).repeat(h), torch.arange(h).repeat_interleave(w)), -1)
+    cells = cells.to(logits.dtype)  # (H*W, 2)
     apart = cells - (prob[..., None] * cells).sum(-2, keepdim=True)  # (..., H*W, 2)
     return entropy, (prob[..., None] * apart).transpose(-1, -2) @ apart
 
@@ -22,14 +23,14 @@ def _prob(logits, tau):
     return torch.softmax(logits.flatten(-2) / tau, -1).unflatten(-1, logits.shape[-2:])
 
 
-def _second_minus_first(logits, tau=1.0, bessel=1.0):
+def _second_minus_first(logits, tau=1.0):
     h, w = logits.shape[-2:]
     prob = _prob(logits, tau)
     x, y = torch.arange(w, dtype=logits.dtype), torch.arange(h, dtype=logits.dtype)[:, None]
     mean = [(prob * v).sum((-2, -1)) for v in (x, y)]
     rows = [torch.stack([(prob * a * b).sum((-2, -1)) - ma * mb for b, mb in zip((x, y), mean, strict=True)], -1)
             for a, ma in zip((x, y), mean, strict=True)]
-    return torch.special.entr(prob).sum((-2, -1)), torch.stack(rows, -2) * bessel
+    return torch.special.entr(prob).sum((-2, -1)), torch.stack(rows, -2)
 
 
 def _one_map_at_a_time(logits, tau=1.0):
@@ -41,34 +42,6 @@ def _one_map_at_a_time(logits, tau=1.0):
         out.append((-(p[p > 0] * p[p > 0].log()).sum(), torch.cov(cells.T, aweights=p, correction=0)))
     entropy, covariance = (torch.stack(values) for values in zip(*out, strict=True))
     return entropy.reshape(logits.shape[:-2]), covariance.reshape(*logits.shape[:-2], 2, 2)
-
-
-def _plain_logarithm(logits, tau=1.0):
-    prob = _prob(logits, tau)
-    return -(prob * prob.log()).sum((-2, -1)), entropy_cov(logits, tau)[1]
-
-
-def _second_moment(logits, tau=1.0):
-    h, w = logits.shape[-2:]
-    entropy, covariance = entropy_cov(logits, tau)
-    prob = _prob(logits, tau)
-    mean = torch.stack(((prob.sum(-2) * torch.arange(w)).sum(-1), (prob.sum(-1) * torch.arange(h)).sum(-1)), -1)
-    return entropy, covariance + mean[..., :, None] * mean[..., None, :]
-
-
-def _with_bessel(logits, tau=1.0):
-    n = logits.shape[-2] * logits.shape[-1]
-    return _second_minus_first(logits, tau, bessel=n / (n - 1))
-
-
-def _changed(entropy=lambda e: e, covariance=lambda c: c):
-    """The right answer with one of its parts changed."""
-
-    def answer(logits, tau=1.0):
-        e, c = entropy_cov(logits, tau)
-        return entropy(e), covariance(c)
-
-    return answer
 
 
 def _tilted(rng, *batch):
@@ -105,22 +78,25 @@ PROBLEM = Problem(
     ),
     mistakes=(
         Mistake("0 times the logarithm of 0 is NaN where a probability underflows. `torch.log_softmax` stays finite, "
-                "and `torch.special.entr` knows the limit.", _plain_logarithm),
+                "and `torch.special.entr` knows the limit.",
+                edited(entropy_cov, {"torch.log_softmax(logits.flatten(-2) / tau, dim=-1)":
+                                     "torch.softmax(logits.flatten(-2) / tau, dim=-1).log()"})),
         Mistake("x and y are swapped in the covariance: x, the last axis of `logits`, comes first.",
-                _changed(covariance=lambda c: c.flip(-1, -2))),
-        Mistake("The mean is not subtracted: this is the second moment about cell (0, 0).", _second_moment),
+                changed(entropy_cov, result=lambda out: (out[0], out[1].flip(-1, -2)))),
+        Mistake("The mean is not subtracted: this is the second moment about cell (0, 0).",
+                edited(entropy_cov, {"cells - (prob[..., None] * cells).sum(-2, keepdim=True)": "cells"})),
         Mistake("Only the variances are there: how x and y vary together stands beside them.",
-                _changed(covariance=lambda c: torch.diag_embed(torch.diagonal(c, dim1=-2, dim2=-1)))),
-        Mistake("The logarithm is to base 2; nats have the natural one.", _changed(entropy=lambda e: e / math.log(2))),
+                changed(entropy_cov, result=lambda out: (out[0], out[1] * torch.eye(2, dtype=out[1].dtype)))),
+        Mistake("The logarithm is to base 2; nats have the natural one.",
+                changed(entropy_cov, result=lambda out: (out[0] / math.log(2), out[1]))),
         Mistake("The sign of the entropy is wrong: probabilities are below 1, so their logarithms are negative.",
-                _changed(entropy=lambda e: -e)),
+                changed(entropy_cov, result=lambda out: (-out[0], out[1]))),
         Mistake("These are standard deviations: take no root.",
-                _changed(covariance=lambda c: c.clamp(min=0).sqrt())),
-        Mistake("`tau` multiplies where it should divide.", lambda logits, tau=1.0: entropy_cov(logits, 1 / tau)),
-        Mistake("`tau` is missing: divide the logits by it before the softmax.",
-                lambda logits, tau=1.0: entropy_cov(logits)),
+                changed(entropy_cov, result=lambda out: (out[0], out[1].clamp(min=0).sqrt()))),
+        Mistake("`tau` multiplies where it should divide.", changed(entropy_cov, tau=lambda tau: 1 / tau)),
+        Mistake("`tau` is missing: divide the logits by it before the softmax.", changed(entropy_cov, tau=1.0)),
         Mistake("The spread of a distribution is a sum over cells weighted by p, with no N / (N - 1).",
-                _with_bessel),
+                edited(entropy_cov, {"@ apart": "@ apart * (h * w / (h * w - 1))"})),
     ),
     alternatives=(_second_minus_first, _one_map_at_a_time),
 )

@@ -2,17 +2,17 @@
 
 import torch
 
-from posebook.checks.problem import Case, Mistake, Problem
+from posebook.checks.problem import Case, Mistake, Problem, changed, edited
 
 
 def flip_back(heatmaps, pairs, stride):
-    """The plain solution."""
+    """Undo a horizontal image flip: mirror, swap channels, shift by (stride - 1) / stride cells."""
     order = list(range(heatmaps.shape[-3]))
     for left, right in pairs:
         order[left], order[right] = right, left
     mirrored = heatmaps[..., order, :, :].flip(-1)
     f = (stride - 1) / stride
-    before = torch.cat((mirrored[..., :1], mirrored[..., :-1]), dim=-1)  # in[i - 1], and in[0] for i = 0
+    before = torch.cat((mirrored[..., :1], mirrored[..., :-1]), dim=-1)  # in[i - 1], first in[0]
     return (1 - f) * mirrored + f * before
 
 
@@ -37,31 +37,6 @@ def _by_matrix(heatmaps, pairs, stride):
     return torch.einsum("jk,iw,...khw->...jhi", swap, shift.flip(1), heatmaps)
 
 
-def _with(mirror=lambda z: z.flip(-1), swap=True, fraction=lambda s: (s - 1) / s, first=lambda z: z[..., :1],
-          right=True):
-    """The right answer with one step changed."""
-
-    def answer(heatmaps, pairs, stride):
-        order = list(range(heatmaps.shape[-3]))
-        for a, b in pairs if swap else ():
-            order[a], order[b] = b, a
-        z, f = mirror(heatmaps[..., order, :, :]), fraction(stride)
-        if not right:
-            return (1 - f) * z + f * torch.cat((z[..., 1:], z[..., -1:]), -1)
-        return (1 - f) * z + f * torch.cat((first(z), z[..., :-1]), -1)
-
-    return answer
-
-
-def _one_way(heatmaps, pairs, stride):
-    """The classic: the second assignment reads what the first has overwritten."""
-    swapped = heatmaps.clone()
-    for left, right in pairs:
-        swapped[..., left, :, :] = swapped[..., right, :, :]
-        swapped[..., right, :, :] = swapped[..., left, :, :]
-    return flip_back(swapped, (), stride)
-
-
 def _draw(rng, *shape, dtype=torch.float32):
     return torch.rand(*shape, generator=rng, dtype=dtype)
 
@@ -84,22 +59,27 @@ PROBLEM = Problem(
     ),
     mistakes=(
         Mistake("The shift is missing: with targets at u = x / stride the mirrored peak is (stride - 1) / stride cells "
-                "too far left.", _with(fraction=lambda s: 0.0)),
-        Mistake("The shift is a whole cell; it is (stride - 1) / stride of one.", _with(fraction=lambda s: 1.0)),
-        Mistake("The shift goes to the left: out[i] takes from in[i - 1].", _with(right=False)),
-        Mistake("The shares are exchanged: (1 - f) of in[i] and f of in[i - 1].", _with(fraction=lambda s: 1 / s)),
+                "too far left.", edited(flip_back, {"(stride - 1) / stride": "0.0"})),
+        Mistake("The shift is a whole cell; it is (stride - 1) / stride of one.",
+                edited(flip_back, {"(stride - 1) / stride": "1.0"})),
+        Mistake("The shift goes to the left: out[i] takes from in[i - 1].",
+                edited(flip_back, {"mirrored[..., :1], mirrored[..., :-1]": "mirrored[..., 1:], mirrored[..., -1:]"})),
+        Mistake("The shares are exchanged: (1 - f) of in[i] and f of in[i - 1].",
+                edited(flip_back, {"(stride - 1) / stride": "1 / stride"})),
         Mistake("f is (stride - 1) / stride, in cells; (stride - 1) / 2 px is another offset.",
-                _with(fraction=lambda s: (s - 1) / 2)),
+                edited(flip_back, {"(stride - 1) / stride": "(stride - 1) / 2"})),
         Mistake("The channels are not swapped: after a flip the left wrist answers in the right wrist's channel.",
-                _with(swap=False)),
+                changed(flip_back, pairs=())),
         Mistake("One channel of each pair is lost: the second assignment reads what the first has overwritten. "
-                "Index with a list of channels, or keep a copy.", _one_way),
-        Mistake("Rows are mirrored: a horizontal flip reverses the last axis.", _with(mirror=lambda z: z.flip(-2))),
-        Mistake("The maps are not mirrored back: reverse the last axis.", _with(mirror=lambda z: z)),
+                "Index with a list of channels, or keep a copy.",
+                edited(flip_back, {"order[left], order[right] = right, left": "order[left] = order[right]"})),
+        Mistake("Rows are mirrored: a horizontal flip reverses the last axis.",
+                edited(flip_back, {"flip(-1)": "flip(-2)"})),
+        Mistake("The maps are not mirrored back: reverse the last axis.", edited(flip_back, {".flip(-1)": ""})),
         Mistake("The first column is filled with 0; the statement repeats in[0].",
-                _with(first=lambda z: torch.zeros_like(z[..., :1]))),
+                edited(flip_back, {"(mirrored[..., :1]": "(0 * mirrored[..., :1]"})),
         Mistake("The last column comes back in at the left, as `torch.roll` does; the statement repeats in[0].",
-                _with(first=lambda z: z[..., -1:])),
+                edited(flip_back, {"(mirrored[..., :1]": "(mirrored[..., -1:]"})),
     ),
     alternatives=(_in_place_on_a_copy, _by_matrix),
 )

@@ -2,11 +2,11 @@
 
 import torch
 
-from posebook.checks.problem import Case, Mistake, Problem
+from posebook.checks.problem import Case, Mistake, Problem, changed, edited
 
 
 def fuse(estimates, variances):
-    """The plain solution."""
+    """Inverse-variance mean of M heads, and its variance."""
     precision = 1 / variances  # (M, ...)
     total = precision.sum(0)
     return (precision[..., None] * estimates).sum(0) / total[..., None], 1 / total
@@ -24,24 +24,6 @@ def _two_at_a_time(estimates, variances):
         fused = fused + gain[..., None] * (other - fused)
         variance = (1 - gain) * variance
     return fused, variance
-
-
-def _with(weight, variance=lambda v, w: 1 / (1 / v).sum(0)):
-    """Estimates weighted otherwise; the variance of the right answer unless another one is given."""
-
-    def answer(estimates, variances):
-        w = weight(variances)
-        return (w[..., None] * estimates).sum(0), variance(variances, w)
-
-    return answer
-
-
-def _shares(precision):
-    return precision / precision.sum(0)
-
-
-def _right(variances):
-    return _shares(1 / variances)
 
 
 def _draw(rng, m, *shape, d=2, dtype=torch.float32):
@@ -66,6 +48,12 @@ def _sure(rng):
     return estimates, variances
 
 
+def _weighted(weight):
+    """The place weighted otherwise, by what stands there in the place of the precision; the right variance."""
+    return edited(fuse, {"(precision[..., None] * estimates).sum(0) / total":
+                         f"(({weight})[..., None] * estimates).sum(0) / ({weight}).sum(0)"})
+
+
 PROBLEM = Problem(
     name="fuse", points=2, minutes=10,
     reference=fuse,
@@ -84,25 +72,26 @@ PROBLEM = Problem(
         Case("a head that is sure decides, float64", _sure, atol=1e-6),
     ),
     mistakes=(
-        Mistake("The weights are the variances: the head with the larger variance should count less.", _with(_shares)),
+        Mistake("The weights are the variances: the head with the larger variance should count less.",
+                _weighted("variances")),
         Mistake("The weights are 1 / standard deviation; minimum variance needs 1 / variance.",
-                _with(lambda v: _shares(v**-0.5))),
-        Mistake("All heads count the same: weight them by 1 / variance.", _with(lambda v: torch.ones_like(v) / len(v))),
+                _weighted("precision**0.5")),
+        Mistake("All heads count the same: weight them by 1 / variance.", _weighted("precision**0")),
         Mistake("The place is right; the fused variance is 1 / (sum of 1 / variance), not the mean of the variances.",
-                _with(_right, lambda v, w: v.mean(0))),
+                changed(fuse, result=lambda out, variances: (out[0], variances.mean(0)))),
         Mistake("The place is right; the variance of a weighted sum has the squares of the weights: sum of w^2 v.",
-                _with(_right, lambda v, w: (w * v).sum(0))),
+                changed(fuse, result=lambda out, variances: (out[0], len(variances) * out[1]))),
         Mistake("The place is right; the sum of the precisions is returned where its inverse, the variance, is wanted.",
-                _with(_right, lambda v, w: (1 / v).sum(0))),
+                edited(fuse, {", 1 / total": ", total"})),
         Mistake("The place is right; this is a standard deviation: the variance is wanted.",
-                _with(_right, lambda v, w: (1 / (1 / v).sum(0)).sqrt())),
+                edited(fuse, {", 1 / total": ", total**-0.5"})),
         Mistake("The place is right; the variance is divided by the number of heads once more.",
-                _with(_right, lambda v, w: 1 / (1 / v).sum(0) / len(v))),
-        Mistake("The weights do not sum to 1: divide by the sum of 1 / variance.", _with(lambda v: 1 / v)),
+                changed(fuse, result=lambda out, variances: (out[0], out[1] / len(variances)))),
+        Mistake("The weights do not sum to 1: divide by the sum of 1 / variance.",
+                edited(fuse, {" / total[..., None]": ""})),
         Mistake("The least uncertain head decides alone; the others know something too.",
                 lambda estimates, variances: (
-                    torch.gather(estimates, 0, variances.argmin(0)[None, ..., None].expand(1, *estimates.shape[1:]))[0],
-                    variances.amin(0))),
+                    torch.take_along_dim(estimates, variances.argmin(0)[None, ..., None], 0)[0], variances.amin(0))),
     ),
     alternatives=(_by_weights, _two_at_a_time),
 )

@@ -1,33 +1,27 @@
 """refine_dark: its reference, cases and known mistakes."""
 
 import torch
+from torch.nn import functional
 
-from posebook.checks.problem import Case, Mistake, Problem, uniform
+from posebook.checks.problem import Case, Mistake, Problem, changed, edited, uniform
 
 
 def refine_dark(heatmap):
-    """The plain solution, with switches for what the known mistakes leave out."""
-    return _newton(heatmap)
-
-
-def _newton(heatmap, *, log=True, mixed=True, clamp=True, definite=True, sign=1.0, halve=0.5, quarter=0.25, swap=False):
+    """Argmax plus one clamped Newton step on the log of the heatmap, in cells: (..., 2)."""
     h, w = heatmap.shape[-2:]
     out = []
     for one in heatmap.reshape(-1, h, w):
-        index = int(one.flatten().argmax())
-        x, y = index % w, index // w
+        y, x = divmod(int(one.argmax()), w)
         cell = torch.tensor([x, y], dtype=heatmap.dtype)
         window = one[max(y - 1, 0):y + 2, max(x - 1, 0):x + 2]
         if window.shape == (3, 3) and (window > 0).all():
-            z = window.log() if log else window
-            gx, gy = halve * (z[1, 2] - z[1, 0]), halve * (z[2, 1] - z[0, 1])
-            hxx, hyy = z[1, 2] - 2 * z[1, 1] + z[1, 0], z[2, 1] - 2 * z[1, 1] + z[0, 1]
-            hxy = quarter * (z[2, 2] - z[2, 0] - z[0, 2] + z[0, 0]) if mixed else 0 * gx
-            det = hxx * hyy - hxy**2
-            if det > 0 or not definite:
-                step = -sign * torch.stack((hyy * gx - hxy * gy, hxx * gy - hxy * gx)) / det
-                step = step.flip(-1) if swap else step
-                cell = cell + (step.clamp(-1, 1) if clamp else step)
+            z = window.log()
+            gx, gy = (z[1, 2] - z[1, 0]) / 2, (z[2, 1] - z[0, 1]) / 2
+            a, c = z[1, 2] - 2 * z[1, 1] + z[1, 0], z[2, 1] - 2 * z[1, 1] + z[0, 1]
+            b = (z[2, 2] - z[2, 0] - z[0, 2] + z[0, 0]) / 4
+            det = a * c - b**2
+            if det > 0:
+                cell = cell - (torch.stack((c * gx - b * gy, a * gy - b * gx)) / det).clamp(-1, 1)
         out.append(cell)
     return torch.stack(out).reshape(*heatmap.shape[:-2], 2)
 
@@ -69,12 +63,6 @@ def _by_pseudo_inverse(heatmap):
                 point = point - (torch.linalg.pinv(matrix) @ torch.stack((dx, dy))).clamp(-1, 1)
         out.append(point)
     return torch.stack(out).reshape(*heatmap.shape[:-2], 2)
-
-
-def _unguarded(heatmap):
-    """Border and sign unheeded: the window is cut from a map padded with ones times a tiny number."""
-    padded = torch.nn.functional.pad(heatmap, (1, 1, 1, 1), value=1e-3)
-    return _newton(padded) - 1
 
 
 def _gaussian(rng, *batch, tilt=0.0, dtype=torch.float64):
@@ -147,26 +135,27 @@ PROBLEM = Problem(
     ),
     mistakes=(
         Mistake("The logarithm is missing: a Newton step is exact on a parabola: the log of a Gaussian is one, the "
-                "Gaussian is not.", lambda heatmap: _newton(heatmap, log=False)),
+                "Gaussian is not.", edited(refine_dark, {"window.log()": "window"})),
         Mistake("The mixed derivative is missing: on a tilted peak x and y do not part.",
-                lambda heatmap: _newton(heatmap, mixed=False)),
+                edited(refine_dark, {"b = (z": "b = 0 * (z"})),
         Mistake("The first differences are not halved: from left to right neighbor is two cells.",
-                lambda heatmap: _newton(heatmap, halve=1.0)),
+                edited(refine_dark, {"z[1, 0]) / 2": "z[1, 0])", "z[0, 1]) / 2": "z[0, 1])"})),
         Mistake("The mixed difference is divided by 4: two cells in x times two cells in y. You divide by 2.",
-                lambda heatmap: _newton(heatmap, quarter=0.5)),
+                edited(refine_dark, {"/ 4": "/ 2"})),
         Mistake("The mixed difference is divided by 4: two cells in x times two cells in y. You do not divide.",
-                lambda heatmap: _newton(heatmap, quarter=1.0)),
+                edited(refine_dark, {" / 4": ""})),
         Mistake("The step goes the wrong way: it is minus the inverse Hessian times the gradient.",
-                lambda heatmap: _newton(heatmap, sign=-1.0)),
+                edited(refine_dark, {"cell - (": "cell + ("})),
         Mistake("The step's x and y are swapped: x runs along the last axis of the heatmap.",
-                lambda heatmap: _newton(heatmap, swap=True)),
+                edited(refine_dark, {"c * gx - b * gy, a * gy - b * gx": "a * gy - b * gx, c * gx - b * gy"})),
         Mistake("x and y are swapped: the last axis of `heatmap` is x, and x comes first in the result.",
-                lambda heatmap: _newton(heatmap).flip(-1)),
-        Mistake("The step is not clamped: each axis of it to [-1, 1].", lambda heatmap: _newton(heatmap, clamp=False)),
+                changed(refine_dark, result=lambda out: out.flip(-1))),
+        Mistake("The step is not clamped: each axis of it to [-1, 1].", edited(refine_dark, {".clamp(-1, 1)": ""})),
         Mistake("A Hessian that is not negative definite has no peak to step to: leave the cell where it is.",
-                lambda heatmap: _newton(heatmap, definite=False)),
+                edited(refine_dark, {"if det > 0": "if True"})),
         Mistake("A peak on the border has no neighbor on one side, and none may be invented: leave it unrefined.",
-                _unguarded),
+                changed(refine_dark, heatmap=lambda heatmap: functional.pad(heatmap, (1, 1, 1, 1), value=1e-3),
+                        result=lambda out: out - 1)),
     ),
     alternatives=(_in_one_go, _by_pseudo_inverse),
 )

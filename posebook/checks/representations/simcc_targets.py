@@ -5,11 +5,11 @@ import math
 import numpy as np
 import torch
 
-from posebook.checks.problem import Case, Mistake, Problem, uniform
+from posebook.checks.problem import Case, Mistake, Problem, changed, edited, uniform
 
 
 def simcc_targets(xy, hw, ratio, sigma):
-    """The plain solution."""
+    """Distributions over the bins of x and of y: px (..., 2) -> a tuple of two."""
     h, w = hw
     targets = []
     for axis, size in enumerate((w, h)):
@@ -48,77 +48,16 @@ def _by_density(xy, hw, ratio, sigma):
     return tuple(out)
 
 
-def _bump(apart, sigma):
-    return torch.exp(-(apart**2) / (2 * sigma**2))
+CENTER = "xy[..., axis, None] * ratio"
+BINS = "torch.arange(round(size * ratio))"
+BUMP = "torch.exp(-((bins - center) ** 2) / (2 * sigma**2))"
+SHARE = "bump / bump.sum(-1, keepdim=True)"
 
 
-def _share(bump):
-    return bump / bump.sum(-1, keepdim=True)
-
-
-def _with(center=lambda x, ratio: x * ratio, bins=lambda size, ratio: torch.arange(round(size * ratio)), bump=_bump,
-          after=_share):
-    """The right answer with its center (in bins), its bins, its bump or its normalization changed."""
-
-    def answer(xy, hw, ratio, sigma):
-        targets = []
-        for axis, size in enumerate((hw[1], hw[0])):
-            apart = bins(size, ratio) - center(xy[..., axis, None], ratio)
-            targets.append(after(bump(apart, sigma)))
-        return tuple(targets)
-
-    return answer
-
-
-def _two_bins(xy, hw, ratio, sigma):
-    return _with(bump=lambda apart, sigma: (1 - apart.abs()).clamp(min=0))(xy, hw, ratio, sigma)
-
-
-def _popular(xy, hw, ratio, sigma):
-    """What published code does: a rounded center and the density's factor."""
-    x, y = simcc_targets((xy * ratio).round() / ratio, hw, ratio, sigma)
-    density = 1 / (sigma * math.sqrt(2 * math.pi))
-    return x / x.amax(-1, keepdim=True) * density, y / y.amax(-1, keepdim=True) * density
-
-
-def _integrated(xy, hw, ratio, sigma):
-    def edges(apart, sigma):
-        normal = torch.distributions.Normal(0.0, sigma)
-        return normal.cdf(apart + 0.5) - normal.cdf(apart - 0.5)
-
-    return _with(bump=edges)(xy, hw, ratio, sigma)
-
-
-def _spread(last):
-    """Bins from 0 px to another last place."""
-
-    def bins(size, ratio):
-        n = round(size * ratio)
-        return torch.arange(n) * (last(size) * ratio / max(n - 1, 1))
-
-    return _with(bins=bins)
-
-
-def _one_hot(apart, sigma):
-    return torch.nn.functional.one_hot(apart.abs().argmin(-1), apart.shape[-1]).to(apart.dtype)
-
-
-def _unpacks_one(xy, hw, ratio, sigma):
-    x, y = xy
-    return simcc_targets(torch.stack((x, y)), hw, ratio, sigma)
-
-
-def _unpacks_three(xy, hw, ratio, sigma):
-    b, k, _ = xy.shape
-    return simcc_targets(xy, hw, ratio, sigma)
-
-
-def _indexes_three(xy, hw, ratio, sigma):
-    return simcc_targets(torch.stack((xy[:, :, 0], xy[:, :, 1]), -1), hw, ratio, sigma)
-
-
-def _single_inside(xy, hw, ratio, sigma):
-    return tuple(target.to(xy.dtype) for target in simcc_targets(xy.float(), hw, ratio, sigma))
+def _with(**texts):
+    """The center (in bins), the bins, the bump or its share of the reference exchanged."""
+    lines = {"center": CENTER, "bins": BINS, "bump": BUMP, "share": SHARE}
+    return edited(simcc_targets, {lines[name]: text for name, text in texts.items()})
 
 
 def _draw(rng, *shape, hw=(12, 17), ratio=2.0, sigma=1.5, dtype=torch.float32):
@@ -163,72 +102,80 @@ PROBLEM = Problem(
     ),
     mistakes=(
         Mistake("The targets come in the order y, x: the one for x, with W * ratio bins, comes first.",
-                lambda *args: simcc_targets(*args)[::-1]),
+                changed(simcc_targets, result=lambda out: out[::-1])),
         Mistake("Height and width are swapped: `hw` is (height, width), and x has round(W * ratio) bins.",
-                lambda xy, hw, ratio, sigma: simcc_targets(xy, (hw[1], hw[0]), ratio, sigma)),
+                changed(simcc_targets, hw=lambda hw: (hw[1], hw[0]))),
         Mistake("x and y are swapped: `xy` has x first, and x runs along the width.",
-                lambda xy, hw, ratio, sigma: simcc_targets(xy.flip(-1), hw, ratio, sigma)),
+                changed(simcc_targets, xy=lambda xy: xy.flip(-1))),
         Mistake("The targets have peak 1: divide each by its sum. Over one axis it is a probability, unlike a heatmap.",
-                _with(after=lambda bump: bump)),
+                _with(share="bump")),
         Mistake("The density's factor 1 / (sigma sqrt(2 pi)) is not enough: near the edge part of the bump is missing, "
                 "and a narrow one is not summed exactly. Divide by the sum over the bins.",
-                _with(bump=lambda apart, sigma: _bump(apart, sigma) / (sigma * math.sqrt(2 * math.pi)),
-                      after=lambda bump: bump)),
+                _with(share=f"bump / (sigma * {math.sqrt(2 * math.pi)})")),
         Mistake("The targets are divided by their highest bin: divide by their sum.",
-                _with(after=lambda bump: bump / bump.amax(-1, keepdim=True))),
+                _with(share="bump / bump.amax(-1, keepdim=True)")),
         Mistake("The sum is taken over the first axis: each keypoint's own target sums to 1, so sum over the last.",
-                _with(after=lambda bump: bump / bump.sum(0))),
+                _with(share="bump / bump.sum(0)")),
         Mistake("This is the softmax of a Gaussian: `softmax` takes exponentials itself, so give it the exponents.",
-                _with(after=lambda bump: bump.softmax(-1))),
+                _with(share="bump.softmax(-1)")),
         Mistake("All targets share one sum: each keypoint's own sums to 1, so sum over the last axis alone.",
-                _with(after=lambda bump: bump / bump.sum())),
+                _with(share="bump / bump.sum()")),
         Mistake("The center is rounded to a bin: keep its fraction, that is what finer bins are for.",
-                _with(center=lambda x, ratio: (x * ratio).round())),
+                _with(center=f"({CENTER}).round()")),
         Mistake("The center is cut to the bin below, as `int` and `long` do: keep its fraction.",
-                _with(center=lambda x, ratio: (x * ratio).floor())),
+                _with(center=f"({CENTER}).floor()")),
         Mistake("The keypoint is rounded to a pixel before it is counted in bins: keep its fraction.",
-                _with(center=lambda x, ratio: x.round() * ratio)),
+                changed(simcc_targets, xy=lambda xy: xy.round())),
         Mistake("A rounded center, and the density's factor 1 / (sigma sqrt(2 pi)): popular code does so, but the "
-                "statement wants the exact center, and a sum of 1.", _popular),
+                "statement wants the exact center, and a sum of 1.",
+                _with(center=f"({CENTER}).round()", share=f"bump / (sigma * {math.sqrt(2 * math.pi)})")),
         Mistake("One bin has it all: the statement wants a Gaussian of `sigma` bins, which also tells where between "
-                "the bins the keypoint lies.", _with(bump=_one_hot)),
-        Mistake("The Gaussian is integrated over each bin: the statement wants its value at the bin.", _integrated),
+                "the bins the keypoint lies.",
+                _with(bump="torch.zeros_like(bins - center).scatter(-1, (bins - center).abs().argmin(-1, True), 1.0)")),
+        Mistake("The Gaussian is integrated over each bin: the statement wants its value at the bin.",
+                _with(bump="torch.erf((bins - center + 0.5) / (2**0.5 * sigma)) "
+                           "- torch.erf((bins - center - 0.5) / (2**0.5 * sigma))")),
         Mistake("`sigma` is taken in pixels: it is in bins. Measure the distance in bins too.",
-                lambda xy, hw, ratio, sigma: simcc_targets(xy, hw, ratio, sigma * ratio)),
+                changed(simcc_targets, sigma=lambda sigma, ratio: sigma * ratio)),
         Mistake("`sigma` is divided by the ratio: it is in bins already.",
-                lambda xy, hw, ratio, sigma: simcc_targets(xy, hw, ratio, sigma / ratio)),
+                changed(simcc_targets, sigma=lambda sigma, ratio: sigma / ratio)),
         Mistake("Bins lie at (i + 0.5) / ratio px: the statement puts bin i at i / ratio.",
-                _with(center=lambda x, ratio: x * ratio - 0.5)),
+                _with(center=f"{CENTER} - 0.5")),
         Mistake("A pixel's bins are centered on it, (i + 0.5) / ratio - 0.5 px: the statement puts bin i at i / ratio.",
-                _with(center=lambda x, ratio: (x + 0.5) * ratio - 0.5)),
+                changed(simcc_targets, xy=lambda xy, ratio: xy + 0.5 - 0.5 / ratio)),
         *(Mistake("The bins are spread evenly from 0 px to the last pixel, or to the width, as `linspace` does: bin i "
-                  "lies at i / ratio px.", _spread(last)) for last in (lambda size: size - 1, lambda size: size)),
-        Mistake("The ratio is missing in the center: x px is bin x * ratio.", _with(center=lambda x, ratio: x)),
+                  "lies at i / ratio px.",
+                  _with(bins=f"torch.linspace(0, {last} * ratio, round(size * ratio), dtype=xy.dtype)"))
+          for last in ("(size - 1)", "size")),
+        Mistake("The ratio is missing in the center: x px is bin x * ratio.",
+                changed(simcc_targets, xy=lambda xy, ratio: xy / ratio)),
         *(Mistake("The ratio divides where it should multiply: bin i lies at i / ratio px, so x px is bin x * ratio.",
-                  answer) for answer in (_with(center=lambda x, ratio: x / ratio),
-                                         _with(center=lambda x, ratio: x,
-                                               bins=lambda size, ratio: ratio * torch.arange(round(size * ratio))))),
+                  answer) for answer in (_with(center="xy[..., axis, None] / ratio"),
+                                         _with(center="xy[..., axis, None]", bins=f"ratio * {BINS}"))),
         Mistake("There is one bin a pixel: there are round(size * ratio) bins.",
-                _with(bins=lambda size, ratio: torch.arange(size))),
+                _with(bins="torch.arange(size)")),
         Mistake("The number of bins is cut, as `int` does: it is round(size * ratio).",
-                _with(bins=lambda size, ratio: torch.arange(int(size * ratio)))),
+                _with(bins="torch.arange(int(size * ratio))")),
         Mistake("The number of bins is rounded up: it is round(size * ratio).",
-                _with(bins=lambda size, ratio: torch.arange(math.ceil(size * ratio)))),
+                _with(bins="torch.arange(-int(-size * ratio // 1))")),
         Mistake("The 2 is missing: exp(-d^2 / (2 sigma^2)).",
-                _with(bump=lambda apart, sigma: torch.exp(-(apart**2) / sigma**2))),
+                _with(bump="torch.exp(-((bins - center) ** 2) / sigma**2)")),
         Mistake("`sigma` is not squared: exp(-d^2 / (2 sigma^2)).",
-                _with(bump=lambda apart, sigma: torch.exp(-(apart**2) / (2 * sigma)))),
+                _with(bump="torch.exp(-((bins - center) ** 2) / (2 * sigma))")),
         Mistake("The distance is not squared: exp(-d / ...) has a sharp tip; a Gaussian has d^2.",
-                _with(bump=lambda apart, sigma: torch.exp(-apart.abs() / (2 * sigma**2)))),
+                _with(bump="torch.exp(-(bins - center).abs() / (2 * sigma**2))")),
         Mistake("The bump is cut off at 3 sigma: there it is still 0.011 of its peak. Every bin gets its value.",
-                _with(bump=lambda apart, sigma: _bump(apart, sigma) * (apart.abs() <= 3 * sigma))),
+                _with(bump=f"{BUMP} * ((bins - center).abs() <= 3 * sigma)")),
         Mistake("The keypoint is shared between its two neighboring bins: the statement wants a Gaussian of `sigma` "
-                "bins.", _two_bins),
+                "bins.", _with(bump="(1 - (bins - center).abs()).clamp(min=0)")),
         *(Mistake("You count on one number of axes: `...` stands for any number of leading axes, none included. "
-                  "`xy[..., 0]` does not care.", answer) for answer in (_unpacks_one, _unpacks_three, _indexes_three)),
-        Mistake("Part of it is computed in float32: the dtype of `xy` is wanted all the way.", _single_inside),
+                  "`xy[..., 0]` does not care.", edited(simcc_targets, edits)) for edits in (
+            {"h, w": "x, y = xy\n    h, w"}, {"h, w": "b, k, _ = xy.shape\n    h, w"}, {"..., axis": ":, :, axis"})),
+        Mistake("Part of it is computed in float32: the dtype of `xy` is wanted all the way.",
+                changed(simcc_targets, xy=lambda xy: xy.float(),
+                        result=lambda out, xy: tuple(target.to(xy.dtype) for target in out))),
         Mistake("The results are always float32. They should have the dtype of `xy`.",
-                lambda *args: tuple(target.float() for target in simcc_targets(*args))),
+                changed(simcc_targets, result=lambda out: tuple(target.float() for target in out))),
     ),
     alternatives=(_by_softmax, _by_numpy, _by_density),
 )

@@ -1,0 +1,72 @@
+"""Stored results: one file for each notebook that was graded, named by the hash of what was handed in."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from posebook import checks
+from posebook._files import write
+from posebook.grading.course import Course
+from posebook.grading.grade import Result
+from posebook.grading.pool import Task, work
+from posebook.grading.submission import Submission, read_file
+
+
+@dataclass(frozen=True)
+class HandedIn:
+    """What one student handed in of a set, and where the course keeps what came of it."""
+
+    course: Course
+    set: str
+    student: str
+    submission: Submission
+
+    @classmethod
+    def read(cls, course: Course, set: str, student: str) -> "HandedIn":
+        """Raises Malformed where there is no notebook, or none that can be graded."""
+        return cls(course, set, student, read_file(course.notebook("submitted", set, student)))
+
+    @property
+    def path(self) -> Path:
+        """The stored result's file."""
+        return self.course.grading / "results" / self.set / self.student / f"{self.submission.sha256}.json"
+
+    def stored(self) -> Result | None:
+        """The result that today's checks gave, or None."""
+        try:
+            record = json.loads(self.path.read_bytes())
+        except (OSError, ValueError):
+            return None
+        return Result.from_json(json.dumps(record["result"])) if record["checks"] == checks_version() else None
+
+    def store(self, result: str) -> None:
+        """Keep a result, which is JSON."""
+        record = {"checks": checks_version(), "result": json.loads(result)}
+        write(self.path, json.dumps(record, indent=1).encode(), mode=0o600)
+
+    def task(self, *, unsafe: bool = False) -> Task:
+        """What a worker needs to grade it."""
+        problems = tuple(problem.name for problem in self.course.problems(self.set))
+        return Task(self.set, self.student, self.submission, problems, self.course.secret(), unsafe)
+
+    def graded(self) -> Result:
+        """The stored result; where there is none of today's checks, that of grading here and now."""
+        if (found := self.stored()) is None:
+            self.store(work(self.task()))
+            found = self.stored()
+        return found
+
+    def tag(self) -> str:
+        """Fingerprint of all that the recorded notebook follows from; it stands there once that is recorded."""
+        timestamp = self.course.folder("submitted", self.set, self.student) / "timestamp.txt"
+        parts = [self.path.read_bytes(), timestamp.read_bytes() if timestamp.is_file() else b""]
+        return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def checks_version() -> str:
+    """Changes with the problems' cases and with how they are tried; results of another version are graded anew."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(checks.__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
