@@ -19,8 +19,6 @@ RECALLS = np.linspace(0, 1, 101)
 AREAS = {"all": (0, 1e5**2), "medium": (32**2, 96**2), "large": (96**2, 1e5**2)}
 """Ranges of a person's area in square pixels, both ends included. COCO evaluates no small people's keypoints."""
 
-_NONE = np.iinfo(np.int32).max
-
 
 def oks(pred: Tensor, gt: Tensor, vis: Tensor, area: Tensor, oks_sigmas: Tensor) -> Tensor:
     r"""Object keypoint similarity, the mean of :math:`\exp(-d_i^2 / (2\,\mathrm{area}\,k_i^2))` over labeled keypoints.
@@ -54,9 +52,8 @@ def oks(pred: Tensor, gt: Tensor, vis: Tensor, area: Tensor, oks_sigmas: Tensor)
         if axes[-1:] != (k,):
             _args.fail(name, f"{k} keypoints, one for each of oks_sigmas", f"shape {tuple(axes)}")
     labeled = vis > 0
-    wide = torch.promote_types(pred.dtype, torch.float32)
-    offset = (pred.to(wide) - gt.to(wide)).masked_fill(~labeled[..., None], 0)
-    scale = 2 * (2 * oks_sigmas.to(offset)).square() * (area.to(wide)[..., None] + np.spacing(1))
+    offset = (_args.widen(pred) - _args.widen(gt)).masked_fill(~labeled[..., None], 0)
+    scale = 2 * (2 * oks_sigmas.to(offset)).square() * (area.to(offset)[..., None] + np.spacing(1))
     similarity = torch.exp(-offset.square().sum(-1) / scale) * labeled
     return (similarity.sum(-1) / labeled.sum(-1).clamp(min=1)).to(pred.dtype)
 

@@ -24,7 +24,7 @@ FLOORS = {
     "training": 5, "evaluation_report": 5,
     "explore": 6, "checks": 6,
     "grading": 7,
-    "cli": 8, "evaluate_cli": 8,
+    "cli": 8,
 }  # fmt: skip
 ROOT = Path(posebook.__file__).parent
 MODULES = {
