@@ -17,9 +17,9 @@ lab: ## set up, copy what is missing into work/ and open JupyterLab there
 	$(setup)
 	@.venv/bin/posebook lab
 
-test: ## every test, in one pytest run
+test: ## every test, in one pytest run with two processes
 	$(setup) dev
-	@.venv/bin/python -m pytest
+	@.venv/bin/python -m pytest -n 2 --dist loadfile
 
 venv: ## only set up, as a student has it; TORCH_INDEX=URL takes torch from there
 	$(setup)

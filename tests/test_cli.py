@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -24,7 +25,8 @@ POSEBOOK = [sys.executable, "-m", "posebook.cli"]
 
 @pytest.fixture
 def course(tmp_path, monkeypatch) -> Path:
-    """A course's folder, with one chapter and one exercise."""
+    """A course's folder, with one chapter and one exercise, and a name that wants care."""
+    tmp_path = tmp_path / "l'été «один» \"two\""
     for name in ("chapters/02_decoding.ipynb", "exercises/decoding/decoding.ipynb"):
         path = tmp_path / name
         path.parent.mkdir(parents=True)
@@ -41,8 +43,9 @@ def files(folder: Path) -> list[str]:
 
 def test_copies_every_file_but_checkpoints(course):
     (course / "chapters/table.csv").write_text("1,2")
-    assert student.copy_missing() == 3
+    assert len(student.copy_course()[0]) == 3
     assert files(course / "work") == [
+        ".copied.json",
         "chapters/02_decoding.ipynb",
         "chapters/table.csv",
         "exercises/decoding/decoding.ipynb",
@@ -51,14 +54,68 @@ def test_copies_every_file_but_checkpoints(course):
     assert nbformat.read(course / "work/exercises/decoding/decoding.ipynb", 4).cells == []
 
 
+CHAPTER, EXERCISE = Path("chapters/02_decoding.ipynb"), Path("exercises/decoding/decoding.ipynb")
+
+
 def test_never_overwrites_and_brings_back_what_is_missing(course):
-    student.copy_missing()
-    mine = course / "work/chapters/02_decoding.ipynb"
-    mine.write_text("my answers")
-    (course / "work/exercises/decoding/decoding.ipynb").unlink()
-    assert student.copy_missing() == 1
-    assert mine.read_text() == "my answers"
-    assert files(course / "work") == ["chapters/02_decoding.ipynb", "exercises/decoding/decoding.ipynb"]
+    student.copy_course()
+    (course / "work" / CHAPTER).write_text("my answers")
+    (course / "work" / EXERCISE).unlink()
+    assert student.copy_course() == ([EXERCISE], [], [])
+    assert (course / "work" / CHAPTER).read_text() == "my answers"
+    assert files(course / "work") == [".copied.json", str(CHAPTER), str(EXERCISE)]
+
+
+def update(path: Path, source: str, output: str = "") -> None:
+    """A notebook of one cell, which printed something."""
+    said = [nbformat.v4.new_output("stream", text=output)] if output else []
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source, outputs=said)]), path)
+
+
+def test_after_an_update_what_was_not_changed_is_replaced_and_the_rest_kept(course, monkeypatch, capsys):
+    (course / "chapters/table.csv").write_text("1,2")
+    student.copy_course()
+    update(course / "work" / EXERCISE, "my answer")
+    for path in (CHAPTER, EXERCISE):
+        update(course / path, "second edition")
+    (course / "chapters/table.csv").write_text("3,4")
+    monkeypatch.setattr(student, "address_of_running", lambda: "http://there")
+    assert cli.main(["lab", "--no-browser"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "Replaced in work/ by a newer version, since you had changed nothing:",
+        f"  {CHAPTER}",
+        "  chapters/table.csv",
+        "Left in work/ as you changed it, though there is a newer version (rename yours to get it):",
+        f"  {EXERCISE}",
+        "JupyterLab is running here already: http://there",
+    ]
+    assert "second edition" in (course / "work" / CHAPTER).read_text()
+    assert "my answer" in (course / "work" / EXERCISE).read_text()
+    assert student.copy_course() == ([], [], [EXERCISE])  # said until it is renamed
+    (course / "work" / EXERCISE).rename(course / "work/mine.ipynb")
+    assert student.copy_course() == ([EXERCISE], [], [])
+    assert student.copy_course() == ([], [], [])
+
+
+def test_a_notebook_that_only_ran_counts_as_not_changed(course):
+    update(course / CHAPTER, "1 + 1")
+    student.copy_course()
+    update(course / "work" / CHAPTER, "1 + 1", output="2")
+    assert student.copy_course() == ([], [], [])
+    update(course / CHAPTER, "1 + 2")
+    assert student.copy_course() == ([], [CHAPTER], [])
+
+
+def test_copies_of_an_older_posebook_are_kept_unless_they_are_as_new(course):
+    """It left no record of what it copied."""
+    update(course / CHAPTER, "second edition")
+    (course / "work/chapters").mkdir(parents=True)
+    update(course / "work" / CHAPTER, "first edition")
+    assert student.copy_course() == ([EXERCISE], [], [CHAPTER])
+    update(course / "work" / CHAPTER, "second edition")
+    assert student.copy_course() == ([], [], [])
+    update(course / CHAPTER, "third edition")
+    assert student.copy_course() == ([], [CHAPTER], [])
 
 
 def test_a_killed_copy_leaves_nothing_half_written(course, monkeypatch):
@@ -67,7 +124,7 @@ def test_a_killed_copy_leaves_nothing_half_written(course, monkeypatch):
 
     monkeypatch.setattr(os, "link", killed)
     with pytest.raises(KeyboardInterrupt):
-        student.copy_missing()
+        student.copy_course()
     assert files(course / "work") == []
 
 
@@ -95,9 +152,9 @@ def test_a_wrong_port(text, capsys):
 
 @pytest.mark.parametrize("closed", [False, True])
 def test_lab_serves_the_first_chapter_and_ends_quietly(course, closed):
-    """Also with a home that cannot be written to."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    """Behind a port that is taken; also with a home that cannot be written to."""
+    taken = socket.create_server(("127.0.0.1", 0))
+    port = taken.getsockname()[1]
     kinds = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR")
     own = {kind: str(course / "jupyter" / kind) for kind in kinds}
     if closed:
@@ -115,7 +172,8 @@ def test_lab_serves_the_first_chapter_and_ends_quietly(course, closed):
                 break
         assert any("JupyterLab forgets its settings" in line for line in lines) is closed
         address = lines[-1].strip()
-        assert address.startswith(f"http://127.0.0.1:{port}/lab/tree/chapters/02_decoding.ipynb?token="), lines
+        found = re.match(r"http://127.0.0.1:(\d+)/lab/tree/chapters/02_decoding.ipynb\?token=", address)
+        assert found and int(found[1]) != port, lines
         site, token = address.split("/lab/")[0], address.split("token=")[1]
 
         page = get(address)
@@ -124,6 +182,10 @@ def test_lab_serves_the_first_chapter_and_ends_quietly(course, closed):
             get(f"{site}/{fetched}?token={token}")
         listing = json.loads(get(f"{site}/api/contents/?token={token}"))
         assert sorted(entry["name"] for entry in listing["content"]) == ["chapters", "exercises"]
+        if not closed:
+            again = subprocess.run(command, env=os.environ | own, capture_output=True, text=True)
+            said = f"JupyterLab is running here already: http://localhost:{found[1]}/lab?token={token}"
+            assert again.stdout.splitlines()[-1] == said and again.returncode == 0
 
         lab.send_signal(signal.SIGINT)
         rest = lab.stdout.read()
@@ -133,6 +195,7 @@ def test_lab_serves_the_first_chapter_and_ends_quietly(course, closed):
         limit.cancel()
         lab.kill()
         lab.stdout.close()
+        taken.close()
 
 
 @pytest.mark.parametrize("given, seen", [("data/coco.json", "{here}/data/coco.json"), ("/x/coco.json", "/x/coco.json"),

@@ -1,19 +1,23 @@
 """A student's commands: ``posebook lab`` and ``posebook doctor``."""
 
 import argparse
+import hashlib
 import importlib.metadata
+import json
 import os
 import shutil
 import signal
 import sys
 import tempfile
+import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from posebook._files import write_new
+from posebook._files import write, write_new
 
 WORK = Path("work")
+COPIED = WORK / ".copied.json"  # of each file that was copied into work/, what it held
 OFFLINE = (
     "--LabApp.news_url=None",
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
@@ -50,11 +54,21 @@ def lab(options: argparse.Namespace) -> int:
         print(f"posebook lab: want the course's folder, which has chapters/; got {Path.cwd()}", file=sys.stderr)
         return 1
     try:
-        copied = copy_missing()
+        copied, renewed, kept = copy_course()
     except OSError as error:
         print(f"posebook lab: want a folder work/ to write to; got: {error}", file=sys.stderr)
         return 1
-    print(f"{copied} files copied into work/, where your own notebooks are. Ctrl-C ends JupyterLab.", flush=True)
+    if renewed:
+        print("Replaced in work/ by a newer version, since you had changed nothing:", *renewed, sep="\n  ")
+    if kept:
+        print("Left in work/ as you changed it, though there is a newer version (rename yours to get it):", *kept,
+              sep="\n  ")
+    if running := address_of_running():
+        print(f"JupyterLab is running here already: {running}", flush=True)
+        if not options.no_browser:
+            webbrowser.open(running)
+        return 0
+    print(f"{len(copied)} files copied into work/, where your own notebooks are. Ctrl-C ends JupyterLab.", flush=True)
     arguments = [f"--ServerApp.root_dir={WORK}", f"--LabApp.default_url=/lab/tree/{chapters[0]}", *OFFLINE]
     arguments += [f"--port={options.port}", "--log-level=ERROR", "-y"]  # -y: Ctrl-C asks nothing
     if options.no_browser:
@@ -63,6 +77,8 @@ def lab(options: argparse.Namespace) -> int:
         arguments.append("--allow-root")  # in a container
     if coco := os.environ.pop("POSEBOOK_COCO", ""):  # kernels start in folders of their own
         os.environ["POSEBOOK_COCO"] = os.path.abspath(os.path.expanduser(coco))
+    settings = [str(Path(__file__).parent), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
+    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(settings)  # ours: labconfig/, so that no news are offered
     # Without a terminal JupyterLab leaves SIGINT to Python, and may then hang; SIGTERM ends it in every case.
     signal.signal(signal.SIGINT, lambda *_: signal.raise_signal(signal.SIGTERM))
     with tempfile.TemporaryDirectory(prefix="posebook-lab-") as folder:
@@ -100,12 +116,49 @@ def course_chapters() -> list[str]:
     return sorted(path.as_posix() for path in Path("chapters").glob("*.ipynb"))
 
 
-def copy_missing() -> int:
-    """Copy every file of chapters/ and exercises/ that work/ lacks; return how many."""
+def copy_course() -> tuple[list[Path], list[Path], list[Path]]:
+    """Copy what work/ lacks of chapters/ and exercises/, and what is newer there and was not changed in work/.
+
+    Returns:
+        What was copied because it was missing, what was replaced, and what is newer but was kept as it was changed.
+    """
     WORK.mkdir(exist_ok=True)
+    before = json.loads(COPIED.read_text(encoding="utf-8")) if COPIED.exists() else {}
     sources = [path for folder in ("chapters", "exercises") for path in Path(folder).rglob("*") if path.is_file()]
-    wanted = [path for path in sources if ".ipynb_checkpoints" not in path.parts]
-    return sum(write_new(WORK / path, path.read_bytes()) for path in wanted if not os.path.lexists(WORK / path))
+    copied, renewed, kept, now = [], [], [], {}
+    for path in sorted(path for path in sources if ".ipynb_checkpoints" not in path.parts):
+        data, name = path.read_bytes(), path.as_posix()
+        new = now[name] = written(data)
+        if not os.path.lexists(WORK / path):
+            copied += [path] if write_new(WORK / path, data) else []
+        elif new != (mine := written((WORK / path).read_bytes())) and new != before.get(name):
+            if mine == before.get(name):
+                write(WORK / path, data)
+                renewed.append(path)
+            else:
+                kept.append(path)
+                now[name] = before.get(name, "")
+    write(COPIED, json.dumps(now, indent=1).encode())
+    return copied, renewed, kept
+
+
+def written(data: bytes) -> str:
+    """Fingerprint of what someone wrote in a file: of a notebook the cells, not what came out when they ran."""
+    try:
+        cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(data)["cells"]]
+    except (ValueError, LookupError, TypeError):  # another file
+        return hashlib.sha256(data).hexdigest()
+    return hashlib.sha256(json.dumps(cells).encode()).hexdigest()
+
+
+def address_of_running() -> str | None:
+    """The address of a JupyterLab that serves this work/ already."""
+    from jupyter_server.serverapp import list_running_servers
+
+    for server in list_running_servers():
+        if Path(server["root_dir"]) == WORK.resolve():
+            return f"{server['url']}lab?token={server['token']}"
+    return None
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -1122,7 +1122,7 @@ for name, h in shapes.items():
 
 # %%
 for sharper in (1, 3, 10, 30):
-    logits = sharper * bump(42.0, 30.0).clamp(min=1e-12).log()  # 12 px to the right and 4 px too low
+    logits = sharper * bump(42.0, 30.0).double().clamp(min=1e-12).log()  # 12 px to the right and 4 px too low
     logits.requires_grad_()
     loss = integral_loss(logits, xy, grid=grid)
     loss.backward()
