@@ -1,7 +1,7 @@
 """The COCO keypoint format: people marked in photographs, read from one JSON file.
 
 A file has three lists. ``categories`` says what is marked: the names of the keypoints, and which are joined. ``images``
-names the pictures. ``annotations`` has one record a person: ``keypoints`` is [x1, y1, v1, x2, y2, v2, ...].
+names the pictures. ``annotations`` has one record per person: ``keypoints`` is [x1, y1, v1, x2, y2, v2, ...].
 
 Source: Lin et al. 2014, arXiv:1405.0312; the format at https://cocodataset.org/#format-data.
 """
@@ -105,7 +105,7 @@ def read_picture(photo: Photo) -> Tensor:
 
     Raises:
         FileNotFoundError: there is no such picture.
-        ValueError: not a picture, more than 8 bits a channel, or another size than ``photo.hw``.
+        ValueError: not a picture, more than 8 bits per channel, or another size than ``photo.hw``.
     """
     if not photo.path.is_file():
         raise FileNotFoundError(f"{photo.path}: no such picture; load(..., images=folder) says where the pictures are")
@@ -117,7 +117,7 @@ def read_picture(photo: Photo) -> Tensor:
     except (OSError, SyntaxError, ValueError) as error:
         raise ValueError(f"{photo.path}: want a picture, got {error}") from None
     if mode[0] in "IF":
-        fail(str(photo.path), "8 bits a channel", f"Pillow's mode {mode}")
+        fail(str(photo.path), "8 bits per channel", f"Pillow's mode {mode}")
     if (height, width) != photo.hw:
         fail(str(photo.path), f"(height, width) {photo.hw} as in the JSON", (height, width))
     return torch.from_numpy(pixels)
@@ -173,7 +173,7 @@ def _person(record: dict, skeleton: Skeleton, where: str) -> Person:
     box = take(record, "bbox", where, "[x, y, width, height], width and height >= 0",
                 lambda value: numbers(value, 4) and min(value[2:]) >= 0)
     crowd = take({"iscrowd": 0, **record}, "iscrowd", where, "0 or 1", lambda value: value in (0, 1))
-    xyv = torch.tensor(flat, dtype=torch.float32).reshape(n, 3)
+    xyv = torch.tensor(flat, dtype=torch.float32, device="cpu").reshape(n, 3)
     vis = xyv[:, 2].long()
     xy = xyv[:, :2].masked_fill(vis[:, None] == 0, torch.nan)
     return Person(xy, vis, float(area), tuple(map(float, box)), bool(crowd), record["id"])
