@@ -1,10 +1,13 @@
 """Arguments: one clear error that names the argument, what was wanted and what came; and half precision widened."""
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from numbers import Integral, Real
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 
 def fail(name: str, want: str, got: object) -> None:
@@ -108,6 +111,26 @@ def dtype_name(tensor: Tensor) -> str:
 def widen(tensor: Tensor) -> Tensor:
     """At least float32: half precision cannot count beyond 256 or 2048, and rounds every step of a calculation."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def readable(tensor: Tensor) -> bool:
+    """Whether Python may look at the values: not under vmap or jvp, nor of a meta, fake, traced or exported tensor."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or is_in_torch_dispatch_mode():
+        return False
+    if tensor.is_meta or type(tensor) not in (Tensor, Parameter):
+        return False
+    try:
+        tensor.data_ptr()  # those of torch.func have none
+    except RuntimeError:
+        return False
+    return True
+
+
+def exact(device: torch.device) -> AbstractContextManager:
+    """Within it ``@`` keeps its factors' precision, also under autocast, which would round them to half precision."""
+    if device.type == "meta" or not torch.is_autocast_enabled(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 def _shown(value: object) -> object:

@@ -9,8 +9,8 @@ from posebook import _args
 def gaussian_heatmap(cells: Tensor, hw: tuple[int, int], *, sigma: float) -> Tensor:
     r"""Gaussian bump with peak 1 at the exact, sub-cell keypoint: :math:`\exp(-\|u - c\|^2 / (2 \sigma^2))`.
 
-    Neither rounded, truncated nor normalized; the sum is about :math:`2 \pi \sigma^2`. A keypoint may lie outside the
-    map. The bump is separable, so H + W exponentials are enough for H x W cells.
+    The center is not rounded, the bump is neither cut off nor normalized; its sum is about :math:`2 \pi \sigma^2`. A
+    keypoint may lie outside the map. The bump is separable, so H + W exponentials are enough for H x W cells.
 
     Args:
         cells: keypoints ``(..., 2)``, (x, y) in cells (:meth:`posebook.grid.Grid.to_cells` makes them from pixels).
@@ -22,6 +22,8 @@ def gaussian_heatmap(cells: Tensor, hw: tuple[int, int], *, sigma: float) -> Ten
 
     Raises:
         ValueError: ``cells`` not ``(..., 2)`` or of integer dtype, a bad size, ``sigma <= 0``.
+
+    See chapter 1, section 1.4.
 
     Source: Tompson et al. 2014, arXiv:1406.2984; unrounded centers: Zhang et al. 2020, arXiv:1910.06278.
 
@@ -43,8 +45,8 @@ def gaussian_heatmap(cells: Tensor, hw: tuple[int, int], *, sigma: float) -> Ten
 def simcc_targets(xy: Tensor, hw: tuple[int, int], *, ratio: float, sigma: float) -> tuple[Tensor, Tensor]:
     r"""A keypoint as two one-dimensional distributions over bins, bin i at i / ratio px.
 
-    :math:`p_i \propto \exp(-(i - \mathrm{ratio}\,x)^2 / (2 \sigma^2))`, its center not rounded to a bin, and of sum 1
-    also near the edge, where the part beyond the last bin is spread over the bins that there are.
+    :math:`p_i \propto \exp(-(i - \mathrm{ratio}\,x)^2 / (2 \sigma^2))`, with a center that is not rounded to a
+    bin. The sum is 1 also near the edge: what would lie beyond the last bin is spread over the bins that exist.
 
     Args:
         xy: keypoints ``(..., 2)``, (x, y) in px.
@@ -57,6 +59,8 @@ def simcc_targets(xy: Tensor, hw: tuple[int, int], *, ratio: float, sigma: float
 
     Raises:
         ValueError: ``xy`` not ``(..., 2)`` or of integer dtype, a bad size, ``sigma`` or ``ratio`` not > 0, no bin.
+
+    See chapter 1, section 1.9.
 
     Source: Li et al. 2022, arXiv:2107.03332.
 

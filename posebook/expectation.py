@@ -1,4 +1,4 @@
-"""What a map expects when it is read as a distribution: soft-argmax, its compensated kin, and how wide the map is."""
+"""What a map expects when it is read as a distribution: its mean cell, soft-argmax, and how wide it is."""
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ _BLOCK = 800_000  # values that soft_argmax holds at once for each thread of a C
 def spatial_softmax(logits: Tensor, tau: float = 1.0) -> Tensor:
     r"""Softmax over all cells of each map, :math:`p_u = e^{z_u / \tau} / \sum_v e^{z_v / \tau}`.
 
-    With :func:`mean_cell` it is soft-argmax, which chapter 2 builds in section 2.5.
+    With :func:`mean_cell` it is soft-argmax, see chapter 2, section 2.5.
 
     Args:
         logits: scores ``(..., H, W)``; a cell of -inf does not exist.
@@ -46,7 +46,7 @@ def mean_cell(prob: Tensor) -> Tensor:
     Raises:
         ValueError: fewer than two axes, an empty map or an integer dtype.
 
-    Source: Nibali et al. 2018, arXiv:1801.07372; chapter 2, section 2.5.
+    Source: Nibali et al. 2018, arXiv:1801.07372; see chapter 2, section 2.5.
 
     >>> mean_cell(torch.tensor([[0., 0.5, 0., 0.5]]))    # two modes: their middle, where nothing is
     tensor([2., 0.])
@@ -64,13 +64,16 @@ def soft_argmax(logits: Tensor, tau: float = 1.0) -> Tensor:
     Args:
         logits: scores ``(..., H, W)``; not probabilities, and not a 0-to-1 heatmap, whose flat background pulls the
             mean to the map's center.
-        tau: temperature > 0, in units of ``logits``; ``tau -> 0`` tends to :func:`argmax`, ties to their mean.
+        tau: temperature > 0, in units of ``logits``; as it goes to 0, the result tends to the argmax, or to
+            the mean of equal peaks.
 
     Returns:
         ``(..., 2)``, (x, y) in cells; (0, 0) is the center of the top-left cell.
 
     Raises:
         ValueError: fewer than two axes, an empty map, an integer dtype, or ``tau <= 0``.
+
+    See chapter 2, section 2.5.
 
     Source: Sun et al. 2018, arXiv:1711.08229; Nibali et al. 2018, arXiv:1801.07372.
 
@@ -79,7 +82,7 @@ def soft_argmax(logits: Tensor, tau: float = 1.0) -> Tensor:
     """
     _args.maps("logits", logits)
     _args.positive("tau", tau)
-    if logits.device.type != "cpu" or logits.requires_grad:  # a backward pass would only have to join the blocks
+    if logits.device.type != "cpu" or logits.requires_grad or not _args.readable(logits):  # blocks would be no gain
         return _soft_argmax(logits, tau)
     h, w = logits.shape[-2:]
     blocks = logits.reshape(-1, h, w).split(max(1, _BLOCK * torch.get_num_threads() // (h * w)))  # (N, H, W)
@@ -89,10 +92,10 @@ def soft_argmax(logits: Tensor, tau: float = 1.0) -> Tensor:
 def soft_argmax_compensated(heatmap: Tensor, *, beta: float) -> Tensor:
     r"""Soft-argmax of a raw 0-to-1 heatmap, with the pull of its zero background taken out exactly.
 
-    The softmax of :math:`\beta h` has a mean E that the N background cells drag to the map's center c. With the sum
-    :math:`C = \sum e^{\beta h}` the mean without them is :math:`(C E - N c) / (C - N)`, which is the mean under the
-    weights :math:`e^{\beta h} - 1`: so it is computed, without any difference of large numbers. What is left is
-    aliasing, as a large ``beta`` narrows the peak, and the border.
+    The N cells of the background drag the mean E of the softmax of :math:`\beta h` towards the map's center c. With the
+    sum :math:`C = \sum e^{\beta h}` the mean without them is :math:`(C E - N c) / (C - N)`, which is the mean under the
+    weights :math:`e^{\beta h} - 1`: so it is computed, without any difference of large numbers. Two errors are left:
+    that of a peak which a large ``beta`` makes narrower than the cells, and that of the border.
 
     Args:
         heatmap: ``(..., H, W)`` with a background of 0; a constant added to it would count as signal.
@@ -103,6 +106,8 @@ def soft_argmax_compensated(heatmap: Tensor, *, beta: float) -> Tensor:
 
     Raises:
         ValueError: fewer than two axes, an empty map, an integer dtype, or ``beta <= 0``.
+
+    See chapter 2, section 2.11.
 
     Source: Gu, Yang and Yao, "Removing the Bias of Integral Pose Regression", ICCV 2021.
 
@@ -121,7 +126,7 @@ def soft_argmax_compensated(heatmap: Tensor, *, beta: float) -> Tensor:
 def spread(logits: Tensor, tau: float = 1.0) -> tuple[Tensor, Tensor]:
     r"""Entropy and covariance of a spatial softmax :math:`p = \mathrm{softmax}(z / \tau)`: how wide it is.
 
-    Neither is the variance of the estimate: that of :func:`soft_argmax` under noise falls where p widens (see
+    Neither of them is the variance of the estimate: under noise, that of :func:`soft_argmax` falls as p widens (see
     :func:`posebook.theory.noise_variance`).
 
     Args:
@@ -130,10 +135,12 @@ def spread(logits: Tensor, tau: float = 1.0) -> tuple[Tensor, Tensor]:
 
     Returns:
         entropy :math:`-\sum p \ln p` in nats ``(...)``, from 0 to ln(H W), and covariance ``(..., 2, 2)`` in cells
-        squared, in the order x, y; both finite where probabilities underflow to 0, with finite gradients.
+        squared, in the order x, y. Both, and their gradients, are finite where probabilities underflow to 0.
 
     Raises:
         ValueError: as :func:`soft_argmax`.
+
+    See chapter 2, section 2.12.
 
     >>> spread(50 * torch.eye(2))    # two equal peaks on the diagonal: log(2) nats
     (tensor(0.6931), tensor([[0.2500, 0.2500],

@@ -22,6 +22,8 @@ def epe(found: Tensor, xy: Tensor) -> Tensor:
     Raises:
         ValueError: unequal shapes, not ``(..., 2)``, or an integer dtype.
 
+    See chapter 1, section 1.2.
+
     >>> epe(torch.tensor([3., 4.]), torch.zeros(2))
     tensor(5.)
     """
@@ -40,7 +42,7 @@ def pck(found: Tensor, xy: Tensor, mask: Tensor, *, threshold: float | Tensor) -
         found: ``(..., 2)``, (x, y) px; not finite is not correct.
         xy: truth ``(..., 2)`` px; anything where the mask is False.
         mask: ``(...)`` bool, True where the keypoint counts.
-        threshold: px > 0; a number, or a tensor that broadcasts against ``mask``, such as ``(B, 1)`` for one a person.
+        threshold: px > 0; a number, or a tensor that broadcasts against ``mask``, such as ``(B, 1)``: one per person.
 
     Returns:
         A scalar from 0 to 1 over all keypoints that count; NaN if none does.
@@ -58,7 +60,7 @@ def pck(found: Tensor, xy: Tensor, mask: Tensor, *, threshold: float | Tensor) -
     _args.mask("mask", mask, error.shape)
     if not isinstance(threshold, Tensor):
         _args.positive("threshold", threshold)
-    elif not (threshold > 0).all():
+    elif _args.readable(threshold) and not (threshold > 0).all():
         _args.fail("threshold", "> 0", "values that are not")
     correct = (error <= threshold) & mask  # NaN is not correct
     return correct.sum() / mask.sum().to(error.dtype)

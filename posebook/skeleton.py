@@ -7,10 +7,10 @@ from posebook._args import fail, is_number, is_whole
 
 @dataclass(frozen=True)
 class Skeleton:
-    """Named keypoints of a body, a face, a hand or an object.
+    """Named keypoints of a body, a face, a hand or an object; see chapter 1, section 1.1.
 
     Args:
-        names: one name a keypoint, in the order of the K axis.
+        names: one name per keypoint, in the order of the K axis.
         limbs: pairs of keypoint indices that a drawing connects.
         pairs: (left, right) index pairs that a horizontal flip exchanges; a keypoint is in one pair at most.
         oks_sigmas: per-keypoint spread of annotators for OKS (k = 2 sigma), in units of sqrt(area), or

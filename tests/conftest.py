@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-collect_ignore = ["guard"]
+collect_ignore = ["elsewhere", "guard"]
 GUARD = Path(__file__).parent / "guard"
 
 

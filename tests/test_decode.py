@@ -175,7 +175,7 @@ def test_errors(name, heatmap, text):
         (lambda z: decode.decode_anchors(z, torch.zeros(4, 2), torch.zeros(3, 3, 2)),
          "anchors: want (A, 2), A >= 1 the last axis of scores, got (4, 2) and (3, 3)"),
         (lambda z: decode.decode_anchors(z, torch.zeros(3, 2), torch.zeros(3, 2)),
-         "offsets: want shape (3, 3, 2), one offset a score, got (3, 2)"),
+         "offsets: want shape (3, 3, 2), one offset per score, got (3, 2)"),
         (lambda z: decode.decode_anchors(z.long(), torch.zeros(3, 2), torch.zeros(3, 3, 2)),
          "scores: want a floating dtype, got int64"),
     ],
