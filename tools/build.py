@@ -176,7 +176,7 @@ def is_stale(source: Path) -> bool:
 def execute(notebook: NotebookNode, folder: Path) -> None:
     """Run all cells; keep outputs, drop what differs from run to run."""
     environment = {k: v for k, v in os.environ.items() if k != "POSEBOOK_COCO"}  # outputs come from what ships
-    client = NotebookClient(notebook, timeout=300, kernel_name="python3", record_timing=False,
+    client = NotebookClient(notebook, timeout=1200, kernel_name="python3", record_timing=False,
                             store_widget_state=False, resources={"metadata": {"path": str(folder)}},
                             coalesce_streams=True, extra_arguments=["--log-level=40"])
     client.execute(env=environment)

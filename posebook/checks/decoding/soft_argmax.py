@@ -93,7 +93,8 @@ PROBLEM = Problem(
     name="soft_argmax", points=3, minutes=15,
     reference=soft_argmax,
     own=("posebook.expectation.soft_argmax", "posebook.expectation.soft_argmax_compensated",
-         "posebook.expectation._mean_cell", "posebook.decode.soft_argmax_window"),
+         "posebook.expectation.spatial_softmax", "posebook.expectation.mean_cell",
+         "posebook.decode.soft_argmax_window"),
     cases=(
         Case("a flat map gives its center", lambda rng: (torch.zeros(1, 1, 5, 7), 1.0), fixed=True),
         Case("a Gaussian gives its center, between the cells", _gaussian_logits),
