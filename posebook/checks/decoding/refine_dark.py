@@ -65,9 +65,9 @@ def _by_pseudo_inverse(heatmap):
     return torch.stack(out).reshape(*heatmap.shape[:-2], 2)
 
 
-def _gaussian(rng, *batch, tilt=0.0, dtype=torch.float64):
-    """Gaussian bumps with centers anywhere well inside 9 x 11 cells."""
-    center = torch.tensor([3.0, 2.0], dtype=dtype) + 4 * torch.rand(*batch, 2, generator=rng, dtype=dtype)
+def _gaussian(rng, *batch, tilt=0.0, dtype=torch.float64, low=(3.0, 2.0), span=4.0):
+    """Gaussian bumps with centers anywhere well inside 9 x 11 cells, or within a span of the lowest x and y."""
+    center = torch.tensor(low, dtype=dtype) + span * torch.rand(*batch, 2, generator=rng, dtype=dtype)
     x = torch.arange(11, dtype=dtype) - center[..., 0, None]
     y = torch.arange(9, dtype=dtype) - center[..., 1, None]
     cross = x[..., None, :] * y[..., :, None]
@@ -145,7 +145,8 @@ def _saddle(rng):
 
 
 def _tie(rng):
-    one = _gaussian(rng)
+    """Two equal peaks: the first by rows is the last by columns."""
+    one = _gaussian(rng, low=(2.0, 5.6), span=1.4)
     return (torch.maximum(one, one.flip((-1, -2))),)
 
 
@@ -172,7 +173,7 @@ PROBLEM = Problem(
     reference=refine_dark,
     own=("posebook.decode.refine_dark", "posebook.decode.refine_udp", "posebook.decode._newton"),
     cases=(
-        Case("exact on a Gaussian", lambda rng: (_gaussian(rng),), atol=1e-6),
+        Case("exact on a Gaussian", lambda rng: (_gaussian(rng),), atol=1e-9),
         Case("exact on a tilted Gaussian", lambda rng: (_gaussian(rng, tilt=0.12),), atol=1e-6),
         Case("leading axes stay: 2 x 3 maps give (2, 3, 2)", lambda rng: (_bumpy(rng),), atol=1e-6),
         Case("float32 stays float32", lambda rng: (_gaussian(rng, 4, dtype=torch.float32),), atol=1e-3),
@@ -249,6 +250,12 @@ PROBLEM = Problem(
         Mistake("Of equal peaks the last one wins: the lowest flat index is asked for.",
                 changed(refine_dark, heatmap=lambda heatmap: heatmap.flip((-1, -2)),
                         result=lambda out, heatmap: torch.tensor(heatmap.shape[:-3:-1], dtype=out.dtype) - 1 - out)),
+        Mistake("Of equal peaks the one in the first column wins: the lowest flat index is in the first row.",
+                changed(refine_dark, heatmap=lambda heatmap: heatmap.transpose(-1, -2),
+                        result=lambda out: out.flip(-1))),
+        Mistake("Part of it is computed in float32: the dtype of `heatmap` is wanted all the way.",
+                changed(refine_dark, heatmap=lambda heatmap: heatmap.float(),
+                        result=lambda out, heatmap: out.to(heatmap.dtype))),
         Mistake("The flat index is taken apart with the height: a row is W cells long.",
                 edited(refine_dark, {"one.argmax()), w)": "one.argmax()), h)"})),
         Mistake("The result is always float32. It should have the dtype of `heatmap`.",
