@@ -1,9 +1,12 @@
 """Names that the doctests in posebook/ use without importing them."""
 
 import pytest
-import torch
+
+import posebook  # noqa: F401 (before torch, whose threads heed the environment that this sets)
 
 
 @pytest.fixture(autouse=True)
 def doctest_names(doctest_namespace):
+    import torch
+
     doctest_namespace["torch"] = torch

@@ -67,8 +67,8 @@ def here(tasks: list[Task]) -> list[tuple[Task, bool, str]]:
 
 
 def grade(course: Course, *, grade_all=here, **options: bool) -> dict[str, Line]:
-    lines = run(course, "mini", grade_all=grade_all, tell=lambda text: None, **options)
-    return {line.student: line for line in lines}
+    lines = run(course, "mini", grade_all=grade_all, **options)
+    return {line.name: line for line in lines}
 
 
 def archive(path: Path, members: dict[str, bytes], date=(2026, 11, 19, 8, 0, 0)) -> Path:

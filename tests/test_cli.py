@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -16,6 +17,7 @@ import nbformat
 import pytest
 
 from posebook import cli
+from posebook.cli import student
 
 POSEBOOK = [sys.executable, "-m", "posebook.cli"]
 
@@ -39,7 +41,7 @@ def files(folder: Path) -> list[str]:
 
 def test_copies_every_file_but_checkpoints(course):
     (course / "chapters/table.csv").write_text("1,2")
-    assert cli.copy_missing() == 3
+    assert student.copy_missing() == 3
     assert files(course / "work") == [
         "chapters/02_decoding.ipynb",
         "chapters/table.csv",
@@ -50,39 +52,22 @@ def test_copies_every_file_but_checkpoints(course):
 
 
 def test_never_overwrites_and_brings_back_what_is_missing(course):
-    cli.copy_missing()
+    student.copy_missing()
     mine = course / "work/chapters/02_decoding.ipynb"
     mine.write_text("my answers")
     (course / "work/exercises/decoding/decoding.ipynb").unlink()
-    assert cli.copy_missing() == 1
+    assert student.copy_missing() == 1
     assert mine.read_text() == "my answers"
     assert files(course / "work") == ["chapters/02_decoding.ipynb", "exercises/decoding/decoding.ipynb"]
 
 
-@pytest.mark.parametrize("links", [True, False])
-def test_a_file_that_appears_during_the_copy_stays(course, monkeypatch, links):
-    """Also on a disk without hard links, two files of one name each arrive as themselves."""
-    if not links:
-        monkeypatch.setattr(os, "link", lambda *paths: (_ for _ in ()).throw(PermissionError("no links here")))
-    draft = course / "draft"
-    for text in ("one", "two"):
-        (course / text).write_text(text)
-        cli.copy_new(course / text, course / "new" / text, draft=draft)
-    assert [(course / "new" / text).read_text() for text in ("one", "two")] == ["one", "two"]
-    if links:
-        cli.copy_new(course / "two", course / "new/one", draft=draft)
-        assert (course / "new/one").read_text() == "one"
-    assert not draft.exists()
-
-
 def test_a_killed_copy_leaves_nothing_half_written(course, monkeypatch):
     def killed(source, target):
-        Path(target).write_text("half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.shutil, "copyfile", killed)
+    monkeypatch.setattr(os, "link", killed)
     with pytest.raises(KeyboardInterrupt):
-        cli.copy_missing()
+        student.copy_missing()
     assert files(course / "work") == []
 
 
@@ -108,14 +93,19 @@ def test_a_wrong_port(text, capsys):
     assert f"want a number from 1 to 65535, got {text}" in capsys.readouterr().err
 
 
-def test_lab_serves_the_first_chapter_and_ends_quietly(course):
+@pytest.mark.parametrize("closed", [False, True])
+def test_lab_serves_the_first_chapter_and_ends_quietly(course, closed):
+    """Also with a home that cannot be written to."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     kinds = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR")
     own = {kind: str(course / "jupyter" / kind) for kind in kinds}
+    if closed:
+        (course / "a file").touch()
+        own = dict.fromkeys(["HOME", "XDG_RUNTIME_DIR", "XDG_DATA_HOME"], str(course / "a file"))
     command = [*POSEBOOK, "lab", "--no-browser", "--port", str(port)]
     lab = subprocess.Popen(command, env=os.environ | own, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    limit = threading.Timer(60, lab.kill)
+    limit = threading.Timer(600, lab.kill)
     limit.start()
     try:
         lines = []
@@ -123,6 +113,7 @@ def test_lab_serves_the_first_chapter_and_ends_quietly(course):
             lines.append(line)
             if "http://127.0.0.1" in line:
                 break
+        assert any("JupyterLab forgets its settings" in line for line in lines) is closed
         address = lines[-1].strip()
         assert address.startswith(f"http://127.0.0.1:{port}/lab/tree/chapters/02_decoding.ipynb?token="), lines
         site, token = address.split("/lab/")[0], address.split("token=")[1]
@@ -144,11 +135,28 @@ def test_lab_serves_the_first_chapter_and_ends_quietly(course):
         lab.stdout.close()
 
 
+@pytest.mark.parametrize("given, seen", [("data/coco.json", "{here}/data/coco.json"), ("/x/coco.json", "/x/coco.json"),
+                                         ("~/coco.json", "{home}/coco.json"), ("", None)])
+def test_lab_names_the_coco_file_as_it_is_found_from_everywhere(course, monkeypatch, given, seen):
+    """Kernels start in folders of their own."""
+    found = []
+    fake = types.ModuleType("labapp")
+    fake.main = lambda arguments: found.append(os.environ.get("POSEBOOK_COCO"))
+    monkeypatch.setitem(sys.modules, "jupyterlab.labapp", fake)
+    monkeypatch.setenv("POSEBOOK_COCO", given)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        assert cli.main(["lab"]) == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert found == [seen and seen.format(here=course, home=os.path.expanduser("~"))]
+
+
 def get(address: str) -> str:
     """What the server answers; it prints its address a moment before it listens."""
-    for _ in range(50):
+    for _ in range(6000):
         try:
-            with urllib.request.urlopen(address, timeout=20) as answer:
+            with urllib.request.urlopen(address, timeout=300) as answer:
                 return answer.read().decode()
         except urllib.error.URLError as error:
             if not isinstance(error.reason, ConnectionRefusedError):
@@ -169,6 +177,13 @@ def test_doctor_is_content(course):
     for found in ("ok     Python 3", "ok     torch 2", "ok     torch computes on", "ok     widgets render"):
         assert found in done.stdout
     assert files(course / "work") == []
+
+
+def test_doctor_where_the_home_cannot_be_written_to(course):
+    (course / "a file").touch()
+    done = doctor(HOME=str(course / "a file"))
+    assert done.returncode == 0, done.stdout
+    assert "cannot be written to: JupyterLab forgets its settings when it ends" in done.stdout
 
 
 def test_doctor_outside_the_course(tmp_path, monkeypatch):
@@ -207,15 +222,16 @@ def test_doctor_where_nothing_can_be_written(course, monkeypatch):
     def refuse(**options):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(cli.tempfile, "TemporaryFile", refuse)
-    finding = cli.writing()
+    monkeypatch.setattr(student.tempfile, "TemporaryFile", refuse)
+    finding = student.writing()
     assert not finding.good and finding.needed
     assert finding.text == f"{course} cannot be written to (Permission denied)"
 
 
 @pytest.mark.parametrize(
     ("version", "minimum", "good"),
-    [("2.13.0+cpu", ">=2.6", True), ("2.5.1", ">=2.6", False), ("missing", ">=2.6", False), ("3.11", ">=3.11", True)],
+    [("2.13.0+cpu", ">=2.6", True), ("2.5.1", ">=2.6", False), ("missing", ">=2.6", False), ("3.11", ">=3.11", True),
+     ("3.0rc1", ">=2.6", True), ("2.10", ">=2.6,!=2.10", False)],
 )
 def test_versions_compare_as_numbers(version, minimum, good):
-    assert cli.compare("name", version, minimum, remedy="").good is good
+    assert student.compare("name", version, minimum, remedy="").good is good

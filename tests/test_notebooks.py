@@ -1,12 +1,17 @@
 """The built notebooks agree with their sources; their text keeps what it promises. nbval executes them."""
 
 import importlib
+import inspect
+import math
 import re
 
 import build
 import nbformat
 import pytest
+import torch
 from nbclient import NotebookClient
+
+from posebook.checks import evaluate
 
 SOURCES = build.sources()
 CHAPTERS = [s for s in SOURCES if s.parent.name == "chapters"]
@@ -92,6 +97,33 @@ def test_sections_ask_predict_and_conclude(source):
     assert numbers == list(range(1, len(sections) + 1)), numbers
 
 
+def minutes(section):
+    """How long a reader takes over the cells of a section, by the rule at the head of each chapter."""
+    text = "\n".join(cell.source for cell in section if cell.cell_type == "markdown")
+    text = re.sub(r"<details>.*?</details>", "", text, flags=re.S)  # what is folded in does not count
+    plain, equations = re.subn(r"\$\$.*?\$\$", "", text, flags=re.S)
+    code = [cell.source for cell in section if cell.cell_type == "code"]
+    pictures, explorers = (sum(part in cell for cell in code) for part in ("draw.show(", ".explore()"))
+    predictions = text.count("**Predict.**")
+    return round(len(plain.split()) / 120 + predictions + pictures + 2 * len(code) + 2 * equations + 5 * explorers)
+
+
+@each_chapter
+def test_sections_say_how_long_they_take(source):
+    cells = build.read(source).cells
+    starts = [k for k, cell in enumerate(cells) if re.match(r"## \d", cell.source)]
+    total = short = 0
+    for first, end in zip(starts, [*starts[1:], len(cells)], strict=True):
+        title, _, line = cells[first].source.splitlines()[:3]
+        said, want = re.fullmatch(r"\*(\d+) minutes(, short path)?\*", line), minutes(cells[first:end])
+        assert said and abs(int(said[1]) - want) <= 1, f"{title}: want *{want} minutes*, got {line}"
+        total, short = total + want, short + (want if said[2] else 0)
+    hours = re.search(r"\| Time \| about ([\d.]+) hours.*; the short path takes ([\d.]+) \|", cells[0].source)
+    assert hours, "want how long the chapter and its short path take"
+    want = total / 60, short / 60
+    assert all(abs(float(a) - b) <= 0.3 for a, b in zip(hours.groups(), want, strict=True)), f"want {want} hours"
+
+
 @each_chapter
 def test_numbers_in_a_takeaway_were_printed_above(source):
     notebook = build.stored(build.target(source))
@@ -109,7 +141,8 @@ def test_numbers_in_a_takeaway_were_printed_above(source):
 @each_set
 def test_exercises_hold_no_solution_and_their_checks_fail_until_it_is_written(source):
     release = nbformat.read(build.released(source), as_version=4)
-    bodies = re.findall(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", source.read_text(encoding="utf-8"), re.S)
+    whole = "\n".join(cell.source for cell in build.read(source).cells)
+    bodies = re.findall(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", whole, re.S)
     text = "\n".join(cell.source for cell in release.cells)
     assert bodies and "SOLUTION" not in text and not any(body.strip() in text for body in bodies)
 
@@ -122,13 +155,31 @@ def test_exercises_hold_no_solution_and_their_checks_fail_until_it_is_written(so
     want = [name for p in problems for name in (p.name, f"check-{p.name}")]
     assert ids == want, "each of PROBLEMS wants its solution between markers, then its check cell"
 
-    NotebookClient(release, timeout=120, kernel_name="python3").execute()
+    NotebookClient(release, timeout=1200, kernel_name="python3").execute()
     checks = [cell for cell in release.cells if build.is_check(cell)]
     assert len(checks) == len(bodies)
     for cell in checks:
         assert cell.metadata.nbgrader.locked and cell.metadata.nbgrader.points > 0
         assert cell.outputs[-1].ename == "CheckFailed" and len(cell.outputs[-1].traceback) == 1
         assert "not written yet" in cell.outputs[0].data["text/plain"]
+
+
+@each_set
+def test_a_solution_is_the_reference_and_stands_alone(source):
+    problems = importlib.import_module(f"posebook.checks.{source.stem}").PROBLEMS
+    cells = {c.metadata.nbgrader.grade_id: c.source for c in build.read(source).cells if "nbgrader" in c.metadata}
+    for p in problems:
+        without_markers = re.sub(r" *### (BEGIN|END) SOLUTION\n?", "", cells[p.name])
+        assert without_markers == inspect.getsource(p.reference)
+        scope = {"math": math, "torch": torch}
+        exec(cells[p.name], scope)
+        assert evaluate(p.name, scope[p.name]).passed
+
+
+@each_chapter
+def test_a_chapter_needs_no_checks(source):
+    """So a changed check leaves it as it is."""
+    assert "posebook.checks" not in source.read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -161,6 +212,24 @@ def test_only_what_is_stale_is_rebuilt_and_prose_executes_nothing(course, monkey
     assert build.is_stale(course) and build.build(course, force=False) == "executed"
 
 
+@pytest.mark.parametrize(("name", "chapter", "problems"), [
+    ("data/portrait.json", True, True), ("data/a new table.bin", True, True), ("explore/__init__.py", True, True),
+    ("__init__.py", True, True), ("checks/decoding/fuse.py", False, True), ("grading/run.py", False, False),
+    ("cli.py", False, False), ("__pycache__/grid.pyc", False, False), (".DS_Store", False, False),
+])
+def test_whatever_a_notebook_may_run_or_read_makes_it_stale(course, name, chapter, problems):
+    """No list of imports to be wrong: all of posebook counts, but for what no notebook runs."""
+    of_problems = build.ROOT / "sources" / "problems" / "small.py"
+    of_problems.parent.mkdir()
+    of_problems.write_text(course.read_text())
+    before = [build.read(source).metadata.posebook.digest for source in (course, of_problems)]
+    changed = build.ROOT / "posebook" / name
+    changed.parent.mkdir(parents=True, exist_ok=True)
+    changed.write_text("changed")
+    after = [build.read(source).metadata.posebook.digest for source in (course, of_problems)]
+    assert [a != b for a, b in zip(before, after, strict=True)] == [chapter, problems]
+
+
 def test_the_same_source_gives_the_same_ids_and_equal_cells_differ(course):
     course.write_text("# %%\n1\n\n# %%\n1\n\n# %%\n2\n")
     ids = [cell.id for cell in build.read(course).cells]
@@ -176,7 +245,7 @@ def test_the_photograph_cells_have_a_coco_twin(name, most, coco_json, monkeypatc
     last = next(k for k, cell in enumerate(chapter.cells) if 'if "POSEBOOK_COCO" in os.environ' in cell.source)
     chapter.cells = chapter.cells[: last + 1]
     monkeypatch.setenv("POSEBOOK_COCO", str(coco_json))
-    NotebookClient(chapter, timeout=120, kernel_name="python3").execute()
+    NotebookClient(chapter, timeout=1200, kernel_name="python3").execute()
     said, picture = chapter.cells[-1].outputs
     errors = [float(number) for number in re.findall(r"(\d+\.\d+) px", said.text)]
     assert len(errors) == 2 and all(0 < error <= most for error in errors)

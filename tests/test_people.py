@@ -9,7 +9,8 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from posebook.people import _PARTS, BACKGROUNDS, POSES, People, Scene, draw_people, render, sample_scene
+from posebook.people import BACKGROUNDS, POSES, People, Scene, draw_people, render, sample_scene
+from posebook.people.body import PARTS
 from posebook.skeleton import COCO_17
 
 K = {name: k for k, name in enumerate(COCO_17.names)}
@@ -185,7 +186,7 @@ def front(scene: Scene, b: int, hw: tuple[int, int], zoom: int = 8) -> Tensor:
     return torch.tensor(np.array(image), dtype=torch.int64)
 
 
-NAMES = (*(part.name for part in _PARTS), "seat", "clutter", "occluder")
+NAMES = (*(part.name for part in PARTS), "seat", "clutter", "occluder")
 SHOW = {
     "eye": ("eye", "pupil"), "ear": ("ear",), "nose": ("nose",), "shoulder": ("upper_arm", "torso"),
     "elbow": ("upper_arm", "forearm"), "wrist": ("forearm", "hand"), "hip": ("thigh", "pelvis", "torso", "skirt"),
@@ -270,7 +271,7 @@ def test_who_stands_lower_is_nearer():
 
 
 def test_limbs_keep_their_length_in_every_pose():
-    """Squared lengths, q |dxy|^2 + dz^2 = c L^2, with one zoom (q) and one build (c) a person for eight bones."""
+    """Squared lengths, q |dxy|^2 + dz^2 = c L^2, with one zoom (q) and one build (c) per person, for eight bones."""
     scene = sample_scene(200, seed=1)
     bones = {("shoulder", "elbow"): 0.172, ("elbow", "wrist"): 0.152, ("hip", "knee"): 0.245, ("knee", "ankle"): 0.240}
     rows = []

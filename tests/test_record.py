@@ -12,7 +12,7 @@ from nbconvert.filters import markdown2html
 from nbgrader.server_extensions.formgrader import handlers
 from traitlets.config import Config
 
-from posebook.grading import course as courses
+from posebook.grading import steps
 from posebook.grading.course import Course
 from posebook.grading.record import harmless
 
@@ -114,7 +114,7 @@ def test_a_hostile_notebook_in_feedback_and_formgrader(course):
                 {"output_type": "display_data", "metadata": {}, "data": {"text/html": text}}]}]
     path.write_text(json.dumps(notebook))
     assert all(line.good for line in grade(course).values())
-    assert all(line.good for line in courses.feedback(course, "mini"))
+    assert all(line.good for line in steps.feedback(course, "mini"))
     pages = {}
     for student in ("ann", "bob"):
         pages[student] = [course.notebook("feedback", "mini", student).with_suffix(".html").read_text(),
@@ -137,8 +137,25 @@ def formgrader_page(course: Course, student: str) -> str:
 def test_feedback_names_the_mistake_and_the_failed_cases(course):
     submit(course, "ann", soft_argmax="right", fuse="half")
     grade(course)
-    courses.feedback(course, "mini")
+    list(steps.feedback(course, "mini"))
     page = course.notebook("feedback", "mini", "ann").with_suffix(".html").read_text()
     text = BeautifulSoup(page, "html.parser").text
     assert "x and y are swapped" in text and "fuse: " in text and "cases passed, 1 of 2 points" in text
     assert "mini (Score: 4.0 / 10.0)" in text
+    contents = [item.text for item in BeautifulSoup(page, "html.parser").select("#toc li a")]
+    assert contents[:2] == ["soft_argmax", "fuse"] and "Test cell" not in contents
+
+
+def test_feedback_on_a_late_notebook_with_a_cell_that_does_not_end_and_on_a_file_that_is_cut_off(course):
+    submit(course, "ann", soft_argmax="say cell 2 did not end within 60 s", when="2026-11-21 09:00:00 UTC")
+    submit(course, "bob").write_text("{<b>")
+    grade(course)
+    submit(course, "rob")
+    lines = {line.name: line for line in steps.feedback(course, "mini")}
+    page = course.notebook("feedback", "mini", "ann").with_suffix(".html").read_text()
+    text = BeautifulSoup(page, "html.parser").text
+    assert "handed in 2026-11-21 09:00 UTC, 33 h late" in text
+    assert "cell 2 did not end" in text and "In\u00a0[2]:" in text  # the cells are numbered
+    page = course.notebook("feedback", "mini", "bob").with_suffix(".html").read_text()
+    assert "could not be graded: the file is cut off" in page and "hand it in again" in page and "<b>" not in page
+    assert lines["ann"].good and lines["bob"].good and lines["rob"].says == "not graded yet: posebook grade mini"

@@ -114,7 +114,7 @@ print(*[importlib.import_module(module.name).__name__
 
 
 # Only these need the instructor's extra; one submission is graded without it.
-NBGRADER = [f"posebook.grading.{name}" for name in ("collect", "course", "record", "run")]
+NBGRADER = [f"posebook.grading.{name}" for name in ("collect", "course", "record", "results", "roster", "run", "steps")]
 
 
 def test_an_installed_wheel_needs_student_dependencies_only(wheel, tmp_path):
@@ -136,6 +136,22 @@ def test_an_installed_wheel_needs_student_dependencies_only(wheel, tmp_path):
 def test_import_posebook_is_light():
     script = "import sys, posebook; print({'matplotlib', 'ipywidgets', 'IPython', 'torch'}.intersection(sys.modules))"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "set()\n"
+
+
+# Each imports torch: as a library does, as the tests do, and as a kernel that `posebook lab` started.
+TORCH_IMPORTED = {
+    "library": ["-c", "import posebook.people"],
+    "tests": ["-m", "pytest", "--collect-only", "-s", "-p", "no:cacheprovider", "tests/test_grid.py"],
+    "kernel": ["-c", "import posebook.cli, subprocess, sys; subprocess.run([sys.executable, '-c', 'import torch'])"],
+}
+
+
+@pytest.mark.parametrize("command", TORCH_IMPORTED.values(), ids=TORCH_IMPORTED)
+def test_threads_that_wait_sleep(command):
+    """What OpenMP itself says that it read, when it was loaded with torch."""
+    variables = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    done = subprocess.run([sys.executable, *command], cwd=ROOT, env=variables | {"OMP_DISPLAY_ENV": "true"}, **TOGETHER)
+    assert "OMP_WAIT_POLICY = 'PASSIVE'" in done.stdout
 
 
 def test_the_version_is_said_once_more_alike():

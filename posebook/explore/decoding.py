@@ -16,7 +16,7 @@ from torch import Tensor
 
 from posebook import theory
 from posebook.decode import argmax, refine_dark, refine_quarter
-from posebook.expectation import soft_argmax
+from posebook.expectation import soft_argmax, spatial_softmax
 from posebook.explore import _page
 from posebook.explore._controls import Checked, choice, explorer, number
 from posebook.grid import Grid
@@ -74,7 +74,7 @@ def compute(state: State) -> Result:
     expected = theory.alias_error(keypoint.double() - keypoint.double().round(), q)
     return Result(
         state=state,
-        prob=(logits / state.tau).flatten().softmax(0).view_as(logits),
+        prob=spatial_softmax(logits, state.tau),
         points=dict(zip(DECODERS, map(tuple, grid.to_image(cells).tolist()), strict=True)),
         errors=dict(zip(DECODERS, (state.stride * error.norm(dim=1)).tolist(), strict=True)),
         q=q,

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from posebook import theory
 from posebook.decode import argmax
-from posebook.expectation import soft_argmax, spread
+from posebook.expectation import soft_argmax, spatial_softmax, spread
 from posebook.explore import _page
 from posebook.explore._controls import Checked, explorer, number
 
@@ -72,7 +72,7 @@ class Result:
 def compute(state: State) -> Result:
     """Spread of the softmax without noise, and what soft-argmax says under each draw of noise."""
     clean, keypoint = _logits(state.sigma, state.phase)
-    prob = (clean / state.tau).flatten().softmax(0).view(HW)
+    prob = spatial_softmax(clean, state.tau)
     entropy, covariance = spread(clean, state.tau)
     estimates = soft_argmax((clean + state.noise * _draws()).float(), state.tau)
     q = math.sqrt(state.tau) * state.sigma

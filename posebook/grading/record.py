@@ -12,7 +12,7 @@ from pathlib import Path
 
 import bleach
 import nbformat
-from nbconvert.exporters import NotebookExporter
+from nbconvert.exporters import HTMLExporter, NotebookExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -32,9 +32,9 @@ from nbgrader.preprocessors import (
 from traitlets.config import Config
 
 from posebook.checks import Report
-from posebook.grading import run
 from posebook.grading.course import Course, find_alembic
-from posebook.grading.submission import PICTURES, Cell, Submission, read_file
+from posebook.grading.results import HandedIn
+from posebook.grading.submission import PICTURES, Cell, Submission
 
 
 def configure(c: Config) -> None:
@@ -52,8 +52,9 @@ def configure(c: Config) -> None:
         ClearMarkScheme, ComputeChecksums, CheckCellMetadata,
     ]
     c.Autograde.exporter_class = GradedNotebook
-    c.Autograde.sanitize_preprocessors = [OverwriteCells, CheckCellMetadata]
+    c.Autograde.sanitize_preprocessors = [RemoveOtherFiles, OverwriteCells, CheckCellMetadata]
     c.Autograde.autograde_preprocessors = [SaveAutoGrades, AssignLatePenalties, CheckCellMetadata]
+    c.GenerateFeedback.exporter_class = FeedbackPage
     c.Autograde.create_student = False  # a folder of an unknown name is a mistake, not a student
 
 
@@ -69,6 +70,20 @@ class Blank(NbGraderPreprocessor):
         return cell, resources
 
 
+class RemoveOtherFiles(NbGraderPreprocessor):
+    """Autograde: nbgrader copies whatever lay beside a submission, and would show it in formgrader."""
+
+    def preprocess(self, notebook: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
+        marks = resources["nbgrader"]
+        course = Course(Path(self.parent.parent.coursedir.root), self.config)
+        for path in course.folder("autograded", marks["assignment"], marks["student"]).glob("*"):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != "timestamp.txt":
+                path.unlink()
+        return notebook, resources
+
+
 class GradedNotebook(NotebookExporter):
     """Autograde: reads a submission as :func:`graded`; what nbgrader has written itself it reads as ever."""
 
@@ -78,35 +93,38 @@ class GradedNotebook(NotebookExporter):
         name, student = marks.get("assignment", ""), marks.get("student", "")
         if Path(filename) != course.notebook("submitted", name, student):
             return super().from_filename(filename, resources, **options)
-        for path in course.folder("autograded", name, student).glob("*"):  # nbgrader copies whatever lay beside a
-            if path.is_dir() and not path.is_symlink():  # submission, and would show it in formgrader
-                shutil.rmtree(path)
-            elif path.name != "timestamp.txt":
-                path.unlink()
         resources = self._init_resources(resources)
         resources["metadata"] |= {"name": name, "path": str(Path(filename).parent)}
-        return self.from_notebook_node(graded(course, name, student), resources, **options)
+        return self.from_notebook_node(graded(HandedIn.read(course, name, student)), resources, **options)
 
 
-def graded(course: Course, name: str, student: str) -> NotebookNode:
+class FeedbackPage(HTMLExporter):
+    """Feedback: nbgrader's page, with the problems' names in its table of contents."""
+
+    def from_notebook_node(self, notebook: NotebookNode, resources: dict | None = None, **options) -> tuple[str, dict]:
+        page, resources = super().from_notebook_node(notebook, resources, **options)
+        return re.sub(r'(<a href="#check-(\w+)">)Test cell', r"\1<code>\2</code>", page), resources
+
+
+def graded(its: HandedIn) -> NotebookNode:
     """The notebook that nbgrader records: the submission's cells, with reports and scores."""
-    submission = read_file(course.notebook("submitted", name, student))
-    result = run.result(course, name, student, submission)
-    release = nbformat.read(course.notebook("release", name), as_version=4)
-    cells, missing = rebuild(submission, release)
+    result = its.graded()
+    release = nbformat.read(its.course.notebook("release", its.set), as_version=4)
+    cells, missing = rebuild(its.submission, release)
     reports = {f"check-{report.name}": report for report in result.reports}
     for cell in cells:
         marks = cell.metadata.get("nbgrader")
         if cell.cell_type == "code" and marks and marks["grade"] and not marks["solution"]:
             cell.outputs = [output(reports.get(marks["grade_id"]))]
-    notes = [*(f"the cell `{grade_id}` is missing" for grade_id in missing), *result.notes]
+    notes = [*its.lateness(), *(f"the cell `{grade_id}` is missing" for grade_id in missing)]
+    notes += dict.fromkeys(its.notes + result.notes)
     if notes:
         lines = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
         cells.insert(0, new_markdown_cell(one_line(f"<div><p><b>From the grader</b></p><ul>{lines}</ul></div>")))
     for number, cell in enumerate(cells):
         cell.id = f"cell-{number}"
     metadata = {"kernelspec": release.metadata.get("kernelspec", {}), "language_info": {"name": "python"},
-                "posebook": {"recorded": run.tag(course, name, student, submission)}}
+                "posebook": {"recorded": its.tag()}}
     return new_notebook(cells=cells, metadata=metadata)
 
 
@@ -118,6 +136,9 @@ def rebuild(submission: Submission, release: NotebookNode) -> tuple[list[Noteboo
     originals = {cell.metadata.nbgrader.grade_id: cell for cell in release.cells if "nbgrader" in cell.metadata}
     trusted = {cell.source for cell in release.cells}
     cells = [_cell(cell, originals.get(cell.grade_id), trusted) for cell in submission.cells]
+    for number, cell in enumerate(cells, start=1):
+        if cell.cell_type == "code":
+            cell.execution_count = number  # is shown beside it: the notes speak of "cell 12"
     places = [cell.grade_id if cell.grade_id in originals else "" for cell in submission.cells]
     missing = [grade_id for grade_id in originals if grade_id not in places]
     order = list(originals)

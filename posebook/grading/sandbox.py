@@ -9,25 +9,30 @@ import functools
 import importlib.metadata
 import json
 import os
+import platform
+import re
 import secrets
 import shutil
+import site
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from jupyter_client.provisioning import LocalProvisioner
 from traitlets import Unicode
 
+NEEDS = ("torch", "numpy", "ipykernel")  # what a kernel in here imports
 PACKAGE = Path(__file__).resolve().parents[1]  # posebook, with all its answers
 NEEDED = "grading runs untrusted code and needs bubblewrap on Linux: apt install bubblewrap (elsewhere: WSL or a VM)"
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives", "/etc/fonts",
           "/etc/localtime")
 WRITABLE = ("/tmp", "/home/student", "/dev/shm")
-COURSE = "/course"
+COURSE = "/run/posebook"  # where nobody keeps a Python
 SHOWN = ("checks/calling.py", "grading/__init__.py", "grading/guest.py", "grading/wire.py")  # of checks and grading
 STAND_IN = '''"""Stands for ``posebook.checks`` in the sandbox: the grader tries the answers itself."""
 
@@ -39,6 +44,10 @@ def check(name, answer):
 
 class SandboxError(RuntimeError):
     """No sandbox that contains anything can be had here; the text says what to install or change."""
+
+
+class MachineFull(SandboxError):
+    """The machine ran out of memory, while the submission itself kept to its limit."""
 
 
 @dataclass(frozen=True)
@@ -84,27 +93,74 @@ def _without_body(source: str, path: list[str], name: str) -> str:
     return ast.unparse(tree)
 
 
-def _mounts() -> list[str]:
-    """Options that show the system and Python, read-only, and hide every copy of posebook in there."""
-    shown = [Path(path) for path in (*SYSTEM, sys.prefix, sys.base_prefix) if os.path.lexists(path)]
-    shown = [path for path in dict.fromkeys(shown) if not any(up in shown for up in path.parents)]
-    options: dict[Path, list[str]] = {}
-    for path in shown:
-        kind = ["--symlink", os.readlink(path)] if path.is_symlink() else ["--ro-bind", str(path)]
-        options[path] = [*kind, str(path)]
-    for path in _hidden(shown):
-        options[path] = ["--perms", "0755", "--tmpfs", str(path), "--remount-ro", str(path)]
-    parents = {up for path in shown for up in path.parents if up != Path("/")}
-    options |= {up: ["--perms", "0755", "--dir", str(up)] for up in parents}
-    return [option for path in sorted(options) for option in options[path]]
+def _mounts(limits: Limits, own: dict[Path, list[str]]) -> list[str]:
+    """Options that show the system and Python, read-only, and hide every copy of posebook in there.
+
+    ``own`` says what else to mount, and where. What lies within something else is mounted after it: Python may be below
+    /tmp or /home/student, a checkout below /usr, and a virtual environment in that checkout.
+    """
+    links, shown = _reached((*SYSTEM, *_python(), *_packages()))
+    hidden = _hidden(shown) - shown
+    places = own | {Path("/proc"): ["--proc"], Path("/dev"): ["--dev"]}
+    places |= {Path(path): ["--perms", "1777", "--size", str(limits.disk), "--tmpfs"] for path in WRITABLE}
+    places |= {path: ["--perms", "0755", "--tmpfs"] for path in hidden}
+    places |= {link: ["--symlink", target] for link, target in links.items()}
+    places |= {path: ["--ro-bind", str(path)] for path in shown}
+    places = {up: ["--perms", "0755", "--dir"] for path in places for up in path.parents if up.name} | places
+    options: list[str] = []
+    in_sight: dict[Path, bool] = {}
+    for path in sorted(places):
+        above = next((in_sight[up] for up in path.parents if up in in_sight), False)
+        if path in own or above is (path in hidden):
+            options += [*places[path], str(path)]
+            in_sight[path] = path in shown
+    closed = [path for path in in_sight if path in hidden] + [Path("/dev"), Path("/")]
+    return options + [option for path in closed for option in ("--remount-ro", str(path))]
 
 
-def _hidden(shown: list[Path]) -> set[Path]:
+def _python() -> Iterator[str]:
+    """What Python needs of the folders that it is installed in: one of them may be somebody's home."""
+    yield sys.executable
+    library = [sysconfig.get_config_var(name) for name in ("LIBDIR", "INSTSONAME")]
+    if all(library):
+        yield os.path.join(*library)
+    for prefix in (sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix):
+        yield from (os.path.join(prefix, part) for part in ("pyvenv.cfg", "bin", "include", "lib", "lib32", "lib64"))
+
+
+def _packages() -> list[str]:
+    """The folders that packages are imported from."""
+    return [path for path in sys.path if path and any(os.path.isdir(os.path.join(path, name)) for name in NEEDS)]
+
+
+def _reached(paths: Iterable[str]) -> tuple[dict[Path, str], set[Path]]:
+    """The links on the way to these paths, each with what it says, and the places where the paths truly are."""
+    links: dict[Path, str] = {}
+    places = set()
+    for path in filter(os.path.exists, paths):
+        place, parts = Path("/"), list(reversed(Path(path).absolute().parts[1:]))
+        while parts:
+            part = parts.pop()
+            if part == "..":
+                place = place.parent
+            elif (place / part).is_symlink():
+                links[place / part] = target = os.readlink(place / part)
+                place = Path("/") if target.startswith("/") else place
+                parts += reversed([name for name in Path(target).parts if name != "/"])
+            else:
+                place /= part
+        places.add(place)
+    return links, places
+
+
+def _hidden(shown: Iterable[Path]) -> set[Path]:
     """Folders within those shown that must not be seen: installed posebooks, a checkout, the grader's own."""
-    found = {copy for path in shown for above in (".", "local", "envs/*")
-             for copy in path.glob(f"{above}/lib/python3*/*-packages/posebook")}
-    found |= {PACKAGE, Path.cwd()} | (set() if PACKAGE.parent.name.endswith("-packages") else {PACKAGE.parent})
-    return {path for path in found if any(up in shown for up in path.parents)}
+    found = {copy.resolve() for path in shown for above in ("", "python3*/*-packages/", "lib/python3*/*-packages/",
+                                                            "local/lib/python3*/*-packages/")
+             for copy in path.glob(f"{above}posebook")}
+    installed = str(PACKAGE.parent) in map(os.path.realpath, _packages())
+    found |= {PACKAGE if installed else PACKAGE.parent, Path.cwd()}
+    return {path for path in found if path.is_dir() and any(up in shown for up in path.parents)}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -129,31 +185,30 @@ def command(argv: list[str], *, course: Path | None = None, limits: Limits | Non
         raise SandboxError(NEEDED)
     limits = limits or Limits()
     options = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
-               "--die-with-parent", "--new-session", "--clearenv", *_mounts(), "--proc", "/proc", "--dev", "/dev"]
-    for path in WRITABLE:  # sized, so that a full disk is theirs alone
-        options += ["--perms", "1777", "--size", str(limits.disk), "--tmpfs", path]
-    if course:
-        options += ["--ro-bind", str(course), COURSE]
-    if shared:
-        options += ["--bind", str(shared), str(shared)]
-    options += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/home/student"]
+               "--die-with-parent", "--new-session", "--clearenv"]
+    own = {Path(COURSE): ["--ro-bind", str(course)]} if course else {}
+    own |= {shared: ["--bind", str(shared)]} if shared else {}
+    options += [*_mounts(limits, own), "--chdir", "/home/student"]
     for name, value in environment().items():
         options += ["--setenv", name, value]
     if os.geteuid() != 0:
-        return [bwrap, *options, "--unshare-user", "--disable-userns", "--", *_limited(limits), *argv]
+        return [bwrap, *options, "--unshare-user", "--disable-userns", "--", *_limited(limits), *_filtered(), *argv]
     drop = ["--cap-drop", "ALL", *(f for cap in ("SETUID", "SETGID", "SETPCAP") for f in ("--cap-add", f"CAP_{cap}"))]
     owner = str(shared.stat().st_uid if shared else fresh_user())
     user = ["setpriv", f"--reuid={owner}", f"--regid={owner}", "--clear-groups", "--no-new-privs",
             "--bounding-set=-all", "--inh-caps=-all"]
-    return [bwrap, *options, *drop, "--", *user, *_limited(limits), *argv]
+    return [bwrap, *options, *drop, "--", *user, *_limited(limits), *_filtered(), *argv]
 
 
 def environment(home: str = "/home/student", course: str = COURSE) -> dict[str, str]:
     """All the variables there are: nothing of the grader's environment goes inside."""
     threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")}
+    named = map(os.path.abspath, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    paths = os.pathsep.join([course, *(path for path in named if path in _packages())])
+    users = {"PYTHONUSERBASE": site.getuserbase()} if site.ENABLE_USER_SITE else {}
     return {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": home, "USER": "student", "LANG": "C.UTF-8",
-            "PYTHONPATH": course, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "2",
-            **threads}
+            "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "2",
+            **threads, **users}
 
 
 def _limited(limits: Limits) -> list[str]:
@@ -161,6 +216,34 @@ def _limited(limits: Limits) -> list[str]:
     values = {"as": limits.memory, "cpu": round(limits.total), "fsize": limits.disk, "nofile": 512,
               "nproc": limits.processes, "core": 0}
     return ["prlimit", *(f"--{name}={value}:{value}" for name, value in values.items()), "--"]
+
+
+# Memory that lasts without belonging to any process could be neither counted nor limited. So the calls that make it are
+# refused, by a filter that the command's processes cannot take off: memfd_create, memfd_secret, shmget, msgget and
+# io_uring_setup, whatever calls of another architecture (x32 is one) there are, and with them all that come later.
+CALLS = {"x86_64": (0xC000003E, (319, 447, 29, 68, 425)), "aarch64": (0xC00000B7, (279, 447, 194, 186, 425))}
+_FILTER = """
+import ctypes, os, struct, sys
+arch, *calls = map(int, sys.argv[1].split(","))
+load, equal, above, end = 0x20, 0x15, 0x35, 0x06
+tests = [(load, 0, 0, 4), (equal, 0, len(calls) + 3, arch), (load, 0, 0, 0), (above, len(calls) + 1, 0, 2**30)]
+tests += [(equal, len(calls) - n, 0, call) for n, call in enumerate(calls)]
+code = b"".join(struct.pack("HBBI", *test) for test in [*tests, (end, 0, 0, 0x7FFF0000), (end, 0, 0, 0x50001)])
+program = struct.pack("HP", len(code) // 8, ctypes.addressof(held := ctypes.create_string_buffer(code)))
+libc = ctypes.CDLL(None, use_errno=True)
+libc.prctl(38, 1, 0, 0, 0)
+if libc.prctl(22, 2, program, 0, 0):
+    sys.exit(f"seccomp: {os.strerror(ctypes.get_errno())}")
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+
+
+def _filtered() -> list[str]:
+    """Refuse the system calls above; on a processor that is not known the probe finds that they are not."""
+    if platform.machine() not in CALLS:
+        return []
+    arch, calls = CALLS[platform.machine()]
+    return [sys.executable, "-I", "-S", "-c", _FILTER, ",".join(map(str, (arch, *calls)))]
 
 
 def fresh_user() -> int:
@@ -230,6 +313,7 @@ def fork():
             time.sleep(60)
             os._exit(0)
         children.append(child)
+held["bounds memory"] = refused(lambda: os.memfd_create("x"))
 held["limits processes"] = refused(fork)
 for child in children:
     os.kill(child, 9)
@@ -252,16 +336,26 @@ def probe() -> None:
         arguments = [str(marker), str(Path(folder, "target")), str(listener.getsockname()[1]),
                      str(PACKAGE / "checks")]
         argv = command([sys.executable, "-I", "-c", _PROBE, *arguments], limits=Limits(processes=64))
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600)
     try:
         held = json.loads(done.stdout)
     except ValueError:
-        reason = done.stderr.strip()[-300:] or f"it ended with status {done.returncode}"
-        raise SandboxError(f"bubblewrap cannot make a sandbox here: {reason}. Containers need "
-                           "--security-opt seccomp=unconfined, newer Ubuntu an AppArmor profile for bwrap") from None
+        raise SandboxError(reason(done.stderr.strip() or f"it ended with status {done.returncode}")) from None
     failed = [words for words, holds in held.items() if not holds]
     if failed:
         raise SandboxError(f"the sandbox does not contain here; not true: it {', it '.join(failed)}")
+
+
+def reason(said: str) -> str:
+    """Why nothing ran in the sandbox, and the remedy, if it is one of those that are known."""
+    last = said.splitlines()[-1][-300:]
+    if re.match("bwrap: .*(namespace|uid map|[Pp]ermission|not permitted)", last):
+        return (f"bubblewrap cannot make a sandbox here: {last}. Containers need --security-opt seccomp=unconfined, "
+                "newer Ubuntu an AppArmor profile for bwrap")
+    if "Permission denied" in last and os.geteuid() == 0:
+        return (f"Python does not start in the sandbox: {last}. Answers run as a user without rights, who has to be "
+                f"able to read Python and its packages: chmod -R a+rX '{sys.prefix}'")
+    return f"Python does not start in the sandbox: {last}"
 
 
 def versions() -> dict[str, str]:

@@ -7,13 +7,12 @@ interrupted. What a chapter says of a comparison is what the runs of several see
 
 import json
 import math
-import os
 import platform
 import statistics
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -21,22 +20,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from posebook import _args
+from posebook import _args, _files
+from posebook.expectation import spatial_softmax
 from posebook.metrics import epe, pck
 from posebook.people import render, sample_scene
-from posebook.training import (
-    Batch,
-    Data,
-    Loss,
-    alone,
-    evaluating,
-    finite,
-    read_tensors,
-    save_weights,
-    train,
-    write_tensors,
-)
-from posebook.training.methods import METHODS, STORED, make_net, predict
+from posebook.training.data import Batch, Data, alone, finite
+from posebook.training.files import read_tensors, save_weights, write_tensors
+from posebook.training.loop import Loss, evaluating, train
+from posebook.training.methods import METHODS, SIGMA, STORED, make_net, predict
 
 HW, BATCH, LR = (64, 64), 32, 5e-3
 PEOPLE = {"truncate": 0.0, "occluder": 0.0, "yaw": (-60.0, 60.0), "size": (0.75, 0.95)}  # of draw_people
@@ -46,6 +37,7 @@ FOLDER = Path(str(files("posebook") / "data"))
 EPOCHS = (0, 5, 10, 20, 30, 45, 60, 80, 100, 130, 160, 200, 240, 300, 360, 430, 500)  # steps that the explorer scrubs
 EPOCH_IMAGE = 13  # among the test images
 SHIFTS = (0, 4, 8, 12, 16)  # px
+WIDTHS = (0.5, 1.0, 2.0)  # cells, of the targets: for each loss on maps the same
 
 
 @dataclass(frozen=True)
@@ -60,6 +52,7 @@ class Run:
     sigma: float | None = None  # cells, of the Gaussian target; None: the method's own
     noise: float = 0.0  # px: standard deviation of the training labels' error on each axis
     centered: bool = False  # all training people in the middle of the image
+    agreement: float = 1.0  # weight of the hybrid's third term
 
     @property
     def name(self) -> str:
@@ -76,6 +69,8 @@ def experiments() -> dict[str, list[Run]]:
     tests["data"] = [Run(m, steps=FEWER, images=n) for m in pair for n in (256, 2048, IMAGES)]
     tests["translation"] = [Run(m, steps=FEWER, images=2048, centered=c) for m in pair for c in (True, False)]
     tests["stride"] = [Run("cross-entropy", steps=FEWER, stride=s) for s in (2, 4, 8)]
+    tests["width"] = [Run(m, sigma=None if s == SIGMA[m] else s) for m in SIGMA for s in WIDTHS]
+    tests["agreement"] = [Run("hybrid", agreement=w) for w in (0.0, 1.0)]
     tests["noise"] = [Run("cross-entropy", steps=FEWER, noise=n, sigma=s) for n in (0.0, 3.0) for s in (None, 1.0, 2.0)]
     seeds = dict.fromkeys(tests, SEEDS) | {"quick": SEEDS[:1], "noise": SEEDS[:2]}
     return {name: [replace(run, seed=s) for s in seeds[name] for run in runs] for name, runs in tests.items()}
@@ -99,8 +94,8 @@ def people(count: int, *, seed: int = 0, centered: bool = False, shift: float = 
 def _centered(scene, shift: float):
     """Each person's keypoints about the middle of the image, then ``shift`` px aside: to the right, to the left ..."""
     low, high = scene.xy[:, 0].amin(1), scene.xy[:, 0].amax(1)  # (B, 2)
-    aside = shift * torch.tensor([[1.0, 0.0], [-1.0, 0.0]]).repeat(len(low) // 2 + 1, 1)[: len(low)]
-    move = torch.tensor([HW[1], HW[0]]) / 2 - 0.5 - (low + high) / 2 + aside
+    aside = shift * low.new_tensor([[1.0, 0.0], [-1.0, 0.0]]).repeat(len(low) // 2 + 1, 1)[: len(low)]
+    move = low.new_tensor([HW[1], HW[0]]) / 2 - 0.5 - (low + high) / 2 + aside
     phase = scene.wave[..., 2] - (scene.wave[..., :2] * move[:, None]).sum(-1)
     moved = replace(scene, start=scene.start + move[:, None], end=scene.end + move[:, None],
                     xy=scene.xy + move[:, None, None], wave=torch.cat((scene.wave[..., :2], phase[..., None]), -1))
@@ -109,7 +104,8 @@ def _centered(scene, shift: float):
 
 def training_data(run: Run) -> Data:
     image, xy, vis = (part[: run.images] for part in people(_rounded(run), centered=run.centered))
-    error = torch.randn(xy.shape, generator=torch.Generator().manual_seed(7))  # of the labels, once and for all
+    draw = torch.Generator().manual_seed(7)  # of the labels' error, once and for all
+    error = torch.randn(xy.shape, generator=draw, dtype=xy.dtype, device="cpu")
     return finite((image, xy + run.noise * error, vis), batch=BATCH, seed=run.seed)
 
 
@@ -149,8 +145,12 @@ def perform(run: Run, *, watch=None) -> tuple[nn.Module, dict]:
 
 
 def _loss(run: Run) -> Loss:
-    loss = METHODS[run.method].loss
-    return loss if run.sigma is None else lambda net, image, xy: loss(net, image, xy, sigma=run.sigma)
+    loss, options = METHODS[run.method].loss, {}
+    if run.sigma is not None:
+        options["sigma"] = run.sigma
+    if run.method == "hybrid":
+        options["weight"] = run.agreement
+    return partial(loss, **options)
 
 
 def errors(net: nn.Module, method: str, images: Batch) -> dict[str, dict[str, float]]:
@@ -213,10 +213,8 @@ def made() -> dict[str, str]:
 
 
 def _write_json(path: Path, table: dict) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    table = dict(sorted(table.items()))
-    part.write_text("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in table.items()) + "\n}\n")
-    part.replace(path)
+    rows = ",\n".join(f"{json.dumps(name)}: {json.dumps(row)}" for name, row in sorted(table.items()))
+    _files.write(path, f"{{\n{rows}\n}}\n".encode())
 
 
 def summary(experiment: str, *, number: str = "median", table: dict | None = None) -> Iterator[dict]:
@@ -258,7 +256,7 @@ class Epochs:
             image = self.image[0][EPOCH_IMAGE : EPOCH_IMAGE + 1] / 255
             self.found.append(predict(net, self.method, image)[0])
             if self.method == "cross-entropy":
-                self.maps.append(net(image)[0].flatten(1).softmax(1).view(-1, 16, 16))
+                self.maps.append(spatial_softmax(net(image)[0]))
 
     def write(self, path: Path | None = None) -> None:
         image, xy, vis = (part[EPOCH_IMAGE] for part in self.image)

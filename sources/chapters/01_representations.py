@@ -10,10 +10,12 @@
 # | | |
 # |---|---|
 # | You need | a little Python and torch; what a Gaussian, a mean and a gradient are |
-# | Time | some three hours, and two for the problems |
+# | Time | about 4.5 hours, and two for the problems; the short path takes 2 |
 # | Problems | [the set *representations*](../exercises/representations/representations.ipynb) |
 #
-# In a hurry? Look at the pictures and read the takeaways: they carry the argument.
+# Under each heading stands how long its section takes: one minute for 120 words, for the Predict question and for each picture; two minutes for each code cell
+# and each equation; five for each explorer with its answers. What is folded in does not count. In a hurry? Take the **short path**: read the sections that are marked so, and run the cells of the others
+# without reading them (*Run*, *Run All Cells* does that at once), because later cells use what earlier ones define.
 
 # %%
 import math
@@ -31,6 +33,8 @@ torch.set_printoptions(precision=3, sci_mode=False)
 
 # %% [markdown]
 # ## 1.1 What is a keypoint?
+#
+# *14 minutes, short path*
 #
 # A **keypoint** is a place with a name: the left wrist, the tip of the nose, the corner of a page. A **skeleton** lists the names, the **limbs** that
 # join them, and which of them are the left and the right of a pair. A **pose** is one place for each name: a table of $K$ rows $(x, y)$, in image
@@ -70,7 +74,7 @@ print(f"{len(COCO_17)} keypoints, {len(COCO_17.limbs)} limbs, {len(COCO_17.pairs
 flipped = flip_points(xy, image.shape[-1], skeleton=COCO_17)
 wrong = flip_points(xy, image.shape[-1])
 back = flip_points(flipped, image.shape[-1], skeleton=COCO_17)
-assert torch.allclose(back, xy, atol=1e-4)  # twice is once back
+assert torch.allclose(back, xy, atol=1e-4)  # mirrored twice, it is where it was
 right = flip_points(crowd.xy[:, 0], image.shape[-1], skeleton=COCO_17)
 miss = (right - flip_points(crowd.xy[:, 0], image.shape[-1])).norm(dim=-1).mean()
 print(f"names not exchanged: {miss:.2f} px off on average, over {len(right)} people")
@@ -90,17 +94,19 @@ draw.show(draw.people(images, torch.stack((xy, flipped, wrong)), COCO_17,
 # wrong.*
 #
 # **Takeaway.** A keypoint is a name and a place, and a mirror moves both: whoever flips training pictures and forgets to exchange the names teaches
-# labels that are wrong by some 7 px on average.
+# labels that are wrong, here by some 7 px on average.
 
 # %% [markdown]
 # ## 1.2 Which keypoints count?
 #
-# Not every keypoint of a person is in the picture, and not every one that is can be seen. COCO marks each with a **visibility** $v$: 2 seen, 1 known
-# but hidden, by another limb or by a thing before it, 0 not labeled. What is stored as the place of an unlabeled keypoint is $(0, 0)$ in COCO's
-# files, which is no place.
+# *17 minutes*
 #
-# > **Predict.** A network is exactly right about all that is labeled. Two of a person's 17 keypoints are not labeled and stored as (0, 0). What mean error does a
-# > program report that averages over all 17?
+# Not every keypoint of a person is in the picture, and not every one that is can be seen. COCO marks each with a **visibility** $v$: 2 means seen; 1
+# means known but hidden, by another limb or by a thing in front of it; 0 means not labeled. For a keypoint that is not labeled, COCO's files store the
+# place $(0, 0)$, which is no place at all.
+#
+# > **Predict.** A network is exactly right about all that is labeled. Two of a person's 17 keypoints are not labeled and stored as (0, 0). The person is
+# > 64 px tall. What mean error does a program report that averages over all 17: 0 px, 1 px, 5 px?
 #
 # With $m_k$ 1 where keypoint $k$ counts and 0 elsewhere, the mean error in px is
 #
@@ -120,10 +126,22 @@ print(f"mean over the four rows {e.mean():.2f} px, over the labeled three {by_ha
 assert masked_mean(epe(found, truth), vis > 0) == by_hand
 
 # %% [markdown]
-# One place that is not a place, and a perfect network is off by 17 px on average. posebook stores NaN, not a number, where nothing is known: it
-# poisons every sum it enters, so that a mask that was forgotten shows at once. That makes two traps visible. NaN times 0 is NaN. And choosing *after*
-# the error was computed saves the loss, but not its gradient, which is 0 times NaN again. What is unknown has to be taken out before anything is
-# computed from it:
+# One place that is not a place, and a perfect network is off by 17 px on average. Now the question above, for the 300 people: the wrists are not
+# labeled, and the network puts them where they are.
+
+# %%
+right = crowd.xy[:, 0]  # (300, 17, 2) px: the network's answers
+stored_as = right.clone()
+stored_as[:, [COCO_17.names.index(name) for name in ("left_wrist", "right_wrist")]] = 0
+careless = epe(right, stored_as).mean()
+print(f"two of 17 at (0, 0): a mean error of {careless:.1f} px, and the network made none")
+assert 4 < careless < 6 and torch.equal(epe(right, stored_as) > 0, (stored_as == 0).all(-1))
+
+# %% [markdown]
+# posebook stores NaN, "not a number", where nothing is known. NaN makes every sum that it enters NaN as well, so that a forgotten mask shows at once.
+# It has two traps of its own. NaN times 0 is NaN, so multiplying by the mask does not help. And choosing the good rows *after* the error was computed
+# saves the loss, but not always its gradient. For the squared error the gradient of a row that was not chosen is 0 times NaN, which is NaN. For
+# $|dx| + |dy|$ torch happens to give 0. What is unknown should be taken out *before* anything is computed from it; then the loss does not matter:
 
 # %%
 from posebook.losses import coordinate_loss
@@ -135,16 +153,26 @@ def squared(found):
     return (found - unknown).square().sum(-1)
 
 
+def absolute(found):
+    return (found - unknown).abs().sum(-1)
+
+
 ways = {
-    "mean of all": lambda found: squared(found).mean(),
-    "times the mask": lambda found: (squared(found) * mask).sum() / 3,
-    "chosen afterwards": lambda found: torch.where(mask, squared(found), 0).sum() / 3,
+    "squared, mean of all": lambda found: squared(found).mean(),
+    "squared, times the mask": lambda found: (squared(found) * mask).sum() / 3,
+    "squared, chosen after": lambda found: torch.where(mask, squared(found), 0).sum() / 3,
+    "absolute, chosen after": lambda found: torch.where(mask, absolute(found), 0).sum() / 3,
     "posebook": lambda found: masked_mean(coordinate_loss(found, unknown), mask),
 }
+
+# %%
+poisoned = {}
 for name, loss in ways.items():
     guess = (found + 1).requires_grad_()  # off by (1, 1) everywhere
     loss(guess).backward()
-    print(f"{name:18s} loss {loss(guess):.2f}, a gradient's sum {guess.grad.sum():.2f}")
+    poisoned[name] = guess.grad.isnan().any().item()
+    print(f"{name:24s} loss {loss(guess):.2f}, a gradient's sum {guess.grad.sum():.2f}")
+assert list(poisoned.values()) == [True, True, True, False, False]
 assert loss(guess) == 2 and guess.grad[2].tolist() == [0, 0]  # |dx| + |dy|, and nothing unlabeled
 
 # %%
@@ -164,45 +192,73 @@ assert len(hidden) == 4
 # *Filled: seen, $v = 2$. Hollow: hidden, $v = 1$. Each dot has a label.*
 #
 # **Takeaway.** A label that is missing is not a label at (0, 0): in the toy example above the careless mean is 17.19 px for a network without any
-# error, the mean over what is labeled 0.
+# error, and the mean over what is labeled is 0. With two of 17 missing it is 5.0 px on these people.
 
 # %% [markdown]
 # ## 1.3 Where does a point go when the picture shrinks?
 #
+# *15 minutes, short path*
+#
 # Between a photograph and a heatmap the picture is cropped, resized and strided over. Each time its points must move with it.
 #
 # > **Predict.** A picture of 64 px is averaged down to 16: a new pixel is the mean of 4 x 4 old ones. A dot had its center at old pixel $x = 20$. Is it now at 5,
-# > at 4.625 or at 5.25?
+# > at 4.625 or at 5.25? And if the new picture takes every fourth pixel instead?
 #
-# The new pixel 0 holds the old pixels 0 to 3, whose middle is 1.5. With the factor $s$ in old px per new one,
+# It depends on where a new pixel *looks*. The mean of 4 x 4 makes new pixel 0 of the old pixels 0 to 3, whose middle is at 1.5. With the **stride** $s$, the
+# number of old px per new one,
 #
 # $$u = \frac{x - \frac{s - 1}{2}}{s} = \frac{x + \frac12}{s} - \frac12$$
+#
+# Taking every fourth pixel puts new pixel 0 on old pixel 0. Then $u = x / s$.
 
 # %%
 import torch.nn.functional as F
 
 row = torch.tensor([0.0, 0.0, 0.0, 1.0, 2.0, 1.0, 0.0, 0.0])  # a dot at pixel 4
 half = torch.stack([(row[2 * k] + row[2 * k + 1]) / 2 for k in range(4)])
-place = (half * torch.arange(4.0)).sum() / half.sum()
+place = (half * torch.arange(4.0)).sum() / half.sum()  # the mean place, weighted with the values
 print(f"8 px -> 4 px: {half.tolist()}, the dot is at {place:.3f}, not at 4 / 2 = 2")
 assert place == (4 - 0.5) / 2
 
+# %% [markdown]
+# Now in two dimensions, for six ways to shrink a picture. Three of them are convolutions or means as networks have them: two layers of 3 x 3 weights at
+# stride 2 with padding 1, as in ResNet, and the layers of this course's networks, which have 4 x 4 and then 2 x 2 weights. The place of the dot is again the
+# mean place, weighted with the values. `Grid` holds the rule of each way: `Grid.center(4)` is the formula above, `Grid.index(4)` is $x / 4$, and
+# `Grid.unit_length` is a third one, in which the first pixels coincide and the last ones too.
+
 # %%
-from posebook.decode import argmax
-from posebook.expectation import soft_argmax
+def mean_place(values):
+    """Mean place (x, y) of a picture (H, W), weighted with its values."""
+    rows, columns = (torch.arange(float(n)) for n in values.shape)
+    return torch.stack((values.sum(0) @ columns, values.sum(1) @ rows)) / values.sum()
+
+
+def layer(picture, kernel, padding):
+    """A convolution with equal weights at stride 2."""
+    weight = torch.full((1, 1, kernel, kernel), 1 / kernel**2)
+    return F.conv2d(picture, weight, stride=2, padding=padding)
+
 
 x = torch.tensor([20.0, 41.0])  # px, (x, y): in memory it is image[y, x], row first
 dot = gaussian_heatmap(x, (64, 64), sigma=3.0)
-center, corner = Grid.center(4), Grid.unit_length((64, 64), (16, 16))
+old = dot[None, None]  # (1, 1, H, W)
+by_index, center = Grid.index(4), Grid.center(4)
+corner = Grid.unit_length((64, 64), (16, 16))
+
+# %%
+resized = {mode: F.interpolate(old, (16, 16), mode="bilinear", align_corners=mode)
+           for mode in (False, True)}
 shrunk = {
-    "mean of 4 x 4": (F.avg_pool2d(dot[None, None], 4), center),
-    "interpolate": (F.interpolate(dot[None, None], (16, 16), mode="bilinear"), center),
-    "align_corners": (F.interpolate(dot[None, None], (16, 16), mode="bilinear",
-                                    align_corners=True), corner),
+    "mean of 4 x 4": (F.avg_pool2d(old, 4), center),
+    "4 x 4, then 2 x 2 weights": (layer(layer(old, 4, 1), 2, 0), center),
+    "interpolate": (resized[False], center),
+    "every fourth pixel": (old[..., ::4, ::4], by_index),
+    "3 x 3 weights, twice": (layer(layer(old, 3, 1), 3, 1), by_index),
+    "align_corners=True": (resized[True], corner),
 }
 for name, (small, grid) in shrunk.items():
-    place = soft_argmax(small[0, 0].log())  # the mean of the values
-    print(f"{name:14s} the dot is at ({place[0]:.3f}, {place[1]:.3f})", end="; ")
+    place = mean_place(small[0, 0])
+    print(f"{name:25s} the dot is at ({place[0]:.3f}, {place[1]:.3f})", end="; ")
     print(f"x / 4 is off by {4 * (x / 4 - place).abs().max():.2f} old px")
     assert torch.allclose(place, grid.to_cells(x), atol=1e-3)
 
@@ -217,17 +273,20 @@ assert torch.allclose(x / 4 - center.to_cells(x), torch.tensor(0.375))
 # %% [markdown]
 # *Dot of 3 px; 4 old px to a new one. Circle: where the formula in the title puts the dot.*
 #
-# So "divide by 4" is off by $1.5 / 4 = 0.375$ new px, 1.5 old ones, and `align_corners=True` is another map again. `Grid` holds the two numbers of
-# each map; [section 2.2](02_decoding.ipynb) shows the conventions beside each other.
+# So neither "divide by 4" nor the formula is right by itself: ask where the cell's weights are centered. An even number of weights that is centered on the
+# pixels it merges gives *center*; an odd number, centered on every second pixel, gives *index*. The networks of this course are built with even ones, so
+# that their stride is that of `Grid.center`. [Section 2.2](02_decoding.ipynb) shows the three rules beside each other.
 #
-# **Takeaway.** A picture that shrinks by 4 moves its points to $(x - 1.5) / 4$; whoever divides by 4 alone is off by 1.50 px of the old picture, with
-# the best of networks.
+# **Takeaway.** A picture that is averaged down by 4 moves its points to $(x - 1.5) / 4$, one that keeps every fourth pixel to $x / 4$; whoever takes the one
+# for the other is off by 1.50 px of the old picture, with the best of networks.
 
 # %% [markdown]
 # ## 1.4 How do you draw a point on a grid?
 #
-# A picture of the answer, a **heatmap**: one cell for $s \times s$ px, $s$ the **stride**, and in each cell a number that says how near the keypoint
-# is.
+# *17 minutes, short path*
+#
+# By a picture of the answer, a **heatmap**. It has one cell for $s \times s$ px, where $s$ is the stride, and in each cell a number that says how near the
+# keypoint is.
 #
 # > **Predict.** The heatmap is a Gaussian with peak 1, one cell wide. What is the highest number that the grid holds, if the keypoint falls on a corner where four
 # > cells meet?
@@ -236,7 +295,7 @@ assert torch.allclose(x / 4 - center.to_cells(x), torch.tensor(0.375))
 #
 # $$h_k(u) = \exp\left(-\frac{\lVert u - u_k \rVert^2}{2 \sigma^2}\right)$$
 #
-# Often it is *rounded* to whole cells before it is drawn. Then it cannot be read back.
+# Much code *rounds* the keypoint to a whole cell before it draws the Gaussian. Then the exact place cannot be read back.
 
 # %%
 keypoint = torch.tensor([2.5, 1.5])  # (x, y) in cells: where four cells meet
@@ -251,7 +310,9 @@ assert torch.allclose(gaussian_heatmap(keypoint, (5, 5), sigma=1.0), heatmap)
 assert abs(heatmap.max() - math.exp(-0.25)) < 1e-6
 
 # %% [markdown]
-# The explorer shows a target and its numbers. Three decoders read it; chapter 2 takes them apart. Answer before you move:
+# The explorer shows a target and its numbers, and what three **decoders** read from it. *Argmax* takes the highest cell. *DARK* lays a bell through the highest
+# cell and its neighbors, and takes the top of that bell. *Soft-argmax* takes the mean place of all cells, weighted with their values. Chapter 2 takes them
+# apart; here it is enough that the first one answers with a whole cell and the others between cells. Answer before you move:
 #
 # > 1. Move x slowly through one cell. What jumps? What glides? How low can the highest value get at $\sigma = 1$?
 # > 2. Set *center* to *rounded*. Which decoder can still find the keypoint?
@@ -290,13 +351,16 @@ assert target.compute(target.State()).errors["DARK"] < 1e-6
 # %% [markdown]
 # ## 1.5 Is a heatmap a probability?
 #
-# It has a peak of 1, it is nowhere negative, and it says where the keypoint probably is. Books call it a probability map.
+# *14 minutes, short path*
+#
+# A heatmap has a peak of 1, it is nowhere negative, and it says where the keypoint probably is. Many texts call it a probability map.
 #
 # > **Predict.** $\sigma = 2$ cells. What do all its values add up to: 1, about 6, about 25?
 #
 # $$\sum_u h(u) \approx 2 \pi \sigma^2, \qquad \sum_u h(u)^2 \approx \pi \sigma^2$$
 #
-# in cells; the first is the volume under the bell, the second that under its square, which is a bell $\sqrt 2$ times narrower.
+# where $\sigma$ is in cells, at least about half of one. The first is the volume under the bell, the second the volume under its square, which is a bell
+# $\sqrt 2$ times narrower.
 
 # %%
 for sigma in (1.0, 2.0, 3.0):
@@ -304,19 +368,23 @@ for sigma in (1.0, 2.0, 3.0):
     total, energy = h.sum().item(), h.square().sum().item()
     print(f"sigma {sigma}: sum {total:6.2f}, of squares {energy:6.2f}; formulas "
           + ", ".join(f"{value:6.2f}" for value in theory.bump_sums(sigma)))
-    assert abs(total / theory.bump_sums(sigma)[0] - 1) < 1e-3
-    assert abs(energy / theory.bump_sums(sigma)[1] - 1) < 1e-3
+    assert abs(total / theory.bump_sums(sigma).mass - 1) < 1e-3
+    assert abs(energy / theory.bump_sums(sigma).energy - 1) < 1e-3
 
 # %% [markdown]
-# It is no probability: it is about 25 of them. Divide by the sum and it is one, $p = h / \sum h$, and the place is the same. But the two say
-# different things, and are trained with different losses: the heatmap with the **mean squared error** over its $N$ cells, the distribution as a
-# softmax of logits $z$ with the **cross-entropy**,
+# The values sum to about 25, so they are no probabilities. Divide them by their sum, $p = h / \sum h$, and they are; the place stays the same. But the two
+# say different things, and they are trained with different losses. The heatmap is trained with the **mean squared error** over its $N$ cells. The
+# distribution is trained as a softmax of scores $z$, the **logits**, with the **cross-entropy**. This loss is measured in **nats**, the unit of information
+# that belongs to the natural logarithm; 1 nat is 1.44 bits.
 #
 # $$L_\mathrm{MSE} = \frac1N \sum_u \big(\hat h(u) - h(u)\big)^2, \qquad L_\mathrm{CE} = -\sum_u p(u) \ln \operatorname{softmax}(z)_u$$
 #
-# A heatmap can say "there is none here": all cells low. A distribution has to put its 1 somewhere.
+# A heatmap can say "there is no such keypoint": all cells are low. A distribution always sums to 1 and has to put it somewhere.
+#
+# The least value of the cross-entropy is not 0. It is the **entropy** of the target, $-\sum_u p(u) \ln p(u)$, which says how widely the target is spread.
 
 # %%
+from posebook.expectation import soft_argmax
 from posebook.losses import cross_entropy_loss, heatmap_loss
 
 h = gaussian_heatmap(torch.tensor([20.3, 24.6]), (64, 64), sigma=2.0)
@@ -351,13 +419,15 @@ draw.show(fig, "Sum of a heatmap's values and of their squares against sigma on 
 # %% [markdown]
 # *Lines: $2 \pi \sigma^2$ and $\pi \sigma^2$. Dots: measured, with the keypoint on a cell's center and on a corner of four cells.*
 #
-# **Takeaway.** A heatmap is not a probability: at $\sigma = 2$ cells its values sum to 25.13. Divided by that it is one, and has to be somewhere even
-# where there is nothing.
+# **Takeaway.** A heatmap is not a probability: at $\sigma = 2$ cells its values sum to 25.13. Divided by their sum they are one, but then they must point to some
+# place even where there is nothing to find.
 
 # %% [markdown]
 # ## 1.6 When is silence cheaper than a guess?
 #
-# Most cells of a heatmap are nearly 0. So is most of the loss of a network that always answers 0.
+# *10 minutes*
+#
+# Most cells of a heatmap are nearly 0. A network that answers 0 everywhere is right about all of these.
 #
 # > **Predict.** $\sigma = 2$, 64 x 64 cells. One network answers with a perfect bump, 4 cells beside the keypoint. Another answers 0 everywhere. Whose mean squared error is lower?
 #
@@ -371,7 +441,7 @@ draw.show(fig, "Sum of a heatmap's values and of their squares against sigma on 
 # %%
 h = gaussian_heatmap(torch.tensor([30.0, 31.0]), (64, 64), sigma=2.0)
 empty = (h**2).sum() / h.numel()
-print(f"empty map: MSE {empty:.4f}, formula {theory.bump_sums(2.0)[1] / 64**2:.4f}")
+print(f"empty map: MSE {empty:.4f}, formula {theory.bump_sums(2.0).energy / 64**2:.4f}")
 for d in (1.0, 3.33, 4.0, 10.0):
     beside = gaussian_heatmap(torch.tensor([30.0 + d, 31.0]), (64, 64), sigma=2.0)
     print(f"bump {d:5.2f} cells beside: MSE {heatmap_loss(beside, h):.4f}")
@@ -389,7 +459,7 @@ d = torch.linspace(0, 12, 49, dtype=torch.float64)
 there = gaussian_heatmap(torch.stack((24 + d, 0 * d + 31), -1), (64, 64), sigma=2.0)
 measured = heatmap_loss(there, there[:1].expand_as(there))
 formula = torch.tensor([theory.misplaced_mse(v, 2.0, 64**2) for v in d.tolist()])
-level = torch.full_like(d, theory.bump_sums(2.0)[1] / 64**2)
+level = torch.full_like(d, theory.bump_sums(2.0).energy / 64**2)
 fig, (ax,) = draw.axes(height=2.6)
 draw.curves(ax, d, {"a bump beside": formula, "an empty map": level}, {"a bump beside": measured},
             xlabel="distance from the keypoint (cells)", ylabel="mean squared error")
@@ -400,15 +470,17 @@ draw.show(fig, "Mean squared error of a perfect bump against its distance from t
 # %% [markdown]
 # *$\sigma = 2$ cells, 64 x 64 cells. The curve has no slope far away: a bump that is far off does not learn from this loss in which direction to go.*
 #
-# So a network that is unsure by more than some 3 cells pays more for a full bump than for none. (What is best for it is a low and wide one, section
-# 1.7.) A loss of 0.0031 looks excellent and is worth nothing: read it against that of the empty map. Cures: more training, smaller maps, a wider
-# $\sigma$, more weight on cells near the keypoint, or cross-entropy, which cannot keep quiet.
+# So a network whose bump would be more than 3.33 cells off pays less if it draws none. (Best of all is a low and wide bump, section 1.7.) A loss of 0.0031
+# looks excellent and is worth nothing: compare it with the loss of the empty map. What helps is more training, smaller maps, a wider $\sigma$, more weight on
+# the cells near the keypoint, or the cross-entropy, whose answer cannot be empty.
 #
 # **Takeaway.** Answering 0 everywhere costs 0.0031, because only 2.8 % of the cells are above 0.01, and a perfect bump costs more than that if it is
 # over 3.33 cells off.
 
 # %% [markdown]
 # ## 1.7 What does label noise do to the target?
+#
+# *13 minutes*
 #
 # Ask ten people to click on a hip. The clicks scatter, and not by a little.
 #
@@ -433,11 +505,12 @@ assert abs(best.max() / peak - 1) < 0.02 and abs(measured / width - 1) < 0.02
 assert (soft_argmax(best.log()) - 32).abs().max() < 0.1  # low and wide, but at its place
 
 # %% [markdown]
-# The network does not have to see several clicks on one picture: it cannot tell from the picture which way a click will be off, and that comes to the
-# same. A low peak is no failure: it says how far the labels scatter.
+# The network does not have to see several clicks on the same picture. It cannot tell from a picture which way the click will be off, so that the mean of all
+# possible targets is still its best answer. A low peak is therefore no failure: it says how far the labels scatter.
 #
-# Which $\sigma$ is best, then? Take 20 labels for a place, average their targets and read the peak, as a network does with 20 similar pictures. Once
-# the labels only scatter; once two of the 20 are on the wrong hip, 15 cells away.
+# Which $\sigma$ is best, then? Take 20 labels for one place and average their targets, as a network does with 20 similar pictures. Then read the average in two
+# ways: at its peak (with DARK) and as its mean place (with soft-argmax). In a first trial the labels only scatter; in a second one two of the 20 are on the
+# wrong hip, 15 cells away.
 
 # %%
 from posebook.decode import refine_dark
@@ -465,47 +538,62 @@ draw.show(fig, "Error of the place read from the mean of 20 targets against thei
                "every sigma.")
 
 # %% [markdown]
-# *200 places, 20 labels each, scattered by 1.5 cells. A narrow target takes the densest spot of the labels, a wide one their mean: $\sigma$ is a
-# smoother.*
+# *200 places, 20 labels each, scattered by 1.5 cells. The peak of narrow targets is where the labels happen to lie densest; the peak of wide targets is near
+# their mean. In other words, $\sigma$ smooths.*
 #
-# The mean of the map is the mean of the labels at every $\sigma$, wrong ones included; its peak forgives these, and needs a wide target for the
-# scatter. That much is arithmetic. Section 1.14 asks trained networks which $\sigma$ is best, and they answer otherwise.
+# The mean of the map is the mean of the labels at every $\sigma$, wrong labels included. Its peak ignores labels that are far off, but needs a wide target to
+# average the scatter of the others. That much is arithmetic. Section 1.14 asks trained networks which $\sigma$ is best, and they answer otherwise.
 #
 # **Takeaway.** Label noise of 1.5 cells turns targets of peak 1 and width 2 into a best answer of peak 0.64 and width 2.5, at the right place; read
-# at its peak, a map forgives labels that are simply wrong, and read as a mean it does not.
+# at its peak, a map ignores labels that are wrong by many $\sigma$, and read as a mean it does not.
 
 # %% [markdown]
 # ## 1.8 What does the stride cost?
+#
+# *15 minutes*
 #
 # A map with stride 4 has a sixteenth of the cells of the picture. It is cheaper to compute and to store, and the bell on it, $\sigma$ cells wide, is
 # $\sigma s$ px wide.
 #
 # > **Predict.** Stride 4, $\sigma = 2$ cells. Two people stand side by side. How far apart must their noses be, in px, so that the nose map has two peaks?
 #
-# The sum of two equal Gaussians has one peak up to a distance of $2 \sigma$ and two beyond (at $2 \sigma$ the curvature in the middle changes its
-# sign). In px that is
+# The sum of two equal Gaussians has one peak up to a distance of $2 \sigma$ and two beyond, because at $2 \sigma$ the curvature in the middle changes its
+# sign. In px that is
 #
 # $$d = 2\,\sigma\,s$$
+#
+# if one could look between the cells. A dent that is narrower than a cell is not seen, so that on the map it takes a little more.
 
 # %%
 def peaks(row):
-    """How many values are higher than both their neighbors."""
-    return int(((row[1:-1] > row[:-2]) & (row[1:-1] > row[2:])).sum())
+    """How many values are higher than the one before and not lower than the one after."""
+    return int(((row[1:-1] > row[:-2]) & (row[1:-1] >= row[2:])).sum())
 
 
-x = torch.linspace(-20, 20, 4001, dtype=torch.float64)  # px, fine enough to see any dent
-for stride in (2, 4, 8):
-    wide = 2.0 * stride  # sigma in px
-    seen = [peaks(sum(torch.exp(-((x * stride - c) ** 2) / (2 * wide**2)) for c in (-d / 2, d / 2)))
-            for d in (0.98 * 2 * wide, 1.02 * 2 * wide)]
-    print(f"stride {stride}: {seen[0]} peak just below, {seen[1]} just above {2 * wide:.0f} px")
-    assert seen == [1, 2]
+def two(x, apart, sigma):
+    """Sum of two bells, the middle between them at 0."""
+    return sum(torch.exp(-((x - c) ** 2) / (2 * sigma**2)) for c in (-apart / 2, apart / 2))
+
+
+x = torch.linspace(-20, 20, 4001, dtype=torch.float64)  # cells, fine enough to see any dent
+cells = torch.arange(-20, 21, dtype=torch.float64)
+phases = torch.linspace(0, 0.95, 20, dtype=torch.float64)  # the middle, in its cell
+for sigma in (1.0, 2.0, 3.0):
+    seen = [peaks(two(x, share * 2 * sigma, sigma)) for share in (0.98, 1.02)]
+    need = [next(d for d in range(150, 400) if peaks(two(cells - p, d * sigma / 100, sigma)) == 2)
+            for p in phases]  # the distance in hundredths of sigma
+    low, high = (0.04 * sigma * n for n in (min(need), max(need)))  # px at stride 4
+    print(f"sigma {sigma}, stride 4: {seen[0]} peak just below, {seen[1]} just above "
+          f"{8 * sigma:.0f} px; on the cells two from {low:.1f} to {high:.1f} px on, by the phase")
+    assert seen == [1, 2] and 2 < min(need) / 100 <= max(need) / 100 < 2.5
 
 # %% [markdown]
-# (Where a target is the *higher* of two bells and not their sum there are two peaks at once, but a network's answer is smooth.) The stride's other
-# cost is precision. With the same noise on the cells, everything that is measured in cells stays, and is worth $s$ times as many px:
+# (Where a target is the *higher* of two bells and not their sum, it has two peaks at once; but a network's answer is smooth.) The other cost is precision.
+# With the same noise on the cells, an error that is measured in cells stays the same, and is worth $s$ times as many px:
 
 # %%
+from posebook.decode import argmax
+
 generator = torch.Generator().manual_seed(1)
 xy = 20 + 24 * torch.rand(400, 2, generator=generator)  # px, in an image of 64 x 64
 rms = {}
@@ -533,19 +621,43 @@ draw.show(fig, "Error of argmax and of DARK against the stride: both grow in pro
 # %% [markdown]
 # *400 keypoints, $\sigma = 1$ cell, noise of standard deviation 0.05 on each cell. Line: $s / \sqrt 6$.*
 #
-# A decoder that reads between the cells buys back most of what the stride costs, which is one reason why stride 4 is common and stride 1 rare. What
-# no decoder buys back is the second peak.
-#
+# A decoder that reads between the cells buys back most of what the stride costs, which is one reason why stride 4 is common and stride 1 rare. And the second
+# peak? A decoder that looks for peaks cannot find it. It is not lost, though: whoever knows that there are two bells, and how wide they are, can fit both.
+# Start with two bells beside each other in the middle, and improve their places step by step with the least squares of Gauss and Newton:
+
+# %%
+def pair(places):
+    """The map of two bells of 2 cells at places (4,) in cells, flattened."""
+    return gaussian_heatmap(places.view(2, 2), (16, 16), sigma=2.0).sum(0).flatten()
+
+
+aside = torch.tensor([0.5, 0.0], dtype=torch.float64)
+for apart in (8.0, 12.0):  # px, at stride 4: the sum has one peak
+    truth = torch.tensor([7.6 - apart / 8, 8.3, 7.6 + apart / 8, 8.3], dtype=torch.float64)
+    seen = pair(truth) + 0.01 * torch.randn(256, generator=generator, dtype=torch.float64)
+    middle = mean_place(seen.view(16, 16).float()).double()
+    places = torch.cat((middle - aside, middle + aside))
+    for _ in range(10):
+        slopes = torch.func.jacfwd(pair)(places)  # (256, 4)
+        places = places + torch.linalg.lstsq(slopes, (seen - pair(places))[:, None]).solution[:, 0]
+    miss = 4 * (places - truth).view(2, 2).norm(dim=-1).max()
+    print(f"{apart:.0f} px apart, {peaks(seen.view(16, 16)[8])} peak: fitted to within 0.2 px")
+    assert miss < 0.2
+
+# %% [markdown]
 # **Takeaway.** The error grows in proportion to the stride, but reading between the cells makes DARK at stride 8 (0.45 px) nearly as good as argmax
-# at stride 1 (0.43 px); two people's noses melt into one below $2 \sigma s$, 16 px at stride 4.
+# at stride 1 (0.43 px). Two people's noses melt into one peak below about $2 \sigma s$, on the cells of stride 4 below 16.4 to 16.9 px; only a fit that knows
+# of two bells still tells them apart.
 
 # %% [markdown]
 # ## 1.9 Can two rulers replace a map?
 #
-# A map is a joint answer about x and y, and pays for it with $H \times W$ numbers. **SimCC** asks about x and about y separately: two rows of bins,
-# so fine that a bin is a part of a pixel.
+# *12 minutes*
 #
-# > **Predict.** An image of 64 x 64 px, two bins to a pixel. How many numbers is that, against a map of stride 1, and how far is the best bin off?
+# A map answers for x and y together, and needs $H \times W$ numbers for that. **SimCC** asks about x and about y separately, with two rows of bins that are so
+# fine that a bin is only a part of a pixel.
+#
+# > **Predict.** An image of 64 x 64 px, two bins per pixel. How many numbers is that, against a map of stride 1, and how far is the best bin off?
 #
 # With $\kappa$ bins per px, bin $i$ at $i / \kappa$ px and a smoothing of $\sigma$ bins, the target on the x ruler is
 #
@@ -574,7 +686,7 @@ for kappa in (1, 2, 4):
     hard, soft = ((decode.decode_simcc(*logits, ratio=kappa, mode=mode) - xy).square().mean().sqrt()
                   for mode in ("hard", "soft"))
     formula = math.sqrt(theory.argmax_error(1 / kappa).variance)
-    print(f"{kappa} to a px, {2 * 64 * kappa:3d} numbers: rms of the best bin {hard:.3f} px, "
+    print(f"{kappa} per px, {2 * 64 * kappa:3d} numbers: rms of the best bin {hard:.3f} px, "
           f"formula {formula:.3f}; of their mean below 0.001")
     assert abs(hard / formula - 1) < 0.03 and soft < 1e-3
 argmax_rms = math.sqrt(theory.argmax_error(4).variance)
@@ -596,18 +708,21 @@ there = [ghosts[46, 44], ghosts[20, 16], ghosts[20, 44], ghosts[46, 16]]
 assert max(there) / min(there) < 1.01  # true places and ghosts are equally likely
 
 # %% [markdown]
-# *Image of 64 x 64 px, one bin a px, $\sigma = 3$ bins.*
+# *Image of 64 x 64 px, one bin per px, $\sigma = 3$ bins.*
 #
-# **Takeaway.** Two bins a pixel round to 0.144 px with 256 numbers, as many as a map of stride 4 that rounds to 1.155 px; but two rulers cannot keep
+# **Takeaway.** Two bins per pixel round to 0.144 px with 256 numbers, as many as a map of stride 4 that rounds to 1.155 px; but two rulers cannot keep
 # two places apart from their ghosts. Practice: [`simcc_targets`](../exercises/representations/representations.ipynb).
 
 # %% [markdown]
 # ## 1.10 Why learn from drawn people?
 #
+# *13 minutes*
+#
 # The rest of the chapter trains networks on people that are drawn by `posebook.people`: a skeleton in three dimensions with clothes, a background,
 # and things in front of it.
 #
-# > **Predict.** Two representations differ by 0.3 px on average. Can photographs that people annotated tell which is better?
+# > **Predict.** Network A is off by 1.20 px in the median, network B by 1.33 px. The annotators of your 100 test photographs scatter by 0.5 to 2 px. Can the
+# > photographs tell which network is better?
 #
 # COCO measured how far its annotators scatter: on each axis with a standard deviation of $\sigma_k \sqrt A$ px, where $A$ is the area of the person's
 # silhouette in px squared and $\sigma_k$ a number for each kind of keypoint.
@@ -622,8 +737,35 @@ for name in ("left_eye", "left_wrist", "left_hip"):
 assert COCO_17.oks_sigmas[COCO_17.names.index("left_hip")] * typical > 1
 
 # %% [markdown]
-# Against a scatter of that size, differences of a few tenths of a pixel between networks drown. A drawn person has no annotator: the keypoint is
-# where the joint was put. Is it, to a part of a pixel? Move the whole scene by a known part of a pixel and look whether the silhouette follows:
+# That is more than the difference between A and B, but it does not hide the difference. The scatter is the same for both, and 100 people have 1700
+# keypoints. What no number of photographs averages away is a **bias**: annotators who all click a little too far to the same side, because the joint is
+# inside the body and they see the cloth. A network that was trained on their clicks learns to click there too. Below, A and B make Gaussian errors of their
+# own; in the second row annotators lean by 1.5 px to the right, and B has learned half of that.
+
+# %%
+def wins(lean, learned, people=100, trials=100):
+    """In how many percent of the trials the labels say that A is the better one."""
+    generator = torch.Generator().manual_seed(3)
+    scatter = torch.tensor(COCO_17.oks_sigmas)[:, None] * typical  # (17, 1) px on each axis
+    won = 0
+    for _ in range(trials):
+        a, b, label = torch.randn(3, people, 17, 2, generator=generator)  # the truth is at 0
+        to_right = torch.tensor([1.0, 0.0])
+        label = scatter * label + lean * to_right
+        a, b = 1.2 / 1.177 * a, 1.33 / 1.177 * b + learned * lean * to_right  # 1.177: median of |e|
+        won += int((a - label).norm(dim=-1).median() < (b - label).norm(dim=-1).median())
+    return 100 * won / trials
+
+
+found = {"scatter": wins(0.0, 0.0), "scatter and bias": wins(1.5, 0.5)}
+for name, percent in found.items():
+    print(f"{name:17s} labels call A the better one in {percent:.0f} % of 100 sets of 100 people")
+assert found["scatter"] > 90 and found["scatter and bias"] < 10
+
+# %% [markdown]
+# With a bias that B has learned, the labels prefer B, although A is nearer to the truth; and more photographs make them only surer of it. A drawn person
+# has no annotator: the keypoint is where the joint was put. Is it there, to a part of a pixel? Move the whole scene by a known part of a pixel and look
+# whether the silhouette follows:
 
 # %%
 from posebook.people import render, sample_scene
@@ -654,18 +796,20 @@ draw.show(draw.people(crowd.image[:12], None, COCO_17),
 # %% [markdown]
 # *The first twelve of the 300.*
 #
-# What they cannot show is everything that photographs have and these do not: cloth that folds, faces, hair in the wind, crowds, motion blur, ten
+# What drawn people cannot show is everything that only photographs have: cloth that folds, faces, hair in the wind, crowds, motion blur, ten
 # thousand kinds of background. A number from drawn people compares *representations* on equal terms. It says nothing about how well a network does in
 # the street; section 1.15 asks that.
 #
-# **Takeaway.** Annotators of pictures as small as these would scatter by some 2 px on a hip; drawn people have keypoints that are exact far below
-# a pixel, and are an instrument to compare with, not a substitute for photographs.
+# **Takeaway.** Annotators of pictures as small as these would scatter by 2.10 px on a hip. Scatter averages out, a bias does not: the labels then prefer
+# whoever shares it. Drawn people have keypoints that are exact far below a pixel; they are an instrument to compare with, and no substitute for photographs.
 
 # %% [markdown]
 # ## 1.11 What can a network learn while you watch?
 #
+# *17 minutes*
+#
 # The network, `posebook.models.HeatmapNet`, goes from 64 x 64 px down to 4 x 4 cells and up again to 16 x 16, one map for each of the 17 keypoints.
-# It is small. So is what it is given: a thousand pictures of whole people who more or less face you.
+# The network is small, and so is its training set: a thousand pictures of whole people who more or less face you.
 #
 # > **Predict.** A thousand pictures, two hundred steps of 32 of them, some ten seconds on a laptop. How far off will it be on people that it has never seen, in the median over the visible
 # > keypoints: 10 px, 3 px, 0.5 px?
@@ -699,7 +843,7 @@ library = METHODS["cross-entropy"].loss
 assert torch.allclose(loss(net, exam[:4], exam_xy[:4]), library(net, exam[:4], exam_xy[:4]))
 
 # %% [markdown]
-# What is there to beat? An answer that never looks: the mean pose of the thousand, for everybody.
+# What does it have to beat? An answer that never looks at the picture: the mean pose of the thousand, given for everybody.
 
 # %%
 seen = exam_vis == 2
@@ -754,10 +898,12 @@ print("hands and elbows are farther off than shoulders and hips")
 # *Dots: the truth. Crosses: found, with a red line to where they should be. Picked by rank of their mean error.*
 #
 # **Takeaway.** A heatmap network learns where 17 joints are within 200 steps and a thousand pictures: from 10.4 px for the mean pose to under 3.5 px.
-# What is left are hands, feet, and left against right.
+# What stays difficult are hands, feet, and telling left from right.
 
 # %% [markdown]
 # ## 1.12 Why not answer with two numbers?
+#
+# *35 minutes, short path*
 #
 # The head could say $(x, y)$ at once: $17 \times 2$ numbers from a dense layer, trained with the distance to the label. No grid, no decoder, no
 # rounding. The first networks for poses did that.
@@ -765,14 +911,17 @@ print("hands and elbows are farther off than shoulders and hips")
 # > **Predict.** Same trunk, same pictures, same number of steps. Which needs more pictures, regression or heatmaps? And which suffers more when people stand where
 # > nobody stood in training?
 #
-# A convolution looks at each place with the same weights: what it learned about a wrist here it knows there. If the picture $I$ moves by a whole
-# cell, so does the map $f(I)$, border aside:
+# A convolution looks at each place with the same weights: what it learned about a wrist here, it knows there. So if the picture $I$ moves, the map $f(I)$
+# moves with it, away from the border:
 #
-# $$f(T_s I) = T_1 f(I), \qquad T_d \text{ a shift by } d \text{ pixels or cells}, \quad s \text{ the stride}$$
+# $$f(T_d I) = T_{d / s} f(I), \qquad T_d \text{ a shift by } d \text{ pixels or cells}, \quad s \text{ the stride of the map}$$
 #
-# A dense layer has a weight for each place, and has to be shown each of them. All networks from here on were trained before, three times each with
-# other first weights and another order of the pictures; their results are stored in the repository, with the command that made them. Set `RETRAIN` to
-# see for yourself.
+# Exactly so, however, only where every layer sees the picture move by a whole number of *its* cells. Our trunk goes down to stride 16 before it comes up to
+# stride 4 again. For a shift by 16 px the equation holds; for one by 4 px, a whole cell of the map, it holds only about, as a cell below
+# measures. A dense layer has a weight of its own for each place, and has to be shown each of them.
+#
+# All networks from here on were trained before, three times each with other first weights and another order of the pictures; their results are stored in the
+# repository, with the command that made them. Set `RETRAIN` to see for yourself.
 
 # %%
 from pathlib import Path
@@ -855,9 +1004,30 @@ draw.show(fig, "Median error against how far from the middle people stand. For n
 # %% [markdown]
 # *Mean over three seeds; bars: from the best to the worst seed.*
 #
-# Seeing everything everywhere helps both. Where it is missing, the dense layer has no answer but the places that it knows; the convolution does
-# better, and is not immune: it sees so much of the picture at once, border included, that it learned where people stand as well. And the equation
-# itself? Move the picture by 8 px, two cells, and see how far the answer follows.
+# Training with people anywhere helps both. Without it the dense layer has no answer but the places that it knows. The convolution does
+# better, but it fails as well: it sees so much of the picture at once, border included, that it learned where people stand. And the equation
+# itself? First the map alone, far from any border: lay the picture into a large gray one, move it, and count how much of the map's probability is not where
+# the equation puts it.
+
+# %%
+def moved_map(images, shift):
+    """Softmax (B, 17, H, W) of images in a gray frame, ``shift`` px to the right."""
+    frame = F.pad(images - 0.5, (64 + shift, 64 - shift, 64, 64)) + 0.5
+    with torch.no_grad():
+        logits = stored("cross-entropy")(frame)
+    return logits.flatten(2).softmax(-1).view(logits.shape)
+
+
+still, elsewhere = moved_map(exam[:32], 0), {}
+for shift in (4, 8, 12, 16, 32):
+    moved = moved_map(exam[:32], shift).roll(-shift // 4, dims=-1)  # back by as many cells
+    elsewhere[shift] = 50 * (moved - still).abs().sum((-2, -1)).mean().item()  # percent
+    print(f"{shift:2d} px: {elsewhere[shift]:4.1f} % of the probability is elsewhere")
+assert all((share < 1) == (shift % 16 == 0) for shift, share in elsewhere.items())
+
+# %% [markdown]
+# Only multiples of 16 px, the trunk's deepest stride, leave the map as it was. What becomes of the answers? Move people who have room by 8 px, two cells of
+# the map:
 
 # %%
 scene = sample_scene(64, seed=12, **(PEOPLE | {"size": (0.5, 0.6)}))  # with room to move
@@ -895,22 +1065,24 @@ assert end.errors["heatmap"] < end.errors["regression"] / 3  # the raised left w
 # %% [markdown]
 # <details><summary>Answers</summary>
 #
-# 1. Regression puts all keypoints into a knot near the middle; the maps are flat, and the mean of a flat map is the middle.
+# 1. Regression puts all keypoints close together near the middle; the maps are flat, and the mean of a flat map is the middle.
 # 2. Regression has a body first, after 20 steps: the mean pose, in the middle of the picture, where nobody is. The maps are flat until step 30 or so, and then near the joints at once.
 # 3. First about right, a wide cloud between chest and hand, then sharp. And look at the raised hand: regression answers with a hand that hangs, as most hands do, to the end.
 #
 # </details>
 #
-# That last is what one means by *regression to the mean*: where the network is unsure, the distance is smallest in the middle of what is possible. A
-# map can keep two places open. Dense heads can be cured of much of this: with more data and steps, by starting from a trained trunk, or with a
-# likelihood that learns how errors are distributed (residual log-likelihood estimation, [Li et al. 2021](https://arxiv.org/abs/2107.11291)). Read
-# "regression is less accurate" as history, and as a statement about this budget.
+# The hanging hand has a reason. Where the network is unsure, two numbers can only say one place, and the loss $|dx| + |dy|$ is least, on average, at the median of
+# all places that are possible: near where most hands are. A map can keep two places open. Dense heads can be cured of much of this: with more data and
+# steps, by starting from a trained trunk, or with a likelihood that learns how errors are distributed (residual log-likelihood estimation,
+# [Li et al. 2021](https://arxiv.org/abs/2107.11291)). Read "regression is less accurate" as history, and as a statement about this budget.
 #
-# **Takeaway.** Regression can say everything that a heatmap can, and learns it more slowly: after 500 steps it is off by 2.30 px, the heatmap network
-# after 125 steps by 2.03 px. Where training put nobody, both fail, regression first.
+# **Takeaway.** Two numbers can name any place that a map can, but only one at a time, and the network learns them more slowly: after 500 steps regression is off by
+# 2.30 px, the heatmap network after 125 steps by 2.03 px. Where training put nobody, both fail, regression first.
 
 # %% [markdown]
 # ## 1.13 Can two heads teach each other?
+#
+# *17 minutes*
 #
 # Soft-argmax makes a coordinate out of a map and passes gradients, so a map can be trained on coordinates: the **integral loss**. And a network can
 # have both heads, one that draws a map and one that says two numbers: a **hybrid**. Then one may ask that they agree.
@@ -945,18 +1117,18 @@ for name, h in shapes.items():
 
 
 # %% [markdown]
-# Two bumps, none of them at the keypoint, cost the integral loss nothing. And a sharp wrong answer cannot be taught: the gradient is $p\,(u - \hat
-# u)$, and where $p$ is all in one cell there is none.
+# Two bumps, none of them at the keypoint, cost the integral loss nothing. And the sharper a wrong answer is, the less it can be corrected: the gradient in
+# the logit of cell $u$ has the size $p(u)\,|u - \hat u|$ on each axis. Where all of $p$ is in one cell, that cell is $\hat u$, and no gradient is left.
 
 # %%
 for sharper in (1, 3, 10, 30):
-    logits = sharper * bump(42.0, 26.0).clamp(min=1e-12).log()  # 12 px to the right
+    logits = sharper * bump(42.0, 30.0).clamp(min=1e-12).log()  # 12 px to the right and 4 px too low
     logits.requires_grad_()
     loss = integral_loss(logits, xy, grid=grid)
     loss.backward()
     size = logits.grad.abs().sum()
     print(f"logits times {sharper:2d}: loss {loss:5.2f} px, sum of |gradient| {size:.1e}")
-assert loss > 11 and size < 1e-3  # wrong, and sure of it
+assert loss > 15 and size < 1e-3  # wrong, and sure of it
 
 # %% [markdown]
 # Now the agreement. Take its value and its gradient wherever the two heads say the same, right or wrong:
@@ -998,8 +1170,8 @@ draw.show(fig, "Positions of two heads over 120 gradient steps. With agreement a
 # %% [markdown]
 # *One coordinate; the heads start at 10 and 52 px, the label is 26.*
 #
-# They learned to say the same. "Consistency" is no label: any constant is perfectly consistent. Beside labels it is a third term that pulls the heads
-# together, worth what section 1.14 measures.
+# They learned to say the same, and nothing else: "consistency" is no label, and two heads that always answer with the same constant are perfectly consistent.
+# Beside labels the agreement is a third term that pulls the heads together. Section 1.14 measures what it is worth.
 #
 # **Takeaway.** The integral loss constrains only the mean: two bumps at the wrong places cost 0.00 px, and a sure wrong answer gets no gradient.
 # Agreement of heads alone has value and gradient 0 at every common wrong answer. Practice:
@@ -1008,13 +1180,16 @@ draw.show(fig, "Positions of two heads over 120 gradient steps. With agreement a
 # %% [markdown]
 # ## 1.14 Which representation wins?
 #
-# A fair fight: the same trunk, the same people, the same number of steps, the same learning rate, three seeds each. Only the head, the loss and the
-# decoder differ.
+# *25 minutes, short path*
+#
+# A fair comparison: the same trunk, the same people, the same number of steps, the same learning rate, three seeds each. Only the head, the loss and the
+# decoder differ. The two losses on maps draw their targets with the width that suited each of them in short trials: 2 cells for the mean squared error, 0.5 cells for the
+# cross-entropy. What that hides comes right after.
 #
 # > **Predict.** Rank them: regression, heatmap (mean squared error) read by argmax and by DARK, cross-entropy, integral, SimCC, hybrid.
 #
 # What you see for each is $\bar e \pm t\,s / \sqrt n$ px: the mean of the median errors of $n = 3$ seeds, $s$ their standard deviation and $t =
-# 4.303$ Student's factor for 95 %. Such an interval says what another seed would change; it knows nothing of other pictures or other trunks.
+# 4.303$ Student's factor for 95 %. Such an interval says what another seed would change; it says nothing about other pictures or other trunks.
 
 # %%
 fight = {(row["run"].method, row["decoder"]): (row["mean"], row["half"])
@@ -1060,17 +1235,76 @@ draw.show(fig, "Learning curves, median error against step: cross-entropy is bel
                "from the first points on; heatmaps with mean squared error start latest.")
 
 # %% [markdown]
-# *The same test people for all; small dots: the seeds. Heatmap: mean squared error, $\sigma = 2$ cells; cross-entropy: $\sigma = 0.5$ cells, each at
-# a width that suits it; SimCC: two bins a px.*
+# *The same test people for all; small dots: the seeds. Heatmap: mean squared error, $\sigma = 2$ cells; cross-entropy: $\sigma = 0.5$ cells; SimCC: two bins per px.*
 #
-# Four things are not as the textbook has them. **The loss decides more than the form of the answer**: the same network with the same maps is last
-# with the mean squared error and first with cross-entropy; section
-# 1.6 has a reason. **Regression beats heatmaps** that are trained so and read by argmax. **Two heads are worse than one**: the hybrid's map, trained with a regression head beside it and an agreement term, is
-# worse than the integral loss alone. And **DARK reads better than soft-argmax** what cross-entropy trained, although nothing told the network of
-# DARK. All of this is about five hundred steps at one learning rate on a small trunk; a large one that was trained on photographs before, or a
-# thousand times the budget, may change the order.
+# Two things are not as many textbooks have them. **Regression is better than heatmaps** that are trained with the mean squared error and read by argmax. And **DARK reads
+# better than soft-argmax** what the cross-entropy has trained, although nothing told the network of DARK.
 #
-# Two knobs of sections 1.7 and 1.8, measured with trained networks (250 steps):
+# **Is it the loss, or the width of the target?** The first and the last row above share the network and its maps, and differ in both. So both losses were
+# trained again at three widths each:
+
+# %%
+from posebook.training.methods import SIGMA
+
+widths = {}  # (method, decoder) -> width in cells -> (mean, half of the interval) in px
+for row in table.summary("width", table=runs):
+    run, point = row["run"], (row["mean"], row["half"])
+    widths.setdefault((run.method, row["decoder"]), {})[run.sigma or SIGMA[run.method]] = point
+for sigma in table.WIDTHS:
+    print(f"targets of {sigma} cells:", "; ".join(
+        f"{method} {decoder} {points[sigma][0]:.2f} ± {points[sigma][1]:.2f}"
+        for (method, decoder), points in widths.items() if decoder in ("argmax", "DARK")))
+
+
+def seeds(method, decoder, sigma):
+    """The median errors of the three seeds, best first."""
+    sigma = None if sigma == SIGMA[method] else sigma
+    found = [runs[table.Run(method, seed=s, sigma=sigma).name]["errors"] for s in table.SEEDS]
+    return sorted(errors[decoder]["median"] for errors in found)
+
+# %%
+fig, row = draw.axes(2, height=3.0, sharey=True)
+called = {"heatmap": "mean squared error", "cross-entropy": "cross-entropy"}
+for ax, decoder in zip(row, ("argmax", "DARK"), strict=True):
+    draw.measured(ax, {called[m]: widths[m, decoder] for m in called}, title=f"read by {decoder}",
+                  xlabel="width of the target (cells)", yscale="log", ylim=(1, 20))
+    ax.set_yticks((1, 2, 5, 10, 20), labels=("1", "2", "5", "10", "20 px"))
+draw.show(fig, "Median error against the width of the targets for two losses, read by argmax and "
+               "by DARK. At 2 cells the losses are equal. With narrower targets the cross-entropy "
+               "gets better, and the mean squared error worse, up to 12 px at half a cell.")
+for decoder in ("argmax", "DARK"):  # each seed of what is better below each seed of what is worse
+    ce, mse = ([seeds(m, decoder, s) for s in table.WIDTHS] for m in ("cross-entropy", "heatmap"))
+    assert ce[0][-1] < 0.95 * ce[1][0] and ce[1][-1] < 0.95 * ce[2][0]
+    assert mse[2][-1] < 0.95 * mse[1][0] and mse[1][-1] < 0.5 * mse[0][0]
+    assert all(ce[k][-1] < 0.8 * mse[k][0] for k in (0, 1))  # narrow targets: the loss decides
+    assert abs(sum(ce[2]) - sum(mse[2])) / 3 < widths["heatmap", decoder][2.0][1]  # wide: not
+
+# %% [markdown]
+# *Mean over three seeds and 95 % intervals; the error is on a logarithmic scale. 500 steps at one learning rate.*
+#
+# At a width of 2 cells the two losses are as good as each other. It is the narrow target that makes the better map, and only the cross-entropy can be trained with it. With the mean
+# squared error a narrow target makes things worse: section 1.6 says why, an empty map is then nearly right in nearly all cells. So neither the width
+# alone decides nor the loss alone. The loss decides how narrow the target may be.
+#
+# **What is the agreement worth?** The hybrid has three terms: both heads against the label, and their agreement. Here it is with and without the third:
+
+# %%
+hybrids = {}
+for row in table.summary("agreement", table=runs):
+    weight, decoder = row["run"].agreement, row["decoder"]
+    hybrids[weight, decoder] = row["mean"], row["half"]
+    print(f"hybrid, weight of the agreement {weight:.0f}, {decoder:12s} "
+          f"{row['mean']:.2f} ± {row['half']:.2f} px")
+alone_map, alone_numbers = fight["integral", "soft-argmax"], fight[regressed]
+print(f"each head alone: the map {alone_map[0]:.2f} ± {alone_map[1]:.2f}, "
+      f"the numbers {alone_numbers[0]:.2f} ± {alone_numbers[1]:.2f} px")
+both, none = hybrids[1.0, "soft-argmax"], hybrids[0.0, "soft-argmax"]
+assert none[0] + none[1] < both[0] - both[1] and alone_map[0] + alone_map[1] < none[0] - none[1]
+
+# %% [markdown]
+# AGREEMENT
+#
+# Two knobs of sections 1.7 and 1.8, measured with networks trained for 250 steps, the label noise with two seeds:
 
 # %%
 knobs = {}
@@ -1081,22 +1315,41 @@ for experiment in ("stride", "noise"):
 for s, sigma, noise in sorted({key[:3] for key in knobs}):
     print(f"stride {s}, sigma {sigma} cells, labels {noise:.0f} px off: ", ", ".join(
         f"{name} {knobs[s, sigma, noise, name]:.2f}" for name in ("argmax", "soft-argmax", "DARK")))
-assert knobs[8, 0.5, 0.0, "argmax"] > 2 * knobs[2, 0.5, 0.0, "argmax"]
-assert knobs[8, 0.5, 0.0, "soft-argmax"] < 1.5 * knobs[2, 0.5, 0.0, "soft-argmax"]
-assert all(knobs[4, 0.5, noise, "soft-argmax"] < knobs[4, 2.0, noise, "soft-argmax"] - 0.5
-           for noise in (0.0, 3.0))
+readers = ("argmax", "DARK", "soft-argmax")
+grows = {name: knobs[8, 0.5, 0.0, name] / knobs[2, 0.5, 0.0, name] for name in readers}
+print("from stride 2 to 8:", ", ".join(f"{n} {100 * g - 100:.0f} % more" for n, g in grows.items()))
+assert grows["argmax"] > 2.3 > 2 > grows["DARK"] > 1.6 > 1.5 > grows["soft-argmax"] > 1.25
+for name in readers:
+    assert all(knobs[4, 0.5, n, name] < knobs[4, 2.0, n, name] - 0.5 for n in (0.0, 3.0))
+
+# %%
+by_stride = {name: [[runs[table.Run("cross-entropy", seed=i, steps=table.FEWER, stride=s).name]
+                     ["errors"][name]["median"] for i in table.SEEDS] for s in (2, 4, 8)]
+             for name in ("DARK", "soft-argmax")}
+for dark, soft in list(zip(*by_stride.values(), strict=True))[:2]:
+    assert max(dark) < 0.95 * min(soft)  # stride 2 and 4: DARK
+assert max(by_stride["soft-argmax"][2]) < min(by_stride["DARK"][2])  # stride 8: soft-argmax
 
 # %% [markdown]
-# Argmax pays for the stride. Soft-argmax hardly does: what is left is the network's own error, which does not know of cells. And the narrow target
-# wins *also when the labels scatter by 3 px*: averaging over labels is done by the network, from thousands of pictures, and the mean of the map is
-# the mean of the labels at every $\sigma$ (the flat lines of section 1.7). A wide bell on 16 x 16 cells has only drawbacks here: it takes longer to
-# draw, and it reaches the border, which pulls its mean inward.
+# The stride costs every decoder something: argmax most, DARK less, soft-argmax least, but even its error grows by some 40 % from stride 2 to 8. That changes the
+# order: at strides 2 and 4 DARK is better than soft-argmax, at stride 8 soft-argmax is a little better, in all three seeds. A bell of half a cell is then so narrow that
+# DARK has little but one cell to work with.
 #
-# **Takeaway.** On this trunk and this budget the loss decides more than the representation: cross-entropy has 1.21 px read by DARK and 1.33 px by
-# soft-argmax, the integral loss 1.54 px, SimCC 1.80 px, regression 2.30 px, the hybrid no better, and the mean squared error read by argmax 2.93 px.
+# The narrow target wins *also when the labels scatter by 3 px*. The network itself averages over the labels of thousands of pictures, so that the target need not
+# smooth them, and the mean of the map is the mean of the labels at every $\sigma$ (the flat lines of section 1.7). A wide bell on 16 x 16 cells has only
+# drawbacks here: it takes longer to learn, and it reaches the border, which pulls its mean inward.
+#
+# All of this is about five hundred steps at one learning rate on a small trunk. A large one that was trained on photographs before, or a thousand times the budget, may
+# change the order.
+#
+# **Takeaway.** On this trunk and this budget the cross-entropy with narrow targets is best: 1.21 px read by DARK and 1.33 px by soft-argmax. The integral loss has 1.54 px,
+# SimCC 1.80 px, regression 2.30 px, the mean squared error read by argmax 2.93 px. At equal width, 2 cells, both losses on maps are alike; narrow targets help the one
+# and ruin the other.
 
 # %% [markdown]
 # ## 1.15 What does the network not know?
+#
+# *28 minutes*
 #
 # Every number so far is for people like those of the training. The last question of any representation is what it says about a picture that is like
 # none of them.
@@ -1104,56 +1357,101 @@ assert all(knobs[4, 0.5, noise, "soft-argmax"] < knobs[4, 2.0, noise, "soft-argm
 # > **Predict.** The stored heatmap network has seen whole people of one size who stand upright and face it. Which hurts it most: people half as large, people in the dark, people seen from
 # > behind, or people upside down? And will it *say* that it is unsure?
 #
-# The map has a spread, and section 1.7 says what it should be: trained on targets of width $\sigma$ by a network that is unsure by $\nu$ cells on
-# each axis, the best map has the variance $\sigma^2 + \nu^2$. So the map makes a claim about its own error. With $\Sigma$ the covariance of the
-# softmax in cells squared, and for a Gaussian error,
+# The map has a spread, and section 1.7 says what it should be. Targets of width $\sigma$ and a network that is unsure by $\nu$ cells on each axis make
+# the variance $\sigma^2 + \nu^2$. So the map claims something about its own error. With $\Sigma$ the covariance of the softmax in cells squared, and if the
+# error is Gaussian,
 #
 # $$\nu^2 = \tfrac12 \operatorname{tr} \Sigma - \sigma^2, \qquad \text{claimed median error} = s\,\nu \sqrt{2 \ln 2} \text{ px}$$
+#
+# Why should the spread of a softmax say anything about an error? Only because of the loss. The cross-entropy is least where the softmax is the distribution of
+# the targets, so the network *learned* to spread its map as widely as it was wrong on the training pictures. It is a learned answer like any other, and no
+# measurement made on the picture at hand. Read the same logits at another temperature, and the claim is another. (Section 2.13 shows how little the spread by
+# itself has to do with the estimate.)
 
 # %%
-from posebook.expectation import spread
+from posebook.expectation import spatial_softmax, spread
 
 trained = stored("cross-entropy")
-around = {"degrees": 180.0, "shift": (63.0, 63.0)}  # upside down about the middle of the picture
+middle = {"shift": (63.0, 63.0), "degrees": 180.0}  # upside down about the middle of the picture
+slant = {"shift": (31.5, 31.5 * (1 - math.sqrt(2))), "degrees": 45.0}  # the same middle
 unlike = {
     "as in training": {}, "covered": {"occluder": 1.0}, "dark": {"brightness": (0.15, 0.25)},
-    "half as large": {"size": (0.4, 0.5)}, "from behind": {"yaw": (140.0, 220.0)},
+    "half as large": {"size": (0.4, 0.5)}, "noise": {}, "blur": {}, "turned by 45": {},
+    "from the side": {"yaw": (80.0, 100.0)}, "from behind": {"yaw": (140.0, 220.0)},
     "upside down": {},
 }
 
-# %%
-def asked(image, sigma=0.5):
+
+def asked(image, sigma=0.5, tau=1.0):
     """Answers (B, 17, 2) in px, the median error (B, 17) in px that the map claims, its peak."""
     with torch.no_grad():
-        logits = trained(image)
+        logits = trained(image) / tau
     own = spread(logits)[1].diagonal(dim1=-2, dim2=-1).mean(-1) - sigma**2  # nu^2
     claim = trained.grid.stride * (2 * math.log(2) * own.clamp(min=0)).sqrt()
-    peak = logits.flatten(2).softmax(-1).amax(-1)
+    peak = spatial_softmax(logits).amax((-2, -1))
     return trained.grid.to_image(soft_argmax(logits)), claim, peak
 
 # %%
 worlds, medians, claims = {}, {}, {}
+generator = torch.Generator().manual_seed(5)
+moves = {"upside down": middle, "turned by 45": slant}
 for name, change in unlike.items():
     scene = sample_scene(100, seed=13, **(PEOPLE | change))
-    people = render(scene.moved(**around) if name == "upside down" else scene)
-    image, xy, vis = alone(people)
+    image, xy, vis = alone(render(scene.moved(**moves[name]) if name in moves else scene))
+    if name == "noise":
+        image = (image + 0.1 * torch.randn(image.shape, generator=generator)).clamp(0, 1)
+    if name == "blur":
+        image = F.avg_pool2d(F.pad(image, (2, 2, 2, 2), mode="replicate"), 5, 1)
     found, claim, peak = asked(image)
-    off = epe(found, xy)[vis == 2].median().item()
-    worlds[name], medians[name] = (image, xy, vis, found), off
+    worlds[name] = (image, xy, vis, found)
+    medians[name] = epe(found, xy)[vis == 2].median().item()
     claims[name] = claim[vis == 2].median().item()
-    print(f"{name:15s} median error {off:5.1f} px, claimed {claims[name]:4.1f} px")
+    print(f"{name:15s} median error {medians[name]:5.1f} px, claimed {claims[name]:4.1f} px, "
+          f"error over claim {medians[name] / claims[name]:.1f}")
 
 # %%
-names = [name for name in unlike if name != "as in training"]
+fig, (ax,) = draw.axes(height=3.4)
+ax.loglog([1, 40], [1, 40], "k:")
+for name in unlike:
+    ax.plot(medians[name], claims[name], "o", color=draw.BLUE)
+    ax.annotate(name, (medians[name], claims[name]), (6, -10), textcoords="offset points")
+ax.set(xlabel="median error (px)", ylabel="claimed (px)", xlim=(1, 60), ylim=(1, 12))
+draw.show(fig, "Claimed against true median error for ten kinds of pictures, both logarithmic. "
+               "Eight lie near the dotted diagonal, from 1.3 px as in training to 6 px turned by "
+               "45 degrees; from behind, at 10 px, and upside down, at 26 px, lie far below it.")
+follows = [name for name in unlike if name not in ("from behind", "upside down")]
+assert all(0.4 < medians[name] / claims[name] < 1.3 for name in follows)
+assert all(medians[name] > 3 * claims[name] for name in ("from behind", "upside down"))
+assert medians["upside down"] > 20 and claims["upside down"] < 7
+
+# %% [markdown]
+# *Dotted: the claim is the error. 100 people for each point.*
+#
+# For seven of the nine changes the map says what has happened to it, although the network has seen none of them in training: its claim grows with the error. Twice it does not:
+# upside down, the network is off by a third of the picture and claims a few pixels, and seen from behind it takes left for right and is sure of it. No simple rule
+# divides the two groups; a new size and a new view are assumptions of the training just as much as the upright stance. The claim follows where a picture
+# looks strange *to the network*. A back looks like a front, and then nothing warns it.
+#
+# And the same logits, read at a temperature of 2?
+
+# %%
+image, xy, vis, _ = worlds["as in training"]
+found, claim, _ = asked(image, tau=2.0)
+off = epe(found, xy)[vis == 2].median().item()
+print(f"tau = 2: the error grows {off / medians['as in training']:.1f} times, the claim "
+      f"{claim[vis == 2].median().item() / claims['as in training']:.1f} times")
+
+# %%
+names = ["covered", "half as large", "turned by 45", "from behind", "upside down"]
 pick = [worlds[name] for name in names]
 image, xy, vis, found = (torch.stack([world[part][7] for world in pick]) for part in range(4))
 draw.show(draw.people(image, xy, COCO_17, found=found, vis=vis, titles=names),
-          "Five people unlike those of the training, with the network's crosses. The one half as "
-          "large and the dark one have some right; the one from behind has left and right "
+          "Five people unlike those of the training, with the network's crosses. The covered one "
+          "and the one half as large have most right; the one from behind has left and right "
           "exchanged; upside down, the crosses lie about the body without order.")
 
 # %% [markdown]
-# *Dots: the truth. Crosses: found. The eighth of 100 people in each row of the table.*
+# *Dots: the truth. Crosses: found. The eighth of 100 people of each kind.*
 #
 # And a picture with nobody in it, or nothing but noise? And a real one?
 
@@ -1196,22 +1494,11 @@ draw.show(draw.people(torch.cat((small, known[0][7:8])), torch.cat((found, known
 # %% [markdown]
 # *Left: the portrait of Grace Hopper, US Navy, public domain, at 64 x 64 px. Lines: what the network sees.*
 
-# Where the picture is only worse, dark or covered, the map is wider and says so: its claim follows the error. Where an *assumption* of the training
-# is broken, it does not: upside down, the network is off by a third of the picture and claims a few pixels; from behind, it takes left for right, and
-# is sure of it. And it has no way to say "there is no ankle here", because a softmax has to put its 1 somewhere (section 1.5). On the photograph it
-# lays a whole body over a face, since whole bodies are all that it has ever seen.
+# The network has no way to say "there is no ankle here", because a softmax has to put its 1 somewhere (section 1.5). On the photograph it lays a whole
+# body over a face, since whole bodies are all that it has ever seen.
 #
 # None of this is the fault of heatmaps, and no representation repairs it. What helps is data that is like the use, a score that can be low, and a
 # test on pictures unlike the training. Chapter 4, on robustness, will go on from here.
-
-# %%
-honest = ("as in training", "covered", "dark", "half as large")
-wrong = ("from behind", "upside down")
-for name in unlike:
-    print(f"{name:15s} error over claim {medians[name] / claims[name]:.1f}")
-assert all(medians[name] < 1.2 * claims[name] for name in honest)
-assert all(medians[name] > 3 * claims[name] for name in wrong)
-assert medians["upside down"] > 20 and claims["upside down"] < 7
 
 # %% [markdown]
 # With [COCO photographs of your own](02_decoding.ipynb), the next cell asks the network about the person who is marked most completely:
@@ -1239,8 +1526,9 @@ else:
     print("POSEBOOK_COCO is not set: the portrait is all there is to see.")
 
 # %% [markdown]
-# **Takeaway.** A map's width follows its error where the picture is only worse, and not where an assumption of the training is broken: upside down
-# the network is off by more than 20 px and claims less than 7 px.
+# **Takeaway.** A map's spread is a claim about its error, learned from the training pictures. Here it followed the error through cover, darkness, noise, blur, half the
+# size, a slant and a side view, and not at all from behind and upside down, where the network is off by more than 20 px and claims less than 7 px. The
+# map does not say which of the two cases you are in.
 #
 # ## What you can do now
 #

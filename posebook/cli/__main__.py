@@ -1,0 +1,5 @@
+import sys
+
+from posebook.cli import main
+
+sys.exit(main())

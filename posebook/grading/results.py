@@ -1,0 +1,100 @@
+"""Stored results: one file for each notebook that was graded, named by the hash of what was handed in."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC
+from pathlib import Path
+
+from posebook import checks
+from posebook._files import write
+from posebook.grading.course import Course
+from posebook.grading.grade import Result
+from posebook.grading.pool import Task, work
+from posebook.grading.submission import Submission, read_file
+
+
+@dataclass(frozen=True)
+class HandedIn:
+    """What one student handed in of a set, and where the course keeps what came of it."""
+
+    course: Course
+    set: str
+    student: str
+    submission: Submission
+
+    @classmethod
+    def read(cls, course: Course, set: str, student: str) -> "HandedIn":
+        """Raises Malformed where there is no notebook, or none that can be graded."""
+        return cls(course, set, student, read_file(course.notebook("submitted", set, student)))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was odd about it."""
+        names = {name for cell in self.submission.cells for name in (cell.grade_id, cell.checks)}
+        known = any(problem.name in names for problem in self.course.problems(self.set))
+        return self.submission.notes if known else (f"no cell of {self.set} is in it: is it another notebook?",)
+
+    def lateness(self) -> list[str]:
+        """When it was handed in, and how late that was, if it was late."""
+        folder = self.course.folder("submitted", self.set, self.student)
+        when = self.course.coursedir.get_existing_timestamp(str(folder))
+        due = self.course.due(self.set)
+        if not when or not due or when.replace(tzinfo=UTC) <= due:
+            return []
+        late = duration((when.replace(tzinfo=UTC) - due).total_seconds())
+        return [f"handed in {when:%Y-%m-%d %H:%M} UTC, {late} late"]
+
+    @property
+    def path(self) -> Path:
+        """The stored result's file."""
+        return self.course.grading / "results" / self.set / self.student / f"{self.submission.sha256}.json"
+
+    def stored(self) -> Result | None:
+        """The result that today's checks gave, or None."""
+        try:
+            record = json.loads(self.path.read_bytes())
+        except (OSError, ValueError):
+            return None
+        return Result.from_json(json.dumps(record["result"])) if record["checks"] == checks_version() else None
+
+    def store(self, result: str) -> None:
+        """Keep a result, which is JSON."""
+        record = {"checks": checks_version(), "result": json.loads(result)}
+        write(self.path, json.dumps(record, indent=1).encode(), mode=0o600)
+
+    def task(self, *, unsafe: bool = False) -> Task:
+        """What a worker needs to grade it."""
+        problems = tuple(problem.name for problem in self.course.problems(self.set))
+        return Task(self.set, self.student, self.submission, problems, self.course.secret(), unsafe)
+
+    def graded(self) -> Result:
+        """The stored result; where there is none of today's checks, that of grading here and now."""
+        if (found := self.stored()) is None:
+            self.store(work(self.task()))
+            found = self.stored()
+        return found
+
+    def tag(self) -> str:
+        """Fingerprint of all that the recorded notebook follows from; it stands there once that is recorded."""
+        timestamp = self.course.folder("submitted", self.set, self.student) / "timestamp.txt"
+        due = str(self.course.due(self.set)).encode()
+        parts = [self.path.read_bytes(), due, timestamp.read_bytes() if timestamp.is_file() else b""]
+        return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def duration(seconds: float) -> str:
+    """
+    >>> duration(42), duration(150), duration(7200), duration(200_000)
+    ('42 s', '2 min', '2 h', '56 h')
+    """
+    unit, size = ("s", 1) if seconds < 100 else ("min", 60) if seconds < 6000 else ("h", 3600)
+    return f"{seconds / size:.0f} {unit}"
+
+
+def checks_version() -> str:
+    """Changes with the problems' cases and with how they are tried; results of another version are graded anew."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(checks.__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
