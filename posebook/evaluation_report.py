@@ -74,14 +74,15 @@ def _aligned(head: Row, rows: list[Row]) -> list[str]:
 STYLE = """body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 60rem;
   margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; margin: 1rem 0; }
-caption { text-align: left; font-weight: 600; padding-bottom: .3rem; }
+caption { text-align: left; white-space: nowrap; font-weight: 600; padding-bottom: .3rem; }
 th, td { padding: .2rem .8rem .2rem 0; text-align: right; border-bottom: 1px solid #ccc; }
 th:first-child { text-align: left; font-weight: 400; }
 svg { max-width: 100%; height: auto; }
 svg text { font: 13px system-ui, sans-serif; fill: #1a1a1a; }
 .scroll { overflow-x: auto; }
-.legend { list-style: none; padding: 0; display: flex; gap: 1rem; }
+.legend { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: 1rem; }
 .legend span { display: inline-block; width: .9em; height: .9em; }
+code { overflow-wrap: anywhere; }
 dt { font-weight: 600; }"""
 
 
@@ -168,7 +169,8 @@ def _curves(evaluation: Evaluation) -> str:
     precision = precision[:, :, (precision > -1).all((0, 1))]
     heights = precision.mean(-1) if precision.size else []
     for t, (threshold, line) in enumerate(zip(THRESHOLDS, heights, strict=False)):
-        points = " ".join(f"{left + size * r:.1f},{top + size * (1 - p):.1f}" for r, p in zip(RECALLS, line, strict=True))
+        points = " ".join(f"{left + size * recall:.1f},{top + size * (1 - height):.1f}"
+                          for recall, height in zip(RECALLS, line, strict=True))
         color, x, y = f"hsl(205 80% {80 - 7 * t}%)", left + size + 20, top + 24 * t
         shapes += [f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="2"/>',
                    f'<rect x="{x}" y="{y}" width="14" height="14" fill="{color}"/>',

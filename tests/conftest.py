@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-collect_ignore = ["guard"]
+collect_ignore = ["elsewhere", "guard"]
 GUARD = Path(__file__).parent / "guard"
 
 
@@ -93,9 +93,10 @@ def released(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def course(released, tmp_path, monkeypatch):
-    """A copy of that course, which is the current folder."""
+    """A copy of that course, which is the current folder, in one with an unusual name."""
     from posebook.grading.course import Course
 
-    shutil.copytree(released, tmp_path / "course")
-    monkeypatch.chdir(tmp_path / "course")
+    root = tmp_path / "a \"b\" 'c' {d} 50% #1 \u00f1 \u65e5\u672c" / "course"
+    shutil.copytree(released, root)
+    monkeypatch.chdir(root)
     return Course.open()

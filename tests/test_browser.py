@@ -308,6 +308,19 @@ def test_axe(page, name):
         assert explorer.handle(label).count() == explorer.box(label).count() == 1
 
 
+def test_print_keeps_its_size_in_a_narrow_page(page):
+    """At 900 px, file browser open: panels stand below one another, and none is shrunk."""
+    page.set_viewport_size({"width": 900, "height": 900})
+    for name in EXPLORERS:
+        output = Explorer(page, name).output
+        output.evaluate("e => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        shown = output.evaluate("e => [...e.querySelectorAll('[role=img] > svg')].map(svg =>"
+                                "  svg.getBoundingClientRect().width / svg.getAttribute('width'))")
+        assert shown == pytest.approx([1] * len(shown)) and shown
+        assert output.evaluate("e => e.scrollWidth <= e.clientWidth")
+    page.set_viewport_size({"width": 1280, "height": 900})
+
+
 def test_nothing_leaves_and_nothing_complains(explorer):
     assert_quiet(explorer.page)
 

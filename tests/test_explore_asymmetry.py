@@ -80,14 +80,14 @@ def test_a_law_that_holds_is_seen_to_hold():
     """In bias and in growth, wherever the controls may stand; and where it fails one of them is off."""
     held = failed = 0
     for fixed, stride, mu, tau, sigma in itertools.product(FIXED, STRIDES, *(torch.logspace(
-            math.log10(c.low), math.log10(c.high), 9).tolist() for c in NUMBERS)):
+            math.log10(c.low), math.log10(c.high), 5).tolist() for c in NUMBERS)):
         result = compute(State(fixed, stride, *map(float, (f"{v:.4g}" for v in (mu, tau, sigma)))))
         bias, growth = result.measured[stride] / result.law, result.growth / 2 ** theory.ASYMMETRY_EXPONENTS[fixed]
         said, fits = asymmetry.verdict(result), 0.9 <= bias <= 1.1
         assert ("law holds" in said) == (fits and 0.8 <= growth <= 1.2)
         assert ("to 10 %, but" in said) == (fits and not 0.8 <= growth <= 1.2)
         held, failed = held + ("law holds" in said), failed + ("fails here" in said)
-    assert held > 2000 and failed > 2000
+    assert held > 500 and failed > 500
 
 
 @pytest.mark.parametrize("state", CORNERS)

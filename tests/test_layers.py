@@ -28,7 +28,7 @@ LIBRARY = {
     "explore": 6,
 }  # fmt: skip
 TOWER = {"checks": 1, "grading": 2}
-FLOORS = GROUND | LIBRARY | TOWER | {"cli": 7, "evaluate_cli": 7}
+FLOORS = GROUND | LIBRARY | TOWER | {"cli": 7}
 ROOT = Path(posebook.__file__).parent
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path

@@ -97,6 +97,33 @@ def test_sections_ask_predict_and_conclude(source):
     assert numbers == list(range(1, len(sections) + 1)), numbers
 
 
+def minutes(section):
+    """How long a reader takes over the cells of a section, by the rule at the head of each chapter."""
+    text = "\n".join(cell.source for cell in section if cell.cell_type == "markdown")
+    text = re.sub(r"<details>.*?</details>", "", text, flags=re.S)  # what is folded in does not count
+    plain, equations = re.subn(r"\$\$.*?\$\$", "", text, flags=re.S)
+    code = [cell.source for cell in section if cell.cell_type == "code"]
+    pictures, explorers = (sum(part in cell for cell in code) for part in ("draw.show(", ".explore()"))
+    predictions = text.count("**Predict.**")
+    return round(len(plain.split()) / 120 + predictions + pictures + 2 * len(code) + 2 * equations + 5 * explorers)
+
+
+@each_chapter
+def test_sections_say_how_long_they_take(source):
+    cells = build.read(source).cells
+    starts = [k for k, cell in enumerate(cells) if re.match(r"## \d", cell.source)]
+    total = short = 0
+    for first, end in zip(starts, [*starts[1:], len(cells)], strict=True):
+        title, _, line = cells[first].source.splitlines()[:3]
+        said, want = re.fullmatch(r"\*(\d+) minutes(, short path)?\*", line), minutes(cells[first:end])
+        assert said and abs(int(said[1]) - want) <= 1, f"{title}: want *{want} minutes*, got {line}"
+        total, short = total + want, short + (want if said[2] else 0)
+    hours = re.search(r"\| Time \| about ([\d.]+) hours.*; the short path takes ([\d.]+) \|", cells[0].source)
+    assert hours, "want how long the chapter and its short path take"
+    want = total / 60, short / 60
+    assert all(abs(float(a) - b) <= 0.3 for a, b in zip(hours.groups(), want, strict=True)), f"want {want} hours"
+
+
 @each_chapter
 def test_numbers_in_a_takeaway_were_printed_above(source):
     notebook = build.stored(build.target(source))

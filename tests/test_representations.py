@@ -100,6 +100,23 @@ def test_label_noise_and_sigma():
     assert below(quiet[None], noisy[None], by=0.1) and max(noisy[None]) < 2.5
 
 
+def test_width_and_loss():
+    """At 2 cells both losses on maps are alike; narrower targets help cross-entropy and harm mean squared error."""
+    for decoder in ("argmax", "DARK"):
+        ce = [medians("width", decoder, method="cross-entropy", sigma=s) for s in (None, 1.0, 2.0)]
+        mse = [medians("width", decoder, method="heatmap", sigma=s) for s in (0.5, 1.0, None)]
+        assert below(ce[0], ce[1], by=0.1) and below(ce[1], ce[2], by=0.15)
+        assert below(mse[2], mse[1], by=0.05) and below(mse[1], mse[0], by=0.5)
+        assert below(ce[1], mse[1], by=0.3)
+        assert mean(ce[2]) == pytest.approx(mean(mse[2]), rel=0.1)
+
+
+def test_agreement():
+    """The third term makes the hybrid worse, and without it the two heads are still worse than the map alone."""
+    without, with_it = (medians("agreement", "soft-argmax", agreement=w) for w in (0.0, 1.0))
+    assert below(without, with_it, by=0.1) and below(medians(FAIR, None, method="integral"), without, by=0.1)
+
+
 def test_every_run_is_there_and_says_how_it_was_made():
     stored_runs, wanted = results(), {run.name: run for group in experiments().values() for run in group}
     assert set(stored_runs) == set(wanted)

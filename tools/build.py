@@ -9,7 +9,8 @@ sources/problems/decoding.py     ->  solutions/decoding/decoding.ipynb, outputs 
                                  ->  exercises/decoding/decoding.ipynb, solutions cut out (nbgrader's release)
 
 Where only prose has changed, nothing runs: the outputs of the unchanged code stay. A cell that imports nothing but the
-reference of a problem becomes the solution: the text of that function, between nbgrader's markers.
+reference of a problem becomes the solution: the text of that function, between nbgrader's markers. SWITCHED_OFF in a
+problem set becomes the list of functions that its checks refuse.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from nbformat import NotebookNode
 from nbgrader.preprocessors import SaveCells
 from traitlets.config import Config
 
-from posebook.checks import PROBLEMS
+from posebook.checks import PROBLEMS, SETS, withheld
 from posebook.checks.problem import text_of
 from posebook.grading.record import configure
 
@@ -65,6 +66,7 @@ def read(source: Path) -> NotebookNode:
     for cell in notebook.cells:
         if found := re.fullmatch(r"from posebook\.checks\.\w+\.(\w+) import \1", cell.source):
             cell.source = solution(found[1])
+        cell.source = cell.source.replace("SWITCHED_OFF", switched_off(source.stem))
     notebook.metadata = nbformat.from_dict({
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
@@ -83,6 +85,12 @@ def solution(name: str) -> str:
     """A problem's reference as a student would write it, between the markers that the release is cut by."""
     head, body = text_of(PROBLEMS[name].reference)
     return f"{head}    ### BEGIN SOLUTION\n{body}    ### END SOLUTION"
+
+
+def switched_off(name: str) -> str:
+    """The public functions of the library that this set's checks refuse, as a list in words."""
+    names = [name for name in withheld(SETS.get(name, ())) if not name.rsplit(".", 1)[1].startswith("_")]
+    return ", ".join(f"`{name}`" for name in sorted(names))
 
 
 def fixed_id(cell: NotebookNode, seen: set[str]) -> str:

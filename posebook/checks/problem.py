@@ -8,8 +8,8 @@ import ast
 import html
 import inspect
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 
 import torch
@@ -26,6 +26,8 @@ class Case:
         atol, rtol: a difference of ``atol + rtol * |right value|`` counts as equal.
         vjp: (input's name, output's index): compare the vector-Jacobian product rather than the result.
         holds: results of the calls -> whether the property that ``name`` states holds among them.
+        weight: how much it counts beside the other cases; more than 1 where every user would meet the bug.
+        fixed: the right result is the same whatever is drawn: it earns nothing unless another case passes as well.
     """
 
     name: str
@@ -34,6 +36,8 @@ class Case:
     rtol: float = 0.0
     vjp: tuple[str, int] | None = None
     holds: Callable[..., bool] | None = None
+    weight: float = 1.0
+    fixed: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,16 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem: a readable solution, the library names that *are* the answer, cases, mistakes, other right answers."""
+    """A problem.
+
+    Args:
+        reference: the solution as a student would write it: its text goes into the notebook.
+        own: names of the library's functions that answer it, whole or in part.
+        cases, mistakes: what is tried, and wrong answers that students write.
+        alternatives: other right answers.
+        clauses: parts of the statement, word for word, each with the beginning of what the mistake says that ignores
+            just this part.
+    """
 
     name: str
     points: int
@@ -56,6 +69,7 @@ class Problem:
     cases: tuple[Case, ...]
     mistakes: tuple[Mistake, ...]
     alternatives: tuple[Callable, ...] = ()
+    clauses: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,6 +80,8 @@ class Row:
     passed: bool
     message: str = ""
     detail: str = ""
+    weight: float = 1.0
+    fixed: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,8 +100,10 @@ class Report:
 
     @property
     def score(self) -> float:
-        """Points earned: each case counts the same."""
-        return self.points * sum(row.passed for row in self.rows) / len(self.rows)
+        """Points earned: the share of cases passed, by their weights; none for what could have been written down."""
+        if not any(row.passed and not row.fixed for row in self.rows):
+            return 0.0
+        return self.points * sum(row.weight for row in self.rows if row.passed) / sum(row.weight for row in self.rows)
 
     @property
     def headline(self) -> str:

@@ -13,6 +13,7 @@ ValueError: tau: want a number from 0.01 to 10, got 0.0
 
 import base64
 import dataclasses
+import functools
 import html
 import inspect
 import math
@@ -94,7 +95,9 @@ class Choice:
             return self._slider(label, value)
         buttons = ToggleButtons(value=value, options=self.options, description=label)
         buttons.style.button_width = f"{self.width}px"
-        buttons.layout = Layout(width="auto", display="flex", align_items="center")
+        row = len(self.options) if self.width * len(self.options) < 780 else 2
+        buttons.layout = Layout(width="auto", max_width=f"{72 + row * (self.width + 4)}px", display="flex",
+                                flex_flow="row wrap", align_items="center")
         return [buttons]
 
     def _slider(self, label: str, value: int) -> list:
@@ -125,6 +128,7 @@ def choice(start: object, options: tuple, *, width: int = 50, slider: bool = Fal
     return dataclasses.field(default=start, metadata={"control": Choice(options, width, slider, label)})
 
 
+@functools.cache
 def controls(state: type) -> dict[str, Number | Choice]:
     """What each field of a state may be, in reading order."""
     return {field.name: field.metadata["control"] for field in dataclasses.fields(state)}

@@ -50,8 +50,19 @@ def tag(name: str, *children: str, **attributes: object) -> str:
     >>> tag("text", "tau", x=2.5, text_anchor="end")
     '<text x="2.5" text-anchor="end">tau</text>'
     """
-    pairs = "".join(f' {key.rstrip("_").replace("_", "-")}="{_plain(value)}"' for key, value in attributes.items())
+    pairs = "".join([f' {_named(key)}="{_plain(value)}"' for key, value in attributes.items()])
     return f"<{name}{pairs}>{''.join(children)}</{name}>"
+
+
+@functools.cache
+def _named(key: str) -> str:
+    return key.rstrip("_").replace("_", "-")
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    return html.escape(value) if isinstance(value, str) else str(value)
 
 
 def words(text: str, x: float, y: float, *, color: str = GRAY, anchor: str = "start") -> str:
@@ -168,6 +179,7 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     return tag("table", tag("thead", top), tag("tbody", *body))
 
 
+@functools.cache
 def legend(shape: str, color: str, name: str) -> str:
     """A shape and its name, for a row of a table."""
     view = "-20 -20 40 40" if shape == "reticle" else "-11 -11 22 22"
@@ -202,7 +214,3 @@ def figure(number: float) -> str:
         return f"{number:.2f}"
     digit, power = f"{number:.0e}".split("e")
     return f"{digit}e{int(power)}"
-
-
-def _plain(value: object) -> str:
-    return f"{value:.5g}" if isinstance(value, float) else html.escape(str(value))

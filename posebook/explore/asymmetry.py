@@ -36,7 +36,7 @@ POINTS = {
 class State(Checked):
     """Where the controls stand: at stride ``BASE``, mu per px^3 and sigma in px; ``fixed`` says what at others."""
 
-    fixed: str = choice("mu in px, sigma in cells", FIXED, width=192)
+    fixed: str = choice("mu in px, sigma in cells", FIXED, width=230)
     stride: int = choice(8, STRIDES)
     mu: float = number(3e-4, 1e-5, 2e-3, step=0.02, log=True)
     tau: float = number(1.0, 0.1, 4, step=0.02, log=True)

@@ -128,11 +128,11 @@ def view(result: Result) -> _page.View:
     heatmap = _page.heatmap(result.prob, *image)
     marks = functools.partial(_page.points, {"keypoint": KEYPOINT, **DECODERS}, (s.x, s.y), result.points)
     panels = (
-        _page.panel(f"softmax, {w // s.stride} x {h // s.stride} cells", 258, 218,
-                    _page.window(1, 24, 256, 192, image, heatmap, marks(scale=0.6 * w / 256))),
-        _page.panel("3 x 3 cells around the keypoint", 194, 218,
-                    _page.window(1, 24, 192, 192, zoom, _near(result), _page.cells(HW, s.stride, -0.5),
-                                 marks(scale=1.1 * zoom[2] / 192))),
+        _page.panel(f"keypoint and softmax, {w // s.stride} x {h // s.stride} cells", 226, 194,
+                    _page.window(1, 24, 224, 168, image, heatmap, marks(scale=0.6 * w / 224))),
+        _page.panel("3 x 3 cells around it", 170, 194,
+                    _page.window(1, 24, 168, 168, zoom, _near(result), _page.cells(HW, s.stride, -0.5),
+                                 marks(scale=1.1 * zoom[2] / 168))),
         _page.panel("soft-argmax: distance from the keypoint in cells", 312, 254, _curve(), _place(result)),
     )
     note = (

@@ -121,8 +121,8 @@ def view(result: Result) -> _page.View:
     for name in NETS:
         veil = _veil(result) if name == "heatmap" else ""
         said = veil + _pose(result.found[name], MARKS[name][1]) + _marks(result, name)
-        window = _page.window(1, 24, 216, 216, (-0.5, -0.5, 64, 64), _picture(), said)
-        panels.append(_page.panel(f"{name}, after {result.state.step} steps", 218, 242, window))
+        window = _page.window(1, 24, 200, 200, (-0.5, -0.5, 64, 64), _picture(), said)
+        panels.append(_page.panel(f"{name}, after {result.state.step} steps", 202, 226, window))
     panels.append(_page.panel("median error over visible keypoints, in px", 306, 254, _axes(), _place(result)))
     note = (
         f"One picture that neither network was trained on. Of each training {len(EPOCHS)} moments are stored. Lines: "

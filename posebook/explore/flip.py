@@ -135,11 +135,11 @@ def _signed(value: float) -> str:
     return "0.00" if abs(value) < 0.005 else f"{value:+.2f}"
 
 
-_LEFT, _PX, _TOP, _ROW, _BAR = 32.0, 5.0, 86.0, 62.0, 32.0  # px, of the panel
+_LEFT, _PX, _TOP, _ROW, _BAR = 26.0, 4.0, 86.0, 62.0, 32.0  # px, of the panel
 _NAMES = {
     "image": "heatmap of the image",
-    "flipped back": "of the mirrored image, flipped back",
-    "average": "their average",
+    "flipped back": "of its mirror, flipped back",
+    "average": "average of both",
 }
 
 
@@ -175,7 +175,7 @@ def _rows(result: Result) -> str:
 
 def view(result: Result) -> _page.View:
     """The rows, one below the other."""
-    rows = _page.panel(f"a row of {WIDTH} px, and the cells of its heatmaps", 520, 298, _rows(result))
+    rows = _page.panel(f"a row of {WIDTH} px, and the cells of its heatmaps", 428, 298, _rows(result))
     note = (
         "A dot is the center of a cell. The network makes no mistake: its heatmaps are Gaussians with "
         f"sigma = {SIGMA:g} cells. A peak is the center of mass. A flip mirrors the image about its own middle and "
@@ -218,7 +218,7 @@ def _pixels() -> str:
     path = f"M{left} 44H{right}V60H{left}z" + "".join(f"M{_place(k - 0.5)} 44v16" for k in range(1, WIDTH))
     numbers = (_page.words(str(k), _place(k), 74, anchor="middle") for k in (0, 16, 32, 64, 80, 95))
     return _page.tag("path", d=path, fill="none", stroke=_page.LINE) + "".join(numbers) + _page.words(
-        "px", left - 8, 56, anchor="end")
+        "px", left - 6, 56, anchor="end")
 
 
 explore = explorer(State, compute, view)

@@ -140,7 +140,7 @@ def table(result: Result) -> str:
     return _page.table(("point", "x", "y", "error in px"), rows)
 
 
-_SIDE, _NEAR = 216, 2  # px, of a square window; cells around the highest
+_SIDE, _NEAR = 200, 2  # px, of a square window; cells around the highest
 
 
 def view(result: Result) -> _page.View:
@@ -153,18 +153,18 @@ def view(result: Result) -> _page.View:
     column, row = (encoding.offset + s.stride * (n - _NEAR - 0.5) for n in result.highest)
     near = (column, row, (2 * _NEAR + 1) * s.stride, (2 * _NEAR + 1) * s.stride)
     marks = functools.partial(_page.points, {"keypoint": KEYPOINT, **DECODERS}, (s.x, s.y), result.points)
-    whole = _page.window(1, 24, _SIDE, _SIDE, (-0.5, -0.5, w, h), under, marks(scale=0.6 * w / 256))
-    part = _page.window(1, 24, _SIDE, _SIDE, near, under, marks(scale=0.9 * near[2] / 256))
+    whole = _page.window(1, 24, _SIDE, _SIDE, (-0.5, -0.5, w, h), under, marks(scale=0.6 * w / _SIDE))
+    part = _page.window(1, 24, _SIDE, _SIDE, near, under, marks(scale=0.8 * near[2] / _SIDE))
     panels = (
-        _page.panel(f"target, {w // s.stride} x {h // s.stride} cells on {w} x {h} px", _SIDE + 2, 242, whole),
-        _page.panel(f"values; sum of the map {result.sum:.2f}", _SIDE + 2, 242, part, _values(result)),
+        _page.panel(f"target: {w // s.stride} x {h // s.stride} cells", _SIDE + 2, 226, whole),
+        _page.panel(f"values; sum of the map {result.sum:.2f}", _SIDE + 2, 226, part, _values(result)),
         _page.panel("the values in the highest cell's row", 312, 254, _row(result)),
     )
     note = (
-        f"Sigma in cells. The highest value is {result.peak:.3f}, where the Gaussian itself has 1; the sum is "
-        f"{result.sum:.2f}, the integral of the Gaussian 2 pi sigma^2 = {result.integral:.2f}. Curve: the Gaussian "
-        "along that row. Dots: its values at the cells, all that a network is shown. Soft-argmax is the mean cell, "
-        "weighted by the values divided by their sum."
+        f"An image of {w} x {h} px; sigma in cells. The highest value is {result.peak:.3f}, where the Gaussian itself "
+        f"has 1; the sum is {result.sum:.2f}, the integral of the Gaussian 2 pi sigma^2 = {result.integral:.2f}. "
+        "Curve: the Gaussian along that row. Dots: its values at the cells, all that a network is shown. Soft-argmax "
+        "is the mean cell, weighted by the values divided by their sum."
     )
     return _page.View(panels, table(result), sentence(result), verdict(result), note)
 

@@ -69,6 +69,7 @@ class Course:
     def open(cls, root: Path | str = ".", *, db: str = "") -> "Course":
         """Raises CourseError where there is no course; ``db`` is used in place of the settings' gradebook."""
         root = Path(root).resolve()
+        check_name(root)
         if not (root / "nbgrader_config.py").is_file():
             raise CourseError(f"want a course's folder (posebook course init): no nbgrader_config.py in {root}")
         find_alembic()
@@ -171,6 +172,12 @@ def _problem(marks: dict) -> Problem:
     if marks["points"] != problem.points:
         raise CourseError(f"the cell {marks['grade_id']} gives {marks['points']} points, its problem {problem.points}")
     return problem
+
+
+def check_name(root: Path) -> None:
+    """Raises CourseError for a folder in which nbgrader would look for another one."""
+    if wrong := sorted(set("[]?*") & set(str(root))):
+        raise CourseError(f"{root}: nbgrader takes {' '.join(wrong)} in a path for a pattern; rename the folder")
 
 
 def find_alembic() -> None:

@@ -73,7 +73,8 @@ def grade(submission: Submission, problems: Sequence[Problem], *, secret: bytes,
         unsafe: without a sandbox: only for notebooks that you trust.
 
     Raises:
-        SandboxError: no sandbox here, or a kernel did not even start, twice: not the student's doing.
+        SandboxError: no sandbox here, a kernel did not even start, twice, or the machine ran out of memory: not the
+            student's doing.
     """
     if not unsafe:
         sandbox.probe()
@@ -126,6 +127,7 @@ def _report(session: Session, problem: Problem, at: float, seed: str) -> Report:
     for _ in range(2):
         session.ready(at)
         report = trial.evaluate(problem, Proxy(session, problem.name), seed=seed)
+        session.check_machine()
         if session.lost != "killed":
             break
     session.statuses += filter(None, [session.lost])

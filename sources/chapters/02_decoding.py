@@ -10,11 +10,11 @@
 # | | |
 # |---|---|
 # | You need | a little Python and torch; what a Gaussian, a mean and a derivative are |
-# | Time | about TOTAL hours, and as much for the problems; the short path takes SHORT |
+# | Time | about 4.5 hours, and as much for the problems; the short path takes 2 |
 # | Problems | [the set *decoding*](../exercises/decoding/decoding.ipynb) |
 #
-# Under each heading stands how long its section takes: a minute for 120 words, for the Predict question and for each picture, two minutes for each code cell
-# and each equation, five for each explorer. In a hurry? Take the **short path**: read the sections that are marked so, and run the cells of the others
+# Under each heading stands how long its section takes: one minute for 120 words, for the Predict question and for each picture; two minutes for each code cell
+# and each equation; five for each explorer with its answers. What is folded in does not count. In a hurry? Take the **short path**: read the sections that are marked so, and run the cells of the others
 # without reading them (*Run*, *Run All Cells* does that at once), because later cells use what earlier ones define. Derivations are folded in: open them if
 # you want to know why.
 
@@ -34,6 +34,8 @@ torch.set_printoptions(precision=3, sci_mode=False)
 
 # %% [markdown]
 # ## 2.1 What does a perfect heatmap lose?
+#
+# *13 minutes, short path*
 #
 # On this portrait of Grace Hopper, who wrote one of the first compilers, eight points were marked by hand. For each of them
 # we draw the heatmap that a flawless network would give, then decode it by taking the highest cell.
@@ -105,6 +107,8 @@ else:
 # %% [markdown]
 # ## 2.2 Where in the image is cell 0?
 #
+# *12 minutes, short path*
+#
 # > **Predict.** A network with stride 4 makes one cell from the pixels 0, 1, 2 and 3. Pixel centers are at whole numbers. Is the
 # > center of that cell at 0, at 1.5 or at 2?
 #
@@ -158,6 +162,8 @@ assert torch.allclose(Grid.center(4).to_image(cells), truth, atol=1e-4)
 
 # %% [markdown]
 # ## 2.3 How far can argmax miss?
+#
+# *12 minutes, short path*
 #
 # > **Predict.** Stride 4, a noise-free symmetric peak, well inside the map. What is the largest possible distance between
 # > the keypoint and the decoded point? And the typical one?
@@ -219,6 +225,8 @@ assert sawtooth.abs().max() <= stats.largest
 
 # %% [markdown]
 # ## 2.4 When is the expected error zero?
+#
+# *15 minutes*
 #
 # The sawtooth is as often above zero as below, so argmax is **unbiased**. Books say so. It is true under four conditions:
 # cells are rounded to the nearest, the peak is symmetric, keypoints are spread evenly over the cells, and the border is far.
@@ -296,6 +304,8 @@ draw.show(fig, "Expected error against position for three noise levels: a sawtoo
 # %% [markdown]
 # ## 2.5 What does soft-argmax compute?
 #
+# *14 minutes, short path*
+#
 # Argmax looks at one cell. **Soft-argmax** asks all of them: turn scores into probabilities, then take the mean cell.
 #
 # > **Predict.** A map has two equally high peaks, at opposite sides. Where does soft-argmax put the keypoint?
@@ -317,7 +327,8 @@ assert torch.allclose(soft_argmax(z), torch.stack((x_hat, y_hat)))
 # %%
 twins = torch.full((5, 9), -20.0)
 twins[2, 1] = twins[2, 7] = 0.0
-print("two equal peaks at x = 1 and x = 7:", soft_argmax(twins).tolist())
+x_hat, y_hat = soft_argmax(twins)
+print(f"two equal peaks at x = 1 and x = 7: x = {x_hat:.3f}, y = {y_hat:.3f}")
 assert torch.allclose(soft_argmax(twins), torch.tensor([4.0, 2.0]))
 assert torch.allclose(soft_argmax(twins, 0.01), torch.tensor([4.0, 2.0]))  # cold does not choose
 
@@ -355,6 +366,8 @@ print(f"largest error: argmax {error.max():.2f} px, soft-argmax below 0.001 px")
 # %% [markdown]
 # ## 2.6 Why is soft-argmax so exact?
 #
+# *17 minutes*
+#
 # A Gaussian seen on a grid is a few numbers, and still their mean hits the center almost perfectly. How nearly?
 #
 # > **Predict.** A Gaussian with a standard deviation of one cell. How many decimals of its center does the mean get right?
@@ -364,8 +377,8 @@ print(f"largest error: argmax {error.max():.2f} px, soft-argmax below 0.001 px")
 #
 # $$q = \sqrt\tau\,\sigma / s \quad \text{cells}$$
 #
-# The mean of $p$ is a sum over cells. If it were an integral over all places, it would be exactly the center. The sum is nearly that integral, because a smooth
-# bell has as much area above each step of the sum as below it. What is left is a ripple: it depends on where in its cell the keypoint lies, its phase
+# The mean of $p$ is a sum over cells. If it were an integral over all places, it would be exactly the center. The sum is nearly that integral: where the bell is
+# smooth, equally spaced values add up almost without error. What is left is a ripple: it depends on where in its cell the keypoint lies, its phase
 # $\varphi$, and it fades very fast as the bell becomes wider than a cell. The error in cells is
 #
 # $$e(\varphi) \approx -4 \pi q^2\, e^{-2 \pi^2 q^2} \sin 2 \pi \varphi$$
@@ -450,6 +463,8 @@ assert theory.alias_rms(0.5) < 0.02 and theory.alias_rms(0.9) < 1e-6
 # %% [markdown]
 # ## 2.7 Can you train through it?
 #
+# *14 minutes*
+#
 # A loss on coordinates needs a derivative of the coordinates. Argmax has none: its answer jumps, and between jumps it does not
 # move at all. Soft-argmax has one.
 #
@@ -517,6 +532,8 @@ for tau in (1.0, 0.1):
 # %% [markdown]
 # ## 2.8 What does each knob do?
 #
+# *12 minutes, short path*
+#
 # The explorer draws a virtual image of 128 x 96 px with one keypoint. Move it, and change the stride and the temperature. Two of its decoders come only in
 # the next sections: the *quarter shift* moves argmax a quarter of a cell towards the higher neighbor, and *DARK* lays a bell through the highest cell and its
 # neighbors.
@@ -558,6 +575,8 @@ assert min(off, key=off.get) == 4.0 and max(off, key=off.get) < 1
 
 # %% [markdown]
 # ## 2.9 What does a quarter of a cell buy?
+#
+# *11 minutes*
 #
 # The neighbors of the highest cell know on which side the keypoint lies. The simplest refinement uses only that: move the answer a quarter
 # of a cell towards the higher neighbor, on each axis by itself.
@@ -606,7 +625,9 @@ draw.show(fig, "Two sawtooths over the keypoint's position: argmax between -2 an
 # %% [markdown]
 # ## 2.10 Can three numbers find the peak exactly?
 #
-# The quarter shift asks *which* neighbor is higher. DARK asks *by how much*.
+# *15 minutes, short path*
+#
+# The quarter shift asks only *which* neighbor is higher. **DARK** ([Zhang et al. 2020](https://arxiv.org/abs/1910.06278)) also asks *by how much*.
 #
 # > **Predict.** You know three neighboring values of a Gaussian, but neither its height nor its width. Can you find its center exactly?
 #
@@ -682,6 +703,8 @@ assert abs(2 - slope / bend - 2.2523) < 1e-4
 
 # %% [markdown]
 # ## 2.11 Where does soft-argmax fail?
+#
+# *19 minutes, short path*
 #
 # Soft-argmax is a mean. Means fail where the distribution is cut off, where it has a background, and where it has two peaks.
 #
@@ -787,6 +810,8 @@ assert abs(soft_argmax(z)[0] - 20 - 20 * 0.1 / 1.1) < 1e-3
 # %% [markdown]
 # ## 2.12 How warm should a softmax be?
 #
+# *20 minutes*
+#
 # > **Predict.** The logits carry white noise. Is soft-argmax best at a low temperature, which trusts the peak, or at a high one, which averages?
 #
 # **First: what does the temperature do to $p$?** It sets the width $q = \sqrt\tau\,\sigma$ (here $\sigma$ and $q$ are both in cells). Two textbook sentences
@@ -880,6 +905,8 @@ for start in ({}, {"sigma": 0.7}, {"noise": 1.0}):
 # %% [markdown]
 # ## 2.13 Does the spread tell how good the estimate is?
 #
+# *11 minutes*
+#
 # > **Predict.** You raise the temperature, and $p$ becomes wider. Does its mean become more uncertain?
 #
 # Two variances are easily taken for one another. The first is the spread of $p$: how far its cells lie from its mean. It is $q^2 = \tau \sigma^2$ cells squared. The
@@ -935,6 +962,8 @@ draw.show(fig, "Two standard deviations against the temperature, on a logarithmi
 
 # %% [markdown]
 # ## 2.14 How far does a lopsided peak lean?
+#
+# *22 minutes*
 #
 # > **Predict.** A peak has a longer tail on its right. Its highest point stays. Where does the mean go, and how does that change when the whole picture is sampled
 # > at twice the stride?
@@ -1054,6 +1083,8 @@ for name, decoder, formula in (("soft-argmax", lambda h: soft_argmax(h.log()), s
 # %% [markdown]
 # ## 2.15 Do anchors do better than heatmaps?
 #
+# *10 minutes*
+#
 # An **anchor** is a grid point of the picture. An anchor-based head gives each anchor a score and an **offset**, an arrow from the anchor to the keypoint. Each anchor
 # votes for the place where its arrow ends. Either the vote of the anchor with the best score wins ("hard"), or the mean of all votes, weighted with a softmax of the
 # scores ("soft").
@@ -1126,6 +1157,8 @@ draw.show(fig, "Error against the noise on the offsets. The best vote errs as mu
 
 # %% [markdown]
 # ## 2.16 Why does the flip test need a shift?
+#
+# *21 minutes*
 #
 # Many pose estimators run twice, on the image and on its mirror image, flip the second heatmap back and average. With targets at $u = x / s$ (pixel $x$, stride $s$) the two do not fit.
 #
@@ -1218,6 +1251,8 @@ for kind, shift in tried:
 # %% [markdown]
 # ## 2.17 How do you fuse two heads?
 #
+# *21 minutes*
+#
 # > **Predict.** One head has standard deviation 1 px, the other 2 px. What weight should the second one get: 1/2, 1/3, 1/5, none?
 #
 # For independent, unbiased heads with variances $v_m$ (px squared), weights $w_m$ that sum to 1 and $w^\ast_m \propto 1 / v_m$,
@@ -1300,7 +1335,7 @@ for reported in (2.0, 4.0, 8.0):
 #
 # </details>
 #
-# Worse than all of these is a head that fails silently. Here the second is off by 60 px in one frame of ten, with its reported variance unchanged:
+# Worse than all of these is a head that fails silently. Here the second head is off by 60 px in one frame of ten, while the variance that it reports stays the same:
 
 # %%
 good = errors[:, 0]
@@ -1316,6 +1351,8 @@ assert fused > 3 * alone
 
 # %% [markdown]
 # ## 2.18 Which decoder, when?
+#
+# *20 minutes, short path*
 #
 # > **Predict.** On clean Gaussian heatmaps, rank argmax, quarter shift, DARK and soft-argmax. Does the order change under noise? At the border?
 #

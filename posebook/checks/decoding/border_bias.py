@@ -27,14 +27,20 @@ def _by_quadrature(distance, sigma):
     return (torch.trapezoid(x * weight, x) / torch.trapezoid(weight, x)).item()
 
 
+def _by_cells(distance, sigma):
+    x = torch.arange(200.0, dtype=torch.float64) + 0.5  # from the edge
+    weight = torch.exp(-((x - distance) ** 2) / (2 * sigma**2))
+    return ((weight * x).sum() / weight.sum()).item() - distance
+
+
 PROBLEM = Problem(
     name="border_bias", points=2, minutes=15,
     reference=border_bias,
     own=("posebook.theory.border_bias",),
     cases=(
-        Case("on the edge, sigma 2", lambda rng: (0.0, 2.0)),
-        Case("one sigma inside", lambda rng: (1.5, 1.5)),
-        Case("far inside nothing is left", lambda rng: (12.0, 1.0)),
+        Case("on the edge", lambda rng: (0.0, uniform(rng, 1, 3))),
+        Case("one sigma inside", lambda rng: ((sigma := uniform(rng, 1, 3)), sigma)),
+        Case("far inside nothing is left", lambda rng: (12.0, 1.0), fixed=True),
         Case("any distance within two sigma",
              lambda rng: ((sigma := uniform(rng, 1, 4)) * uniform(rng, 0.2, 2), sigma)),
         Case("a narrow peak", lambda rng: (uniform(rng, 0.2, 0.8), 0.8)),
@@ -46,7 +52,8 @@ PROBLEM = Problem(
                 changed(border_bias, result=lambda out: -out)),
         Mistake("What is left of the bell must be made to sum to 1 again: divide by the part that lies inside the map.",
                 edited(border_bias, {" / inside": ""})),
-        Mistake("The result is in units of sigma: multiply by sigma to have cells.",
+        Mistake("The result is in units of sigma: multiply by sigma to have cells. In terms of "
+                "z = distance / sigma the density is exp(-z^2 / 2) / sqrt(2 pi), with no other sigma in it.",
                 edited(border_bias, {"sigma * density": "density"})),
         Mistake("You divide by the part of the bell that lies outside the map; the mean is over the part inside.",
                 edited(border_bias, {"/ inside": "/ max(1 - inside, 1e-12)"})),
@@ -60,6 +67,33 @@ PROBLEM = Problem(
                 edited(border_bias, {" / math.sqrt(2 * math.pi)": ""})),
         Mistake("The distance must be divided by sigma before it goes into the normal density and distribution.",
                 edited(border_bias, {"distance / sigma": "distance"})),
+        Mistake("One factor of sigma too many: the result grows with sigma, not with its square.",
+                edited(border_bias, {"sigma * density": "sigma**2 * density"})),
+        Mistake("The root is missing in the density: exp(-z^2 / 2) / sqrt(2 pi).",
+                edited(border_bias, {"math.sqrt(2 * math.pi)": "(2 * math.pi)"})),
+        Mistake("The distance is not squared in the density: exp(-z^2 / 2).", edited(border_bias, {"z**2": "z"})),
+        Mistake("The 2 is missing in the density: exp(-z^2 / 2).", edited(border_bias, {"(z**2) / 2": "(z**2)"})),
+        Mistake("erf alone is not the distribution function: (1 + erf(z / sqrt 2)) / 2.",
+                edited(border_bias, {"(1 + math.erf(z / math.sqrt(2))) / 2": "max(math.erf(z / math.sqrt(2)), 1e-9)"})),
+        Mistake("The distribution function is not halved: (1 + erf(z / sqrt 2)) / 2.",
+                edited(border_bias, {"(1 + math.erf(z / math.sqrt(2))) / 2": "1 + math.erf(z / math.sqrt(2))"})),
+        Mistake("This is the mean's distance from the edge: subtract the center.",
+                changed(border_bias, result=lambda out, distance: out + distance)),
+        Mistake("The cells are summed one by one: the continuous approximation is asked for.",
+                lambda distance, sigma: _by_cells(distance, sigma)),
+        Mistake("`sigma` is taken for a variance: it is the standard deviation.",
+                changed(border_bias, sigma=lambda sigma: sigma**0.5)),
+        Mistake("`distance` is cut to whole cells: it may lie anywhere.",
+                changed(border_bias, distance=lambda distance: float(int(distance)))),
     ),
     alternatives=(_with_torch, _by_quadrature),
+    clauses={
+        "inward": "The bias is inward",
+        "of standard deviation `sigma` cells": "`sigma` is taken for a variance",
+        "the edge of the first cell, half a cell outside its center": "`distance` is measured from the edge",
+        "A plain positive Python number in cells": "The result is in units of sigma",
+        "in the continuous approximation": "The cells are summed",
+        "the mean of a bell that is cut off at the edge": "What is left of the bell",
+        "minus its center": "This is the mean's distance",
+    },
 )

@@ -41,6 +41,13 @@ def _by_loops(heatmap, stride, offset=0.0, start=-float("inf")):
     return (cells * stride + offset).reshape(*heatmap.shape[:-2], 2)
 
 
+def _mean_of_equals(heatmap, stride, offset=0.0):
+    best = (heatmap == heatmap.amax((-2, -1), keepdim=True)).to(heatmap.dtype)
+    x, y = (best.sum(axis) / best.sum((-2, -1))[..., None] for axis in (-2, -1))
+    cells = torch.stack(((x * torch.arange(x.shape[-1])).sum(-1), (y * torch.arange(y.shape[-1])).sum(-1)), -1)
+    return offset + stride * cells
+
+
 def _one_peak(rng):
     heatmap = torch.rand(7, 11, generator=rng)
     heatmap[2, 5] = 2.0
@@ -63,8 +70,10 @@ def _negative(rng):
 
 
 def _tie(rng):
+    """Four equal cells: the first by rows, the first by columns and the last are three of them."""
     heatmap = torch.rand(6, 8, generator=rng)
-    heatmap[4, 1] = heatmap[1, 6] = heatmap[1, 2] = 3.0
+    upper, left = (int(torch.randint(1, 3, (), generator=rng)) for _ in range(2))
+    heatmap[upper + 3, left + 2] = heatmap[upper + 2, left - 1] = heatmap[upper, left + 4] = heatmap[upper, left] = 3.0
     return heatmap, 8.0
 
 
@@ -74,12 +83,13 @@ PROBLEM = Problem(
     name="decode_argmax", points=2, minutes=10,
     reference=decode_argmax,
     own=("posebook.decode.argmax", "posebook.decode.refine_quarter", "posebook.decode.refine_dark",
-         "posebook.decode._peak"),
+         "posebook.decode.refine_udp", "posebook.decode._peak"),
     cases=(
-        Case("a peak in row 2, column 5 at stride 4 lies at (20, 8)", _one_peak),
+        Case("a peak in row 2, column 5 at stride 4 lies at (20, 8)", _one_peak, fixed=True),
         Case("leading axes stay: 2 x 3 maps of 7 x 11 cells give (2, 3, 2)",
              lambda rng: (torch.rand(2, 3, 7, 11, generator=rng), 4.0)),
-        Case("an offset of 1.5 px is added in pixels", lambda rng: (torch.rand(4, 5, 9, generator=rng), 4.0, 1.5)),
+        Case("an offset of 1.5 px is added in pixels", lambda rng: (torch.rand(4, 5, 9, generator=rng), 4.0, 1.5),
+             weight=3),
         Case("one high cell wins over a long ridge", _ridge),
         Case("every value may be negative", _negative),
         Case("of equal cells the lowest flat index wins", _tie),
@@ -123,6 +133,31 @@ PROBLEM = Problem(
                 edited(decode_argmax, {INDEX: "heatmap.argmax() % (w * heatmap.shape[-2])"})),
         Mistake("The result is always float32. It should have the dtype of `heatmap`.",
                 changed(decode_argmax, result=lambda out: out.float())),
+        Mistake("Of equal cells the one in the first column wins: the lowest flat index is in the first row.",
+                edited(decode_argmax, {
+                    INDEX: "heatmap.transpose(-1, -2).flatten(-2).argmax(-1)",
+                    "index % w, index // w": "index // heatmap.shape[-2], index % heatmap.shape[-2]"})),
+        Mistake("Equal cells are averaged: that is a place where no cell need be. Take one of them.",
+                _mean_of_equals),
+        Mistake("This is the cell of the largest absolute value: -3 is not higher than 1.",
+                changed(decode_argmax, heatmap=lambda heatmap: heatmap.abs())),
+        Mistake("This is the lowest cell: look for the highest.",
+                changed(decode_argmax, heatmap=lambda heatmap: -heatmap)),
+        Mistake("The row is not a whole number: use `index // w`, not `index / w`.",
+                edited(decode_argmax, {"index // w": "index / w"})),
+        Mistake("Only x gets the offset: both x and y do.",
+                changed(decode_argmax, result=lambda out, offset: out - torch.tensor([0.0, offset], dtype=out.dtype))),
     ),
     alternatives=(_unraveled, _row_then_column, _by_loops),
+    clauses={
+        "(x, y) in px": "x and y are swapped",
+        "of the highest cell of each map": "One maximum is taken over the whole batch",
+        "the highest cell": "Rows and columns are summed",
+        "$\\mathrm{offset} + \\mathrm{stride} \\cdot u$ px": "The offset is multiplied by the stride",
+        "x along the last axis": "The flat index is taken apart with the height",
+        "The result has the dtype of `heatmap`": "The result is always float32",
+        "take the one with the lowest flat index": "Of equal cells the last one wins",
+        "first row first, then first column": "Of equal cells the one in the first column wins",
+        "`...` stands for any number of leading axes, none included": "You count on four axes",
+    },
 )

@@ -57,23 +57,33 @@ def _pair(rng):
     return (logits, 1.0), (logits + 300, 1.0)
 
 
+def _many(rng):
+    """One high cell, and ten thousand that share a thousandth: each is small, their part of the entropy is not."""
+    logits = -15 - 2 * torch.rand(100, 100, generator=rng, dtype=torch.float64)
+    logits[40, 60] = 0.0
+    return logits, 1.0
+
+
 def _tie(rng):
     logits = torch.full((6, 7), -5000.0)
-    logits[1, 2] = logits[1, 5] = 0.0
+    row, apart = (int(torch.randint(1, 5, (), generator=rng)) for _ in range(2))
+    logits[row, 1] = logits[row, 1 + apart] = 0.0
     return logits, 1.0
 
 
 PROBLEM = Problem(
     name="entropy_cov", points=3, minutes=20,
     reference=entropy_cov,
-    own=("posebook.expectation.spread",),
+    own=("posebook.expectation.spread", "posebook.losses.cross_entropy_loss"),
     cases=(
-        Case("a flat map of 4 x 5 cells: ln 20, and diag(2, 1.25)", lambda rng: (torch.zeros(4, 5), 1.0)),
+        Case("a flat map of 4 x 5 cells: ln 20, and diag(2, 1.25)", lambda rng: (torch.zeros(4, 5), 1.0), fixed=True),
         Case("a tilted Gaussian", lambda rng: (_tilted(rng), 1.0)),
         Case("a tilted Gaussian at tau = 0.8", lambda rng: (_tilted(rng), 0.8)),
         Case("leading axes stay: 2 x 3 maps give (2, 3) and (2, 3, 2, 2)", lambda rng: (_tilted(rng, 2, 3), 1.5)),
-        Case("two equal cells and nothing else: ln 2, and a variance of 2.25", _tie),
-        Case("one cell has it all: entropy 0 and no spread", lambda rng: (1000 * torch.eye(1, 30).reshape(5, 6), 0.5)),
+        Case("two equal cells and nothing else: ln 2, and a variance in x alone", _tie, weight=2),
+        Case("one cell has it all: entropy 0 and no spread", lambda rng: (1000 * torch.eye(1, 30).reshape(5, 6), 0.5),
+             weight=2, fixed=True),
+        Case("ten thousand cells and float64: small probabilities count", _many, atol=3e-6, rtol=1e-6),
         Case("a constant changes nothing", _pair, holds=lambda a, b: bool(torch.allclose(a[0], b[0], atol=1e-6))),
     ),
     mistakes=(
@@ -97,6 +107,43 @@ PROBLEM = Problem(
         Mistake("`tau` is missing: divide the logits by it before the softmax.", changed(entropy_cov, tau=1.0)),
         Mistake("The spread of a distribution is a sum over cells weighted by p, with no N / (N - 1).",
                 edited(entropy_cov, {"@ apart": "@ apart * (h * w / (h * w - 1))"})),
+        *(Mistake("A number is added inside the logarithm, or small probabilities are cut off: that falsifies them. "
+                  "`torch.log_softmax` needs neither.", edited(entropy_cov, {"* log_prob": f"* {text}.log()"}))
+          for text in ("(prob + 1e-8)", "prob.clamp(min=1e-6)")),
+        Mistake("`tau` is missing in the entropy: both results are of the softmax of z / tau.",
+                changed(entropy_cov, result=lambda out, logits: (entropy_cov(logits)[0], out[1]))),
+        Mistake("`tau` is missing in the covariance: both results are of the softmax of z / tau.",
+                changed(entropy_cov, result=lambda out, logits: (out[0], entropy_cov(logits)[1]))),
+        Mistake("The two results are exchanged: entropy, then covariance.",
+                changed(entropy_cov, result=lambda out: out[::-1])),
+        Mistake("The entropy is divided by its largest value: nats are asked for.",
+                edited(entropy_cov, {"return entropy": "return entropy / math.log(h * w)"})),
+        Mistake("This is a correlation: cells squared are asked for.",
+                changed(entropy_cov, result=lambda out: (out[0], out[1] / (
+                    (d := out[1].diagonal(dim1=-2, dim2=-1).clamp(min=1e-12).sqrt())[..., None, :] * d[..., None])))),
+        Mistake("The sign of the covariance of x and y is wrong: it is positive where x and y grow together.",
+                changed(entropy_cov, result=lambda out: (
+                    out[0], out[1] * torch.tensor([[1, -1], [-1, 1]], dtype=out[1].dtype)))),
+        Mistake("The deviations are taken from the highest cell: take them from the mean.",
+                edited(entropy_cov, {
+                    "(prob[..., None] * cells).sum(-2, keepdim=True)": "cells[prob.argmax(-1)][..., None, :]"})),
+        Mistake("The entropy is a mean over the cells: it is a sum.",
+                edited(entropy_cov, {"log_prob).sum(-1)": "log_prob).mean(-1)"})),
+        Mistake("This is the inverse of the covariance.",
+                changed(entropy_cov, result=lambda out: (out[0], torch.linalg.pinv(out[1])))),
     ),
     alternatives=(_second_minus_first, _one_map_at_a_time),
+    clauses={
+        "the softmax $p$ of each map": "The mean is not subtracted",
+        "$p = \\mathrm{softmax}(z / \\tau)$": "`tau` multiplies",
+        "its entropy $-\\sum p \\ln p$": "The sign of the entropy",
+        "in nats": "The logarithm is to base 2",
+        "the covariance of a cell drawn from it": "The spread of a distribution",
+        "in cells squared": "These are standard deviations",
+        "in the order x, y": "x and y are swapped in the covariance",
+        "(..., 2, 2)": "Only the variances are there",
+        "Both stay finite": "0 times the logarithm of 0",
+        "and exact": "A number is added inside",
+        "(entropy (...), covariance (..., 2, 2))": "The two results are exchanged",
+    },
 )

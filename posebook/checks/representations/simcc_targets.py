@@ -65,6 +65,12 @@ def _draw(rng, *shape, hw=(12, 17), ratio=2.0, sigma=1.5, dtype=torch.float32):
     return torch.rand(*shape, 2, generator=rng, dtype=dtype) * torch.tensor([hw[1] - 1, hw[0] - 1]), hw, ratio, sigma
 
 
+def _between_bins(rng):
+    """Keypoints so far from the nearest bin, for their sigma, that the values there sum to less than 1."""
+    bins = torch.randint(2, 20, (5, 2), generator=rng) + 0.4 + 0.2 * torch.rand(5, 2, generator=rng)
+    return bins / 2, (12, 17), 2.0, 0.3
+
+
 def _near_the_edge(rng):
     near = [uniform(rng, 0, 0.4) for _ in range(4)]
     xy = torch.tensor([[near[0], 5.3], [16 - near[1], 6.2], [7.7, near[2]], [9.1, 11 - near[3]]])
@@ -87,14 +93,15 @@ PROBLEM = Problem(
     reference=simcc_targets,
     own=("posebook.encode.simcc_targets",),
     cases=(
-        Case("a keypoint at (8, 5) px, 2 bins a px: the peaks lie in bins 16 and 10",
-             lambda rng: (torch.tensor([8.0, 5.0]), (12, 17), 2.0, 1.5)),
-        Case("a keypoint between the bins", lambda rng: _draw(rng, sigma=0.8)),
+        Case("a keypoint at (8, 5) px, 2 bins per pixel: the peaks lie in bins 16 and 10",
+             lambda rng: (torch.tensor([8.0, 5.0]), (12, 17), 2.0, 1.5), fixed=True),
+        Case("a keypoint between the bins", lambda rng: _draw(rng, sigma=0.8), weight=2),
         Case("leading axes stay: (3, 4, 2) keypoints give (3, 4, 34) and (3, 4, 24)", lambda rng: _draw(rng, 3, 4)),
-        Case("near the edge each sums to 1 all the same", _near_the_edge),
-        Case("4 bins a px and a wide bump", lambda rng: _draw(rng, 5, hw=(9, 6), ratio=4.0, sigma=6.0)),
+        Case("near the edge each sums to 1 all the same", _near_the_edge, weight=2),
+        Case("4 bins per pixel and a wide bump", lambda rng: _draw(rng, 5, hw=(9, 6), ratio=4.0, sigma=6.0)),
         Case("a narrow bump", lambda rng: _draw(rng, 5, sigma=0.5)),
-        Case("1.3 bins a px: 17 px have round(22.1) = 22 bins, 12 px have round(15.6) = 16",
+        Case("a bump narrower than a bin sums to 1 too", _between_bins),
+        Case("1.3 bins per pixel: 17 px have round(22.1) = 22 bins, 12 px have round(15.6) = 16",
              lambda rng: _draw(rng, 5, ratio=1.3)),
         Case("as wide as high, so that shapes do not tell the axes apart", lambda rng: _draw(rng, 5, hw=(9, 9))),
         Case("at ratio 1 a mirrored keypoint has the mirrored target", _mirrored, holds=_is_mirrored),
@@ -152,7 +159,7 @@ PROBLEM = Problem(
         *(Mistake("The ratio divides where it should multiply: bin i lies at i / ratio px, so x px is bin x * ratio.",
                   answer) for answer in (_with(center="xy[..., axis, None] / ratio"),
                                          _with(center="xy[..., axis, None]", bins=f"ratio * {BINS}"))),
-        Mistake("There is one bin a pixel: there are round(size * ratio) bins.",
+        Mistake("There is one bin per pixel: there are round(size * ratio) bins.",
                 _with(bins="torch.arange(size)")),
         Mistake("The number of bins is cut, as `int` does: it is round(size * ratio).",
                 _with(bins="torch.arange(int(size * ratio))")),
@@ -176,6 +183,44 @@ PROBLEM = Problem(
                         result=lambda out, xy: tuple(target.to(xy.dtype) for target in out))),
         Mistake("The results are always float32. They should have the dtype of `xy`.",
                 changed(simcc_targets, result=lambda out: tuple(target.float() for target in out))),
+        Mistake("A sum below 1 is left as it is: divide by the sum, whatever it is.",
+                _with(share="bump / bump.sum(-1, keepdim=True).clamp(min=1)")),
+        Mistake("A number is added to the sum that you divide by.",
+                _with(share="bump / (bump.sum(-1, keepdim=True) + 0.001)")),
+        Mistake("A number is added to the sum that you divide by.",
+                _with(share="bump / (bump.sum(-1, keepdim=True) + 0.1)")),
+        Mistake("These are logarithms of the target.", _with(share="(bump / bump.sum(-1, keepdim=True)).log()")),
+        Mistake("The target is smoothed: every bin gets its value, and nothing is added.",
+                _with(share="0.9 * bump / bump.sum(-1, keepdim=True) + 0.1 / len(bins)")),
+        Mistake("Small values are set to 0: every bin gets its value.", _with(bump=f"(g := {BUMP}) * (g > 1e-4)")),
+        Mistake("x and y share one sum: each of the two is a probability of its own.",
+                changed(simcc_targets, result=lambda out: tuple(target / 2 for target in out))),
+        Mistake("There is one bin too many: round(size * ratio) of them, from 0.",
+                _with(bins="torch.arange(round(size * ratio) + 1)")),
+        Mistake("The bins end at the last pixel's center: there are round(size * ratio), from 0.",
+                _with(bins="torch.arange(round((size - 1) * ratio) + 1)")),
+        Mistake("The ratio is used for x alone: y has as many bins per pixel.",
+                _with(center="xy[..., axis, None] * (ratio if axis == 0 else 1)")),
+        Mistake("Both targets lie in one tensor: a tuple of two is asked for.",
+                changed(simcc_targets, result=lambda out: torch.cat(out, -1))),
     ),
     alternatives=(_by_softmax, _by_numpy, _by_density),
+    clauses={
+        "apart": "Both targets lie in one tensor",
+        "`ratio` bins per pixel": "There is one bin per pixel",
+        "bin $i$ at $i / \\mathrm{ratio}$ px": "Bins lie at",
+        "a Gaussian over the bins": "One bin has it all",
+        "of standard deviation `sigma` bins": "`sigma` is taken in pixels",
+        "divided by its sum over the bins": "The targets have peak 1",
+        "also where the image's edge cuts it": "The density's factor",
+        "and whatever the sum is": "A sum below 1",
+        "`round` is Python's": "The number of bins is cut",
+        "The center is not rounded to a bin": "The center is rounded to a bin",
+        "x first": "The targets come in the order y, x",
+        "(height, width)": "Height and width are swapped",
+        "points are (x, y) in px": "x and y are swapped",
+        "tensors share one dtype, float32 or float64, and the result keeps it":
+            "The results are always float32",
+        "`...` stands for any number of leading axes, none included": "You count on one number of axes",
+    },
 )

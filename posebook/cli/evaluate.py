@@ -9,7 +9,7 @@ EXAMPLE = """examples:
   posebook evaluate dogs.json results.json --sigmas .026,.05,.05,.07 --html report.html"""
 
 
-def add_parser(commands: argparse._SubParsersAction) -> None:
+def add_commands(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "evaluate", help="COCO's keypoint AP, to the last bit, and which errors cost how much of it",
         description="Evaluate keypoint detections as COCO does, and say where the AP goes.", epilog=EXAMPLE,
@@ -19,7 +19,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--sigmas", type=sigmas, metavar="S1,S2,...",
                          help="annotators' spread of each keypoint in units of sqrt(area); COCO's person has her own")
     command.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots, too")
-    command.set_defaults(run=main)
+    command.set_defaults(run=evaluate)
 
 
 def sigmas(text: str) -> list[float]:
@@ -29,7 +29,7 @@ def sigmas(text: str) -> list[float]:
         raise argparse.ArgumentTypeError(f"want numbers with commas between them, got {text}") from None
 
 
-def main(options: argparse.Namespace) -> int:
+def evaluate(options: argparse.Namespace) -> int:
     from posebook import _files
     from posebook.errors import diagnose
     from posebook.evaluation_report import page, text
