@@ -3,45 +3,53 @@
 A browser adds its own 30 ms or so to draw it.
 """
 
+import importlib
+import math
 import time
+from pathlib import Path
 
 import torch
 
-from posebook.explore import asymmetry, decoding, epochs, target, temperature
+import posebook.explore
+from posebook.explore._controls import Number, controls
 
-MOVES = 300
+NAMES = sorted(path.stem for path in Path(posebook.explore.__file__).parent.glob("[!_]*.py"))
+MOVES = 200
 
 
-def cost(explorer, name, values):
-    """Milliseconds of each move of one control; the first few warm up."""
-    spent = []
+def sweep(control) -> list:
+    """As many values as there are moves, from one end of a control to the other, or around its options."""
+    if not isinstance(control, Number):
+        return [control.options[k % len(control.options)] for k in range(MOVES)]
+    if control.log:
+        return torch.logspace(math.log10(control.low), math.log10(control.high), MOVES).tolist()
+    return torch.linspace(control.low, control.high, MOVES).tolist()
+
+
+def cost(explorer, name: str, values: list) -> tuple[torch.Tensor, float]:
+    """Milliseconds of each move of one control, the first few of which warm up, and the mean kilobytes of its HTML."""
+    spent, size = [], 0
     for value in values:
         start = time.perf_counter()
         explorer.controls[name].value = value
         spent.append(1e3 * (time.perf_counter() - start))
-    return torch.tensor(spent[10:])
+        size += len(explorer.view.value) / 1e3
+    return torch.tensor(spent[10:]), size / len(values)
+
+
+def starts(module) -> list[dict]:
+    """The start, and where there are strides the finest and the coarsest."""
+    strides = getattr(module, "STRIDES", ())
+    return [{}, *({"stride": stride} for stride in (strides[:1] + strides[-1:]))]
 
 
 if __name__ == "__main__":
-    print("explorer  stride  map       median ms  p95 ms  (goal: median 5 ms)")
-    for stride in decoding.STRIDES:
-        spent = cost(decoding.explore(stride=stride), "tau", torch.linspace(0.02, 2, MOVES).tolist())
-        h, w = (n // stride for n in decoding.HW)
-        print(f"decoding  {stride:6}  {f'{w} x {h}':8}  {spent.median():9.2f}  {spent.quantile(0.95):6.2f}")
-    print("explorer     control                  median ms  p95 ms")
-    sweeps = {
-        "tau": torch.logspace(-2, 0.5, MOVES),
-        "sigma": torch.linspace(2, 3, MOVES),
-        "noise": torch.linspace(0.1, 0.9, MOVES),
-        "phase": torch.linspace(0, 0.5, MOVES),
-        "mu": torch.logspace(-5, -3, MOVES),
-    }
-    sweeps |= {"x": torch.linspace(0, 63, MOVES), "step": torch.linspace(1, 500, MOVES)}
-    cases = [(target, name, {"stride": stride}) for stride in target.STRIDES for name in ("sigma", "x")]
-    cases += [(epochs, "step", {})]
-    cases += [(temperature, name, {}) for name in ("tau", "sigma", "noise", "phase")]
-    cases += [(asymmetry, name, {"fixed": fixed}) for fixed in asymmetry.FIXED for name in ("mu", "tau", "sigma")]
-    for module, name, start in cases:
-        spent = cost(module.explore(**start), name, sweeps[name].clamp(*getattr(module, name.upper())).tolist())
-        title, control = module.__name__.rpartition(".")[2], " ".join((name, *map(str, start.values())))
-        print(f"{title:11}  {control:23}  {spent.median():9.2f}  {spent.quantile(0.95):6.2f}")
+    print("explorer     control            median ms  p95 ms     kB  (goal: median 5 ms)")
+    for title in NAMES:
+        module = importlib.import_module(f"posebook.explore.{title}")
+        for start in starts(module):
+            for name, control in controls(module.State).items():
+                spent, size = cost(module.explore(**start), name, sweep(control))
+                where = " ".join((name, *(f"stride {s}" for s in start.values())))
+                numbers = f"{spent.median():9.2f}  {spent.quantile(0.95):6.2f}  {size:5.1f}"
+                print(f"{title:11}  {where:17}  {numbers}")

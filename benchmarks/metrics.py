@@ -12,7 +12,6 @@ import argparse
 import contextlib
 import io
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -103,7 +102,8 @@ def main() -> int:
         theirs = peer(truth, results)
         for part in ("precision", "recall"):
             atol = 0.0 if peer is pycocotools else 1e-12
-            equal.append(check(f"{part}, {name}", torch.from_numpy(getattr(ours, part)), theirs[part][..., 0], atol=atol))
+            mine = torch.from_numpy(getattr(ours, part))
+            equal.append(check(f"{part}, {name}", mine, theirs[part][..., 0], atol=atol))
     if not all(equal):
         return 1
 

@@ -1,10 +1,13 @@
-"""Argument checks: one clear error that names the argument, what was wanted and what came."""
+"""Arguments: one clear error that names the argument, what was wanted and what came; and half precision widened."""
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from numbers import Integral, Real
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 
 def fail(name: str, want: str, got: object) -> None:
@@ -18,6 +21,17 @@ def is_number(value: object) -> bool:
         return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     except OverflowError:  # a whole number beyond every float
         return False
+
+
+def is_whole(value: object) -> bool:
+    """A plain whole number, numpy's included; no bool, no tensor, no 2.0."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def whole(name: str, value: int, least: int | None = None) -> None:
+    """A plain whole number, ``least`` or more."""
+    if not is_whole(value) or (least is not None and value < least):
+        fail(name, "a whole number" + ("" if least is None else f" >= {least}"), _shown(value))
 
 
 def positive(name: str, value: float) -> None:
@@ -49,11 +63,11 @@ def floating(name: str, tensor: Tensor, shape: str) -> None:
     if not isinstance(tensor, Tensor):
         fail(name, f"a tensor {shape}", type(tensor).__name__)
     if not torch.is_floating_point(tensor):
-        fail(name, "a floating dtype", str(tensor.dtype).removeprefix("torch."))
+        fail(name, "a floating dtype", dtype_name(tensor))
 
 
 def maps(name: str, tensor: Tensor) -> None:
-    """A floating tensor ``(..., H, W)`` with at least one cell a map."""
+    """A floating tensor ``(..., H, W)`` with at least one cell per map."""
     floating(name, tensor, "(..., H, W)")
     if tensor.ndim < 2 or 0 in tensor.shape[-2:]:
         fail(name, "shape (..., H, W) with H, W >= 1", tuple(tensor.shape))
@@ -66,11 +80,57 @@ def points(name: str, tensor: Tensor) -> None:
         fail(name, "shape (..., 2)", tuple(tensor.shape))
 
 
+def like(name: str, tensor: Tensor, other: Tensor) -> None:
+    """A floating tensor of the shape that another has."""
+    floating(name, tensor, f"of shape {tuple(other.shape)}")
+    if tensor.shape != other.shape:
+        fail(name, f"shape {tuple(other.shape)}", tuple(tensor.shape))
+
+
+def mask(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
+    """A boolean tensor of just this shape."""
+    want = f"bool {tuple(shape)}"
+    if not isinstance(tensor, Tensor):
+        fail(name, want, type(tensor).__name__)
+    if tensor.dtype != torch.bool or tensor.shape != shape:
+        fail(name, want, f"{dtype_name(tensor)} {tuple(tensor.shape)}")
+
+
 def size(name: str, value: tuple[int, int]) -> None:
     """A pair (height, width) of whole numbers of at least 1."""
     ok = isinstance(value, (tuple, list, torch.Size)) and len(value) == 2
-    if not ok or not all(isinstance(n, Integral) and not isinstance(n, bool) and n >= 1 for n in value):
+    if not ok or not all(is_whole(n) and n >= 1 for n in value):
         fail(name, "(height, width), two whole numbers >= 1", value)
+
+
+def dtype_name(tensor: Tensor) -> str:
+    """``"float32"`` of torch.float32."""
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def widen(tensor: Tensor) -> Tensor:
+    """At least float32: half precision cannot count beyond 256 or 2048, and rounds every step of a calculation."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def readable(tensor: Tensor) -> bool:
+    """Whether Python may look at the values: not under vmap or jvp, nor of a meta, fake, traced or exported tensor."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or is_in_torch_dispatch_mode():
+        return False
+    if tensor.is_meta or type(tensor) not in (Tensor, Parameter):
+        return False
+    try:
+        tensor.data_ptr()  # those of torch.func have none
+    except RuntimeError:
+        return False
+    return True
+
+
+def exact(device: torch.device) -> AbstractContextManager:
+    """Within it ``@`` keeps its factors' precision, also under autocast, which would round them to half precision."""
+    if device.type == "meta" or not torch.is_autocast_enabled(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 def _shown(value: object) -> object:

@@ -5,13 +5,15 @@ import reprlib
 from collections.abc import Callable
 from pathlib import Path
 
-from posebook._args import fail
+from posebook._args import fail, is_whole
+
+LISTS = ("images", "annotations", "categories")
 
 
 def read_json(path: Path) -> object:
     """What a JSON file holds, or an error that names the file."""
     if path.is_dir():
-        fail(str(path), "a JSON file", "a folder")
+        fail(str(path), "a COCO JSON file", "a folder")
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
     try:
@@ -22,6 +24,14 @@ def read_json(path: Path) -> object:
         fail(str(path), "JSON", str(error))
 
 
+def coco_lists(data: object, where: str) -> dict:
+    """The data, which are an object with COCO's three lists, or an error."""
+    got = [kind for kind in LISTS if isinstance(data, dict) and isinstance(data.get(kind), list)]
+    if len(got) < len(LISTS):
+        fail(where, "a COCO file, an object with the lists " + ", ".join(LISTS), ", ".join(got) or "none of them")
+    return data
+
+
 def by_id(records: list, where: str) -> dict[int, dict]:
     """The records of one list by their ids, in the list's order."""
     found = {}
@@ -29,7 +39,7 @@ def by_id(records: list, where: str) -> dict[int, dict]:
         if not isinstance(record, dict):
             fail(f"{where}[{k}]", "an object", short(record))
         number = take(record, "id", f"{where}[{k}]", "a whole number of its own",
-                      lambda value: whole(value) and value not in found)
+                      lambda value: is_whole(value) and value not in found)
         found[number] = record
     return found
 
@@ -48,15 +58,20 @@ def short(value: object) -> str:
     return reprlib.repr(value) + (f" of length {len(value)}" if isinstance(value, list) else "")
 
 
-def whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def number(value: object) -> bool:
+def is_number(value: object) -> bool:
     """A number; 1e30 keeps out infinity, NaN and what float32 cannot hold."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e30
 
 
+def is_amount(value: object) -> bool:
+    """A number, 0 or more."""
+    return is_number(value) and value >= 0
+
+
 def numbers(value: object, n: int) -> bool:
     """A list of ``n`` numbers."""
-    return isinstance(value, list) and len(value) == n and all(map(number, value))
+    return isinstance(value, list) and len(value) == n and all(map(is_number, value))
+
+
+def distinct_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(x, str) for x in value) and len(set(value)) == len(value)

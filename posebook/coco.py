@@ -1,14 +1,11 @@
 """The COCO keypoint format: people marked in photographs, read from one JSON file.
 
 A file has three lists. ``categories`` says what is marked: the names of the keypoints, and which are joined. ``images``
-names the pictures. ``annotations`` has one record a person: ``keypoints`` is [x1, y1, v1, x2, y2, v2, ...].
+names the pictures. ``annotations`` has one record per person: ``keypoints`` is [x1, y1, v1, x2, y2, v2, ...].
 
 Source: Lin et al. 2014, arXiv:1405.0312; the format at https://cocodataset.org/#format-data.
 """
 
-import json
-import reprlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +14,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from posebook._args import fail, size
+from posebook._args import fail, is_whole, size
+from posebook._records import LISTS, by_id, coco_lists, distinct_names, is_amount, numbers, read_json, take
 from posebook.skeleton import COCO_17, Skeleton, left_right_pairs
-
-_LISTS = ("images", "annotations", "categories")
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,15 +82,15 @@ def load(path: str | Path, *, images: str | Path | None = None) -> Dataset:
     if images is not None and not Path(images).is_dir():
         fail("images", "a folder", str(images))
     folder = path.parent if images is None else Path(images)
-    data = _read_json(path)
-    pictures, annotations, categories = (_by_id(data[kind], f"{path}: {kind}") for kind in _LISTS)
+    data = coco_lists(read_json(path), str(path))
+    pictures, annotations, categories = (by_id(data[kind], f"{path}: {kind}") for kind in LISTS)
     chosen, skeleton = _keypoint_category(categories, path)
     people = {number: [] for number in pictures}
     for number, record in annotations.items():
         where = f"{path}: annotation {number}"
-        image = _take(record, "image_id", where, "an id in images", lambda value: _whole(value) and value in pictures)
-        kind = _take(record, "category_id", where, "an id in categories",
-                     lambda value: _whole(value) and value in categories)
+        image = take(record, "image_id", where, "an id in images", lambda value: is_whole(value) and value in pictures)
+        kind = take(record, "category_id", where, "an id in categories",
+                     lambda value: is_whole(value) and value in categories)
         if kind == chosen:
             people[image].append(_person(record, skeleton, where))
     return Dataset(skeleton, tuple(_photo(record, tuple(people[number]), folder, f"{path}: image {number}")
@@ -109,7 +105,7 @@ def read_picture(photo: Photo) -> Tensor:
 
     Raises:
         FileNotFoundError: there is no such picture.
-        ValueError: not a picture, more than 8 bits a channel, or another size than ``photo.hw``.
+        ValueError: not a picture, more than 8 bits per channel, or another size than ``photo.hw``.
     """
     if not photo.path.is_file():
         raise FileNotFoundError(f"{photo.path}: no such picture; load(..., images=folder) says where the pictures are")
@@ -121,7 +117,7 @@ def read_picture(photo: Photo) -> Tensor:
     except (OSError, SyntaxError, ValueError) as error:
         raise ValueError(f"{photo.path}: want a picture, got {error}") from None
     if mode[0] in "IF":
-        fail(str(photo.path), "8 bits a channel", f"Pillow's mode {mode}")
+        fail(str(photo.path), "8 bits per channel", f"Pillow's mode {mode}")
     if (height, width) != photo.hw:
         fail(str(photo.path), f"(height, width) {photo.hw} as in the JSON", (height, width))
     return torch.from_numpy(pixels)
@@ -145,36 +141,6 @@ def portrait() -> Dataset:
     return load(Path(__file__).parent / "data" / "portrait.json", images=picture.parent)
 
 
-def _read_json(path: Path) -> dict:
-    """The parsed file: an object that has COCO's three lists."""
-    if path.is_dir():
-        fail(str(path), "a COCO JSON file", "a folder")
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file")
-    try:
-        data = json.loads(path.read_bytes())
-    except json.JSONDecodeError as error:
-        fail(str(path), "JSON", f"{error.msg} at line {error.lineno}, column {error.colno}")
-    except (ValueError, RecursionError) as error:    # not text, a number of thousands of digits, brackets in brackets
-        fail(str(path), "JSON", str(error))
-    got = [kind for kind in _LISTS if isinstance(data, dict) and isinstance(data.get(kind), list)]
-    if len(got) < len(_LISTS):
-        fail(str(path), "a COCO file, an object with the lists " + ", ".join(_LISTS), ", ".join(got) or "none of them")
-    return data
-
-
-def _by_id(records: list, where: str) -> dict[int, dict]:
-    """The records of one list by their ids, in the file's order."""
-    found = {}
-    for k, record in enumerate(records):
-        if not isinstance(record, dict):
-            fail(f"{where}[{k}]", "an object", _short(record))
-        number = _take(record, "id", f"{where}[{k}]", "a whole number of its own",
-                       lambda value: _whole(value) and value not in found)
-        found[number] = record
-    return found
-
-
 def _keypoint_category(categories: dict[int, dict], path: Path) -> tuple[int, Skeleton]:
     """The id and the skeleton of the one category with keypoints; the file counts keypoints from 1."""
     with_keypoints = [number for number, record in categories.items() if record.get("keypoints")]
@@ -182,8 +148,8 @@ def _keypoint_category(categories: dict[int, dict], path: Path) -> tuple[int, Sk
         fail(f"{path}: categories", "one category with keypoints", len(with_keypoints))
     number = with_keypoints[0]
     where, record = f"{path}: category {number}", categories[number]
-    names = tuple(_take(record, "keypoints", where, "distinct names", _distinct_names))
-    limbs = _take({"skeleton": [], **record}, "skeleton", where, f"pairs of different numbers from 1 to {len(names)}",
+    names = tuple(take(record, "keypoints", where, "distinct names", distinct_names))
+    limbs = take({"skeleton": [], **record}, "skeleton", where, f"pairs of different numbers from 1 to {len(names)}",
                   lambda value: isinstance(value, list) and all(_limb(pair, len(names)) for pair in value))
     sigmas = COCO_17.oks_sigmas if names == COCO_17.names else None
     return number, Skeleton(names, tuple((a - 1, b - 1) for a, b in limbs), left_right_pairs(names), sigmas)
@@ -192,55 +158,27 @@ def _keypoint_category(categories: dict[int, dict], path: Path) -> tuple[int, Sk
 def _photo(record: dict, people: tuple[Person, ...], folder: Path, where: str) -> Photo:
     hw = (record.get("height"), record.get("width"))
     size(where, hw)
-    name = _take(record, "file_name", where, "a file's name", lambda value: isinstance(value, str) and value != "")
+    name = take(record, "file_name", where, "a file's name", lambda value: isinstance(value, str) and value != "")
     return Photo(folder / name, hw, people, record["id"])
 
 
 def _person(record: dict, skeleton: Skeleton, where: str) -> Person:
     n = len(skeleton)
-    flat = _take(record, "keypoints", where, f"{3 * n} numbers, (x, y, v) of {n} keypoints",
-                 lambda value: _numbers(value, 3 * n))
+    flat = take(record, "keypoints", where, f"{3 * n} numbers, (x, y, v) of {n} keypoints",
+                 lambda value: numbers(value, 3 * n))
     for name, v in zip(skeleton.names, flat[2::3], strict=True):
         if v not in (0, 1, 2):
             fail(f"{where}: visibility of {name}", "0, 1 or 2", v)
-    area = _take(record, "area", where, "a number >= 0", lambda value: _numbers([value], 1) and value >= 0)
-    box = _take(record, "bbox", where, "[x, y, width, height], width and height >= 0",
-                lambda value: _numbers(value, 4) and min(value[2:]) >= 0)
-    crowd = _take({"iscrowd": 0, **record}, "iscrowd", where, "0 or 1", lambda value: value in (0, 1))
-    xyv = torch.tensor(flat, dtype=torch.float32).reshape(n, 3)
+    area = take(record, "area", where, "a number >= 0", lambda value: is_amount(value))
+    box = take(record, "bbox", where, "[x, y, width, height], width and height >= 0",
+                lambda value: numbers(value, 4) and min(value[2:]) >= 0)
+    crowd = take({"iscrowd": 0, **record}, "iscrowd", where, "0 or 1", lambda value: value in (0, 1))
+    xyv = torch.tensor(flat, dtype=torch.float32, device="cpu").reshape(n, 3)
     vis = xyv[:, 2].long()
     xy = xyv[:, :2].masked_fill(vis[:, None] == 0, torch.nan)
     return Person(xy, vis, float(area), tuple(map(float, box)), bool(crowd), record["id"])
 
 
-def _take(record: dict, key: str, where: str, want: str, ok: Callable[[object], bool]):
-    """``record[key]``, or an error that names the record, the key, what was wanted and what came."""
-    if key not in record:
-        fail(f"{where}: {key}", want, "nothing")
-    if not ok(record[key]):
-        fail(f"{where}: {key}", want, _short(record[key]))
-    return record[key]
-
-
-def _short(value: object) -> str:
-    """A value as an error shows it: its beginning, and a list's length."""
-    return reprlib.repr(value) + (f" of length {len(value)}" if isinstance(value, list) else "")
-
-
-def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _numbers(value: object, n: int) -> bool:
-    """A list of ``n`` numbers; 1e30 keeps out infinity, NaN and what float32 cannot hold."""
-    return isinstance(value, list) and len(value) == n and all(
-        isinstance(x, (int, float)) and not isinstance(x, bool) and abs(x) < 1e30 for x in value)
-
-
-def _distinct_names(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(x, str) for x in value) and len(set(value)) == len(value)
-
-
 def _limb(pair: object, n: int) -> bool:
     return (isinstance(pair, list) and len(pair) == 2 and pair[0] != pair[1]
-            and all(_whole(k) and 1 <= k <= n for k in pair))
+            and all(is_whole(k) and 1 <= k <= n for k in pair))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from posebook import _args
-from posebook.expectation import soft_argmax
+from posebook.expectation import soft_argmax, spatial_softmax
 
 
 def argmax(heatmap: Tensor) -> Tensor:
@@ -17,10 +17,13 @@ def argmax(heatmap: Tensor) -> Tensor:
         heatmap: ``(..., H, W)``, any floating dtype.
 
     Returns:
-        ``(..., 2)``, (x, y) in whole cells, in the dtype of ``heatmap`` (bfloat16 counts to 256); no gradient passes.
+        ``(..., 2)``, (x, y) in whole cells, in the dtype of ``heatmap`` (bfloat16 holds whole numbers up to 256); no
+        gradient passes.
 
     Raises:
         ValueError: fewer than two axes, an empty map or an integer dtype.
+
+    See chapter 2, section 2.3.
 
     >>> argmax(torch.tensor([[0., 1., 0.], [0., 5., 0.]]))
     tensor([1., 1.])
@@ -32,7 +35,7 @@ def argmax(heatmap: Tensor) -> Tensor:
 def refine_quarter(heatmap: Tensor) -> Tensor:
     """Argmax moved a quarter of a cell towards the higher neighbor, on each axis by itself.
 
-    Not moved on an axis where both neighbors are equal or where the peak lies in the first or last cell.
+    On an axis where both neighbors are equal, or where the peak lies in the first or last cell, it is not moved.
 
     Args:
         heatmap: ``(..., H, W)``, any floating dtype.
@@ -42,6 +45,8 @@ def refine_quarter(heatmap: Tensor) -> Tensor:
 
     Raises:
         ValueError: as :func:`argmax`.
+
+    See chapter 2, section 2.9.
 
     Source: the decoding of stacked hourglass networks, Newell et al. 2016, arXiv:1603.06937.
 
@@ -78,6 +83,8 @@ def refine_dark(heatmap: Tensor, *, blur: float = 0.0) -> Tensor:
     Raises:
         ValueError: fewer than two axes, an empty map, an integer dtype, or ``blur < 0``.
 
+    See chapter 2, section 2.10.
+
     Source: DARK, Zhang et al. 2020, arXiv:1910.06278.
 
     >>> from posebook.encode import gaussian_heatmap
@@ -99,11 +106,11 @@ def refine_dark(heatmap: Tensor, *, blur: float = 0.0) -> Tensor:
 def refine_udp(heatmap: Tensor, *, blur: float = 2.0) -> Tensor:
     r"""Argmax plus one Newton step on the log of the blurred heatmap, as mmpose decodes UDP.
 
-    Exact on a Gaussian, as :func:`refine_dark`, from which it differs so: values below a thousandth of the largest of
-    the 3 x 3 window are raised to it, and so do not stop the step; a peak at the border is refined too, with the
-    map's edge repeated beyond it, which puts it half a cell outside (exactly so where nothing is tilted); and the
-    mixed difference is that of one diagonal, :math:`(L_{++} + L_{--} + 2 L_{00} - L_{+0} - L_{-0} - L_{0+} - L_{0-})
-    / 2`: equal on a quadratic, but on other maps a horizontal flip changes it.
+    Exact on a Gaussian, like :func:`refine_dark`. They differ in three ways: values below a thousandth of the largest
+    of the 3 x 3 window are raised to it, and so do not stop the step; a peak at the border is refined too, with the
+    map's edge repeated beyond it, which puts it half a cell outside (exactly so where nothing is tilted); and the mixed
+    difference is that of one diagonal, :math:`(L_{++} + L_{--} + 2 L_{00} - L_{+0} - L_{-0} - L_{0+} - L_{0-}) / 2`:
+    equal on a quadratic, but on other maps a horizontal flip changes it.
 
     mmpose blurs and clips whole maps where only windows are needed, clips at 0.001 and 50 (the same for a peak near
     1), inverts indefinite Hessians and does not clamp. Here each axis's step is clamped to [-1, 1], and the peak stays
@@ -119,6 +126,8 @@ def refine_udp(heatmap: Tensor, *, blur: float = 2.0) -> Tensor:
 
     Raises:
         ValueError: fewer than two axes, an empty map, an integer dtype, or ``blur < 0``.
+
+    See chapter 2, section 2.18.
 
     Source: UDP, Huang et al. 2020, arXiv:1911.07524; ``refine_keypoints_dark_udp`` of mmpose.
 
@@ -148,7 +157,7 @@ def soft_argmax_window(logits: Tensor, tau: float = 1.0, *, radius: int) -> Tens
     Args:
         logits: scores ``(..., H, W)``, as for :func:`soft_argmax`.
         tau: temperature > 0, in units of ``logits``.
-        radius: whole number of cells >= 1; the window has ``2 radius + 1`` cells an axis.
+        radius: whole number of cells >= 1; the window has ``2 radius + 1`` cells per axis.
 
     Returns:
         ``(..., 2)``, (x, y) in cells, in the dtype of ``logits``; differentiable except where the argmax jumps.
@@ -156,21 +165,20 @@ def soft_argmax_window(logits: Tensor, tau: float = 1.0, *, radius: int) -> Tens
     Raises:
         ValueError: as :func:`soft_argmax`, or a radius that is no whole number >= 1.
 
+    See chapter 2, section 2.11.
+
     >>> soft_argmax_window(torch.tensor([[9., 9., 0., 0., 0., 0., 8.]]), radius=2)    # the peak on the right is far off
     tensor([0.5001, 0.0000])
     """
     _args.maps("logits", logits)
     _args.positive("tau", tau)
-    if isinstance(radius, bool) or not isinstance(radius, int) or radius < 1:
-        _args.fail("radius", "a whole number >= 1", radius)
+    _args.whole("radius", radius, 1)
     peak = _peak(logits)
-    wide = torch.promote_types(logits.dtype, torch.float32)
     window, inside = _window(logits, peak, radius=radius)
     inside = inside[..., 1, :, None] & inside[..., 0, None, :]  # (..., 2r+1, 2r+1)
-    window = torch.where(inside, window.to(wide) / tau, -torch.inf)
-    prob = window.flatten(-2).softmax(-1).view(window.shape)
-    reach = torch.arange(-radius, radius + 1, dtype=wide, device=logits.device)
-    step = torch.stack((prob.sum(-2) @ reach, prob.sum(-1) @ reach), dim=-1)
+    prob = spatial_softmax(torch.where(inside, _args.widen(window), -torch.inf), tau)
+    reach = torch.arange(-radius, radius + 1, dtype=prob.dtype, device=prob.device)  # from the peak
+    step = torch.stack(((prob.sum(-2) * reach).sum(-1), (prob.sum(-1) * reach).sum(-1)), dim=-1)
     return (peak + step).to(logits.dtype)
 
 
@@ -178,17 +186,20 @@ def decode_anchors(scores: Tensor, anchors: Tensor, offsets: Tensor, *, mode: st
     r"""Keypoint from anchors that vote, each for its own place plus a regressed offset.
 
     Args:
-        scores: logits ``(..., A)``, one an anchor.
+        scores: logits ``(..., A)``, one per anchor.
         anchors: places ``(A, 2)``, (x, y) in cells or pixels.
         offsets: ``(..., A, 2)`` in the same unit, from the anchor to the keypoint.
-        mode: ``"hard"``, the vote of the best anchor (ties: the first), or ``"soft"``, the mean of all votes under
-            the softmax of the scores. Where all offsets are exact, both find the keypoint whatever the scores.
+        mode: ``"hard"``, the vote of the best anchor (the first of equal ones), or ``"soft"``, the mean of
+            all votes under the softmax of the scores. Where all offsets are exact, both find the keypoint, whatever the
+            scores are.
 
     Returns:
         ``(..., 2)``, (x, y) in the unit of the anchors and the dtype of ``offsets``.
 
     Raises:
         ValueError: shapes that do not fit together, an integer dtype, no anchor, or an unknown mode.
+
+    See chapter 2, section 2.15.
 
     >>> places, votes = torch.tensor([[0., 0.], [4., 0.]]), torch.tensor([[1., 2.], [1., 2.]])
     >>> decode_anchors(torch.tensor([0., 1.]), places, votes)
@@ -203,19 +214,19 @@ def decode_anchors(scores: Tensor, anchors: Tensor, offsets: Tensor, *, mode: st
     if scores.ndim < 1 or scores.shape[-1] < 1 or anchors.shape != (scores.shape[-1], 2):
         _args.fail("anchors", "(A, 2), A >= 1 the last axis of scores", f"{(*anchors.shape,)} and {(*scores.shape,)}")
     if offsets.shape != (*scores.shape, 2):
-        _args.fail("offsets", f"shape {(*scores.shape, 2)}, one offset a score", (*offsets.shape,))
+        _args.fail("offsets", f"shape {(*scores.shape, 2)}, one offset per score", (*offsets.shape,))
     if mode == "hard":
         best = _peak(scores[..., None, :])[..., :1]  # (..., 1)
         return (anchors + offsets).gather(-2, best[..., None].expand(*best.shape, 2))[..., 0, :].to(offsets.dtype)
-    wide = torch.promote_types(offsets.dtype, torch.float32)
-    prob = scores.to(wide).softmax(-1)
-    return (prob[..., None, :] @ (anchors.to(wide) + offsets.to(wide)))[..., 0, :].to(offsets.dtype)
+    prob = _args.widen(scores).softmax(-1)
+    votes = _args.widen(anchors) + _args.widen(offsets)  # (..., A, 2)
+    return (prob[..., None] * votes).sum(-2).to(offsets.dtype)
 
 
 def decode_simcc(x: Tensor, y: Tensor, *, ratio: float, mode: str = "hard") -> Tensor:
     r"""Keypoints in image pixels from SimCC's two one-dimensional scores: no grid is needed, bin i is at i / ratio px.
 
-    "hard" takes the best bin, the lowest among equals: rounding alone costs up to 1 / (2 ratio) px an axis, and
+    "hard" takes the best bin, the lowest among equals: rounding alone costs up to 1 / (2 ratio) px per axis, and
     :math:`1 / (\mathrm{ratio} \sqrt{12})` px root mean square. "soft" takes the mean under a softmax.
 
     Args:
@@ -229,6 +240,8 @@ def decode_simcc(x: Tensor, y: Tensor, *, ratio: float, mode: str = "hard") -> T
 
     Raises:
         ValueError: an integer dtype, no bins, unequal leading axes, ``ratio <= 0`` or an unknown mode.
+
+    See chapter 1, section 1.9.
 
     Source: Li et al. 2022, arXiv:2107.03332, which takes the best bin.
 
@@ -250,8 +263,9 @@ def decode_simcc(x: Tensor, y: Tensor, *, ratio: float, mode: str = "hard") -> T
 def _peak(heatmap: Tensor) -> Tensor:
     """Whole-number (x, y) ``(..., 2)`` of the first highest value."""
     flat = heatmap.detach().flatten(-2)
-    if flat.device.type == "cpu" and flat.dtype != torch.bfloat16:
-        index = torch.as_tensor(flat.numpy().argmax(-1), device="cpu")  # some ten times as fast as torch's own
+    if flat.device.type == "cpu" and flat.dtype != torch.bfloat16 and _args.readable(flat):
+        numbers = flat.resolve_neg().numpy()
+        index = torch.as_tensor(numbers.argmax(-1), device="cpu")  # some ten times as fast as torch's own
     else:
         index = flat.argmax(-1)
     return torch.stack((index % heatmap.shape[-1], index // heatmap.shape[-1]), dim=-1)
@@ -276,17 +290,19 @@ def _window(heatmap: Tensor, peak: Tensor, *, radius: int) -> tuple[Tensor, Tens
 
 def _blurred_window(heatmap: Tensor, peak: Tensor, blur: float) -> Tensor:
     """The 3 x 3 values around each peak after a Gaussian blur, at least float32: only what they need is blurred."""
-    wide = torch.promote_types(heatmap.dtype, torch.float32)
-    kernel = _blur_rows(blur, wide, heatmap.device)  # (3, 2r+3)
-    window, inside = _window(heatmap, peak, radius=kernel.shape[1] // 2)
+    radius = round(2.5 * blur) + 1
+    window, inside = _window(heatmap, peak, radius=radius)
+    window = _args.widen(window)
+    kernel = _blur_rows(blur, like=window)  # (3, 2r+3)
     columns, rows = (kernel * inside[..., None, :]).unbind(-3)  # (..., 3, 2r+3): what is outside counts as 0
-    return rows @ window.to(wide) @ columns.mT
+    with _args.exact(window.device):
+        return rows @ window @ columns.mT
 
 
-def _blur_rows(sigma: float, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Three shifted copies of a normalized Gaussian kernel, ``(3, 2r + 3)``: they blur a window to 3 cells an axis."""
+def _blur_rows(sigma: float, *, like: Tensor) -> Tensor:
+    """Three shifted copies of a normalized Gaussian kernel, ``(3, 2r + 3)``: they blur a window to 3 cells per axis."""
     radius = round(2.5 * sigma)
-    reach = torch.arange(-radius, radius + 1, dtype=dtype, device=device)
+    reach = torch.arange(-radius, radius + 1, dtype=like.dtype, device=like.device)
     kernel = torch.exp(reach.square() / (-2 * sigma**2)) if radius else torch.ones_like(reach)
     kernel = kernel / kernel.sum()
     return torch.stack([torch.nn.functional.pad(kernel, (k, 2 - k)) for k in range(3)])

@@ -51,7 +51,7 @@ def skeleton(ax: Axes, xy: Tensor, bones: Skeleton, *, color: str = SKY) -> None
     """Draw keypoints ``(K, 2)`` in px and the limbs between those that are finite."""
     _args.points("xy", xy)
     if xy.shape != (len(bones), 2):
-        _args.fail("xy", f"shape ({len(bones)}, 2), one row a keypoint", tuple(xy.shape))
+        _args.fail("xy", f"shape ({len(bones)}, 2), one row per keypoint", tuple(xy.shape))
     for a, b in bones.limbs:
         ax.plot(*xy[[a, b]].T.tolist(), "-", color=color, linewidth=1.5)
     ax.plot(*xy.T.tolist(), "o", color=color, markersize=4, markeredgecolor="white", markeredgewidth=0.6)
@@ -84,7 +84,7 @@ def people(images: Tensor, xy: Tensor | None, bones: Skeleton, *, vis: Tensor | 
         xy: ``(B, K, 2)`` px, or None for the pictures alone; what is not finite is left out.
         bones: the keypoints' names, limbs and pairs.
         vis: ``(B, K)``, 0 left out, 1 a hollow dot, 2 a filled one; None fills all that are given.
-        found: ``(B, K, 2)`` px, a cross each, joined to the truth by a red line.
+        found: ``(B, K, 2)`` px, one cross each, joined to the truth by a red line.
         titles: one for each picture.
         columns: pictures in a row.
     """
@@ -187,7 +187,7 @@ def curves(ax: Axes, x: Sequence[float] | Tensor, lines: Mapping[str, Tensor], d
     Raises:
         ValueError: more than six names.
     """
-    x, dots = torch.as_tensor(x), dots or {}
+    x, dots = torch.as_tensor(x, device="cpu"), dots or {}
     names = list(dict.fromkeys([*lines, *dots]))
     if len(names) > len(MARKERS):
         _args.fail("lines, dots", f"at most {len(MARKERS)} names", len(names))

@@ -19,8 +19,6 @@ RECALLS = np.linspace(0, 1, 101)
 AREAS = {"all": (0, 1e5**2), "medium": (32**2, 96**2), "large": (96**2, 1e5**2)}
 """Ranges of a person's area in square pixels, both ends included. COCO evaluates no small people's keypoints."""
 
-_NONE = np.iinfo(np.int32).max
-
 
 def oks(pred: Tensor, gt: Tensor, vis: Tensor, area: Tensor, oks_sigmas: Tensor) -> Tensor:
     r"""Object keypoint similarity, the mean of :math:`\exp(-d_i^2 / (2\,\mathrm{area}\,k_i^2))` over labeled keypoints.
@@ -54,9 +52,8 @@ def oks(pred: Tensor, gt: Tensor, vis: Tensor, area: Tensor, oks_sigmas: Tensor)
         if axes[-1:] != (k,):
             _args.fail(name, f"{k} keypoints, one for each of oks_sigmas", f"shape {tuple(axes)}")
     labeled = vis > 0
-    wide = torch.promote_types(pred.dtype, torch.float32)
-    offset = (pred.to(wide) - gt.to(wide)).masked_fill(~labeled[..., None], 0)
-    scale = 2 * (2 * oks_sigmas.to(offset)).square() * (area.to(wide)[..., None] + np.spacing(1))
+    offset = (_args.widen(pred) - _args.widen(gt)).masked_fill(~labeled[..., None], 0)
+    scale = 2 * (2 * oks_sigmas.to(offset)).square() * (area.to(offset)[..., None] + np.spacing(1))
     similarity = torch.exp(-offset.square().sum(-1) / scale) * labeled
     return (similarity.sum(-1) / labeled.sum(-1).clamp(min=1)).to(pred.dtype)
 
@@ -168,8 +165,8 @@ def coco_keypoint_ap(ground_truth: str | Path | dict, detections: str | Path | l
     >>> person = {"image_id": 1, "category_id": 1, "keypoints": [10, 10, 2, 90, 90, 2]}
     >>> truth = {"images": [{"id": 1}], "annotations": [person | {"id": 1, "area": 6400}],
     ...          "categories": [{"id": 1, "keypoints": ["head", "foot"]}]}
-    >>> coco_keypoint_ap(truth, [person | {"score": 0.9}], sigmas=(.1, .1)).stats["AP"]
-    1.0
+    >>> f'{coco_keypoint_ap(truth, [person | {"score": 0.9}], sigmas=(.1, .1)).stats["AP"]:.3f}'
+    '1.000'
     """
     categories = read(ground_truth, detections, sigmas=sigmas, max_detections=max_detections)
     return evaluate(categories, max_detections)
@@ -185,10 +182,9 @@ def evaluate(categories: tuple[Category, ...], max_detections: int = 20) -> Eval
         match = matches(category, *similarities(category), ignored, THRESHOLDS)
         order = np.argsort(-found.score, kind="stable")
         for a, area in enumerate(AREAS.values()):
-            to_find = np.count_nonzero(~ignored[a])
-            if to_find:
-                right, wrong = _verdicts(match[a], people, ignored[a], _outside(found.area, area))
-                precision[..., c, a], recall[:, c, a] = _curves(right[:, order], wrong[:, order], to_find)
+            if not ignored[a].all():
+                outside = _outside(found.area, area)[order]
+                precision[..., c, a], recall[:, c, a] = _curves(match[a][:, order], people, ignored[a], outside)
     return Evaluation(precision, recall, max_detections)
 
 
@@ -209,17 +205,20 @@ def similarities(category: Category) -> tuple[np.ndarray, np.ndarray, np.ndarray
     value = np.empty(len(d))
     for n in np.unique(labels[g]).tolist():
         pair = np.flatnonzero(labels[g] == n)
-        for part in np.array_split(pair, len(pair) // 2000 + 1):
+        for part in np.array_split(pair, len(pair) // 1000 + 1):
             them = g[part]
             away = [x[d[part]] for x in points]
-            if n > 0:
-                away = [x - true[them] for x, true in zip(away, truth, strict=True)]
-            else:
-                away = [_beyond(x, *people.box[them][:, axis::2].T) for axis, x in enumerate(away)]
-            similarity = np.exp((away[0] ** 2 + away[1] ** 2) / variance / scale[them, None])
-            if n > 0:
-                similarity = similarity[people.labeled[them]].reshape(-1, n)
-            value[part] = similarity.sum(1) / similarity.shape[1]
+            for axis, x in enumerate(away):
+                if n > 0:
+                    x -= truth[axis][them]
+                else:
+                    x[:] = _beyond(x, *people.box[them, axis::2].T)
+                x *= x
+            error = np.add(*away, out=away[0])
+            error /= variance
+            error /= scale[them, None]
+            error = error[people.labeled[them]].reshape(-1, n) if n > 0 else error
+            value[part] = np.exp(error).sum(1) / error.shape[1]
     return d, g, value
 
 
@@ -272,49 +271,49 @@ def matches(category: Category, d: np.ndarray, g: np.ndarray, value: np.ndarray,
     first = np.append(np.flatnonzero(np.diff(d, prepend=-1)), len(d))
     turns = np.searchsorted(rank[d[first[:-1]]], np.arange(rank.max(initial=-1) + 2))
     used = np.zeros((len(people.area), *shape), bool)
-    out = np.full((len(rank), *shape), -1, np.int32)
+    out = np.full((*shape, len(rank)), -1, np.int32)
     for start, stop in zip(turns[:-1], turns[1:], strict=True):
         if start < stop:
-            part = slice(first[start], first[stop])
+            part, some = slice(first[start], first[stop]), first[start:stop]
             free = ~used[g[part]] & (value[part, None] >= least)[:, None]
-            choice = np.maximum.reduceat(free * liking[part, :, None], first[start:stop] - first[start])
-            chosen = person[choice]
-            out[d[first[start:stop]]] = chosen
-            who = np.nonzero(choice)
-            used[chosen[who], *who[1:]] = ~people.crowd[chosen[who]]
-    return out.transpose(1, 2, 0)
+            choice = np.maximum.reduceat(free * liking[part, :, None], some - some[0])
+            who, a, t = np.nonzero(choice)
+            chosen = person[choice[who, a, t]]
+            out[a, t, d[some[who]]] = chosen
+            used[chosen, a, t] = ~people.crowd[chosen]
+    return out
 
 
 def _outside(area: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:
     return (area < bounds[0]) | (area > bounds[1])
 
 
-def _verdicts(match: np.ndarray, people: People, ignored: np.ndarray, outside: np.ndarray
-              ) -> tuple[np.ndarray, np.ndarray]:
-    """Which detections are right and which wrong, ``(T, D)`` bool each; neither where they do not count."""
-    right, wrong = np.zeros(match.shape, bool), np.repeat(~outside[None], len(match), axis=0)
-    hits = np.nonzero(match >= 0)
-    person = match[hits]
-    real = people.id[person] != 0  # to pycocotools the id 0 says "no match"
-    right[hits] = real & ~ignored[person]
-    wrong[hits] &= ~real & ~ignored[person]
-    return right, wrong
+def _curves(match: np.ndarray, people: People, ignored: np.ndarray, outside: np.ndarray
+            ) -> tuple[np.ndarray, np.ndarray]:
+    """Precision ``(T, R)`` and highest recall ``(T,)``.
 
+    Precision is computed at the right detections only: it falls in between, and recall stays.
 
-def _curves(right: np.ndarray, wrong: np.ndarray, to_find: int) -> tuple[np.ndarray, np.ndarray]:
-    """Precision ``(T, R)`` and highest recall ``(T,)`` of detections in the order of their scores, ``(T, D)`` bool.
-
-    Precision is computed at the right ones only: it falls in between, and recall stays.
+    Args:
+        match: ``(T, D)`` the person of each detection or -1, highest score first.
+        people: to find; some are.
+        ignored: ``(G,)`` bool, people who do not count: what they match is neither right nor wrong.
+        outside: ``(D,)`` bool, detections of a size that does not count: wrong ones are neither.
     """
-    precision, recall = np.zeros((len(right), len(RECALLS))), np.zeros(len(right))
-    so_far = np.cumsum(wrong, axis=1, dtype=np.int32)
-    for t, hits in enumerate(right):
-        at = np.flatnonzero(hits)
-        hit = np.arange(1.0, len(at) + 1)
-        height = hit / (so_far[t, at] + hit + np.spacing(1))
+    precision, recall = np.zeros((len(match), len(RECALLS))), np.zeros(len(match))
+    to_find = np.count_nonzero(~ignored)
+    judged = np.cumsum(~outside)
+    for t, row in enumerate(match):
+        at = np.flatnonzero(row >= 0)
+        real = people.id[row[at]] != 0  # to pycocotools the id 0 says "no match"
+        right = real & ~ignored[row[at]]
+        excused = np.cumsum((real | ignored[row[at]]) & ~outside[at])
+        hit = np.arange(1.0, np.count_nonzero(right) + 1)
+        wrong = (judged[at] - excused)[right]
+        height = hit / (wrong + hit + np.spacing(1))
         height = np.maximum.accumulate(height[::-1])[::-1]
         reach = np.searchsorted(hit / to_find, RECALLS)
-        reach = reach[reach < len(at)]
+        reach = reach[reach < len(hit)]
         precision[t, : len(reach)] = height[reach]
-        recall[t] = len(at) / to_find
+        recall[t] = len(hit) / to_find
     return precision, recall

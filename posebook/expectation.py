@@ -1,4 +1,4 @@
-"""What a map expects when it is read as a distribution: soft-argmax, its compensated kin, and how wide the map is."""
+"""What a map expects when it is read as a distribution: its mean cell, soft-argmax, and how wide it is."""
 
 import torch
 from torch import Tensor
@@ -8,19 +8,72 @@ from posebook import _args
 _BLOCK = 800_000  # values that soft_argmax holds at once for each thread of a CPU: so few stay in its cache
 
 
+def spatial_softmax(logits: Tensor, tau: float = 1.0) -> Tensor:
+    r"""Softmax over all cells of each map, :math:`p_u = e^{z_u / \tau} / \sum_v e^{z_v / \tau}`.
+
+    With :func:`mean_cell` it is soft-argmax, see chapter 2, section 2.5.
+
+    Args:
+        logits: scores ``(..., H, W)``; a cell of -inf does not exist.
+        tau: temperature > 0, in units of ``logits``: a small one sharpens.
+
+    Returns:
+        probabilities ``(..., H, W)``, each map of sum 1, in the dtype of ``logits``.
+
+    Raises:
+        ValueError: fewer than two axes, an empty map, an integer dtype, or ``tau <= 0``.
+
+    >>> spatial_softmax(torch.tensor([[0., 0.], [0., 1.]]).log())    # three cells that do not exist
+    tensor([[0., 0.],
+            [0., 1.]])
+    """
+    _args.maps("logits", logits)
+    _args.positive("tau", tau)
+    wide = _args.widen(logits)
+    scaled = wide if tau == 1 else wide / tau  # a division is one more pass
+    return scaled.flatten(-2).softmax(-1).reshape(logits.shape).to(logits.dtype)
+
+
+def mean_cell(prob: Tensor) -> Tensor:
+    r"""Mean cell under a distribution over the cells, :math:`\sum_u u\,p_u`.
+
+    Args:
+        prob: ``(..., H, W)``, each map of sum 1. It is linear: with other weights, divide the result by their sum.
+
+    Returns:
+        ``(..., 2)``, (x, y) in cells, in the dtype of ``prob``; (0, 0) is the center of the top-left cell.
+
+    Raises:
+        ValueError: fewer than two axes, an empty map or an integer dtype.
+
+    Source: Nibali et al. 2018, arXiv:1801.07372; see chapter 2, section 2.5.
+
+    >>> mean_cell(torch.tensor([[0., 0.5, 0., 0.5]]))    # two modes: their middle, where nothing is
+    tensor([2., 0.])
+    """
+    _args.maps("prob", prob)
+    wide = _args.widen(prob)
+    columns, rows = wide.sum(-2), wide.sum(-1)  # (..., W), (..., H): two sums of products, not H * W of them
+    x, y = (torch.arange(n, dtype=wide.dtype, device=wide.device) for n in (prob.shape[-1], prob.shape[-2]))
+    return torch.stack(((columns * x).sum(-1), (rows * y).sum(-1)), dim=-1).to(prob.dtype)
+
+
 def soft_argmax(logits: Tensor, tau: float = 1.0) -> Tensor:
     r"""Expected cell under a spatial softmax, :math:`\sum_u u\,\mathrm{softmax}(z / \tau)_u`.
 
     Args:
         logits: scores ``(..., H, W)``; not probabilities, and not a 0-to-1 heatmap, whose flat background pulls the
             mean to the map's center.
-        tau: temperature > 0, in units of ``logits``; ``tau -> 0`` tends to :func:`argmax`, ties to their mean.
+        tau: temperature > 0, in units of ``logits``; as it goes to 0, the result tends to the argmax, or to
+            the mean of equal peaks.
 
     Returns:
         ``(..., 2)``, (x, y) in cells; (0, 0) is the center of the top-left cell.
 
     Raises:
         ValueError: fewer than two axes, an empty map, an integer dtype, or ``tau <= 0``.
+
+    See chapter 2, section 2.5.
 
     Source: Sun et al. 2018, arXiv:1711.08229; Nibali et al. 2018, arXiv:1801.07372.
 
@@ -29,20 +82,20 @@ def soft_argmax(logits: Tensor, tau: float = 1.0) -> Tensor:
     """
     _args.maps("logits", logits)
     _args.positive("tau", tau)
-    if logits.device.type != "cpu" or logits.requires_grad:  # a backward pass would only have to join the blocks
-        return _mean_cell(logits, tau)
+    if logits.device.type != "cpu" or logits.requires_grad or not _args.readable(logits):  # blocks would be no gain
+        return _soft_argmax(logits, tau)
     h, w = logits.shape[-2:]
     blocks = logits.reshape(-1, h, w).split(max(1, _BLOCK * torch.get_num_threads() // (h * w)))  # (N, H, W)
-    return torch.cat([_mean_cell(block, tau) for block in blocks]).view(*logits.shape[:-2], 2)
+    return torch.cat([_soft_argmax(block, tau) for block in blocks]).view(*logits.shape[:-2], 2)
 
 
 def soft_argmax_compensated(heatmap: Tensor, *, beta: float) -> Tensor:
     r"""Soft-argmax of a raw 0-to-1 heatmap, with the pull of its zero background taken out exactly.
 
-    The softmax of :math:`\beta h` has a mean E that the N background cells drag to the map's center c. With the sum
-    :math:`C = \sum e^{\beta h}` the mean without them is :math:`(C E - N c) / (C - N)`, which is the mean under the
-    weights :math:`e^{\beta h} - 1`: so it is computed, without any difference of large numbers. What is left is
-    aliasing, as a large ``beta`` narrows the peak, and the border.
+    The N cells of the background drag the mean E of the softmax of :math:`\beta h` towards the map's center c. With the
+    sum :math:`C = \sum e^{\beta h}` the mean without them is :math:`(C E - N c) / (C - N)`, which is the mean under the
+    weights :math:`e^{\beta h} - 1`: so it is computed, without any difference of large numbers. Two errors are left:
+    that of a peak which a large ``beta`` makes narrower than the cells, and that of the border.
 
     Args:
         heatmap: ``(..., H, W)`` with a background of 0; a constant added to it would count as signal.
@@ -54,6 +107,8 @@ def soft_argmax_compensated(heatmap: Tensor, *, beta: float) -> Tensor:
     Raises:
         ValueError: fewer than two axes, an empty map, an integer dtype, or ``beta <= 0``.
 
+    See chapter 2, section 2.11.
+
     Source: Gu, Yang and Yao, "Removing the Bias of Integral Pose Regression", ICCV 2021.
 
     >>> from posebook.encode import gaussian_heatmap
@@ -63,19 +118,15 @@ def soft_argmax_compensated(heatmap: Tensor, *, beta: float) -> Tensor:
     """
     _args.maps("heatmap", heatmap)
     _args.positive("beta", beta)
-    h, w = heatmap.shape[-2:]
-    wide = torch.promote_types(heatmap.dtype, torch.float32)
-    x, y = (torch.arange(n, dtype=wide, device=heatmap.device) for n in (w, h))
-    power = (beta * heatmap.to(wide)).clamp(min=-60)  # e^-60 - 1 is -1
+    power = (beta * _args.widen(heatmap)).clamp(min=-60)  # e^-60 - 1 is -1
     weight = -torch.expm1(-power) * torch.exp(power - power.detach().amax((-2, -1), keepdim=True).clamp(min=0))
-    mean = torch.stack((weight.sum(-2) @ x, weight.sum(-1) @ y), dim=-1) / weight.sum((-2, -1))[..., None]
-    return mean.to(heatmap.dtype)
+    return (mean_cell(weight) / weight.sum((-2, -1))[..., None]).to(heatmap.dtype)
 
 
 def spread(logits: Tensor, tau: float = 1.0) -> tuple[Tensor, Tensor]:
     r"""Entropy and covariance of a spatial softmax :math:`p = \mathrm{softmax}(z / \tau)`: how wide it is.
 
-    Neither is the variance of the estimate: that of :func:`soft_argmax` under noise falls where p widens (see
+    Neither of them is the variance of the estimate: under noise, that of :func:`soft_argmax` falls as p widens (see
     :func:`posebook.theory.noise_variance`).
 
     Args:
@@ -84,10 +135,12 @@ def spread(logits: Tensor, tau: float = 1.0) -> tuple[Tensor, Tensor]:
 
     Returns:
         entropy :math:`-\sum p \ln p` in nats ``(...)``, from 0 to ln(H W), and covariance ``(..., 2, 2)`` in cells
-        squared, in the order x, y; both finite where probabilities underflow to 0, with finite gradients.
+        squared, in the order x, y. Both, and their gradients, are finite where probabilities underflow to 0.
 
     Raises:
         ValueError: as :func:`soft_argmax`.
+
+    See chapter 2, section 2.12.
 
     >>> spread(50 * torch.eye(2))    # two equal peaks on the diagonal: log(2) nats
     (tensor(0.6931), tensor([[0.2500, 0.2500],
@@ -95,24 +148,19 @@ def spread(logits: Tensor, tau: float = 1.0) -> tuple[Tensor, Tensor]:
     """
     _args.maps("logits", logits)
     _args.positive("tau", tau)
-    h, w = logits.shape[-2:]
-    wide = torch.promote_types(logits.dtype, torch.float32)
-    x, y = (torch.arange(n, dtype=wide, device=logits.device) for n in (w, h))
-    log = (logits.to(wide) / tau).flatten(-2).log_softmax(-1)
+    wide = _args.widen(logits)
+    log = (wide / tau).flatten(-2).log_softmax(-1)
     prob = log.exp().reshape(logits.shape)  # (..., H, W)
-    entropy = -(log.exp() * log.clamp(min=torch.finfo(wide).min)).sum(-1)  # 0 * -inf would be NaN
-    column, row = prob.sum(-2), prob.sum(-1)
-    dx, dy = x - (column @ x)[..., None], y - (row @ y)[..., None]  # (..., W), (..., H)
+    entropy = -(log.exp() * log.clamp(min=torch.finfo(log.dtype).min)).sum(-1)  # 0 * -inf would be NaN
+
+    mean, column, row = mean_cell(prob), prob.sum(-2), prob.sum(-1)
+    x, y = (torch.arange(n, dtype=wide.dtype, device=wide.device) for n in (logits.shape[-1], logits.shape[-2]))
+    dx, dy = x - mean[..., :1], y - mean[..., 1:]  # (..., W), (..., H)
     xx, yy = (column * dx.square()).sum(-1), (row * dy.square()).sum(-1)
-    xy = (dy * (prob @ dx[..., None])[..., 0]).sum(-1)
+    xy = (dy * (prob * dx[..., None, :]).sum(-1)).sum(-1)
     covariance = torch.stack((xx, xy, xy, yy), dim=-1).unflatten(-1, (2, 2))
     return entropy.to(logits.dtype), covariance.to(logits.dtype)
 
 
-def _mean_cell(logits: Tensor, tau: float) -> Tensor:
-    h, w = logits.shape[-2:]
-    wide = torch.promote_types(logits.dtype, torch.float32)  # half precision would round the sums
-    x, y = (torch.arange(n, dtype=wide, device=logits.device) for n in (w, h))
-    scaled = logits.to(wide) if tau == 1 else logits.to(wide) / tau  # a division is one more pass
-    prob = scaled.flatten(-2).softmax(-1).reshape(logits.shape)
-    return torch.stack((prob.sum(-2) @ x, prob.sum(-1) @ y), dim=-1).to(logits.dtype)
+def _soft_argmax(logits: Tensor, tau: float) -> Tensor:
+    return mean_cell(spatial_softmax(_args.widen(logits), tau)).to(logits.dtype)

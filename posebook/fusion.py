@@ -1,6 +1,6 @@
 """One estimate out of several: heads, flips or cameras that saw the same keypoint.
 
-All of these are linear and unbiased: none survives a head that fails and does not say so.
+All of these are linear and unbiased. None of them protects against a head that fails while it reports a small variance.
 """
 
 import torch
@@ -22,6 +22,8 @@ def fuse_inverse_variance(estimates: Tensor, variances: Tensor) -> tuple[Tensor,
     Raises:
         ValueError: an integer dtype, shapes that do not fit together, or a variance that is not > 0.
 
+    See chapter 2, section 2.17.
+
     Source: the weighted mean of Gauss-Markov; :func:`fuse_correlated` where heads err together.
 
     >>> fuse_inverse_variance(torch.tensor([[0., 0.], [10., 6.]]), torch.tensor([1., 4.]))    # weights .8 and .2
@@ -30,15 +32,14 @@ def fuse_inverse_variance(estimates: Tensor, variances: Tensor) -> tuple[Tensor,
     _heads(estimates)
     _args.floating("variances", variances, "(M, ...)")
     if variances.shape != estimates.shape[:-1]:
-        _args.fail("variances", f"shape {(*estimates.shape[:-1],)}, one a head", (*variances.shape,))
-    if not variances.is_meta and not (variances > 0).all():
+        _args.fail("variances", f"shape {(*estimates.shape[:-1],)}, one per head", (*variances.shape,))
+    if _args.readable(variances) and not (variances > 0).all():
         _args.fail("variances", "> 0", variances.min().item())
-    wide = torch.promote_types(estimates.dtype, torch.float32)
-    v = variances.to(wide)
+    v = _args.widen(variances)
     scale = v.detach().amin(0)  # 1 / v of a tiny variance would overflow
     ratio = scale / v  # (M, ...)
     weight = ratio / ratio.sum(0)
-    fused = (weight[..., None] * estimates.to(wide)).sum(0)
+    fused = (weight[..., None] * _args.widen(estimates)).sum(0)
     return fused.to(estimates.dtype), (scale / ratio.sum(0)).to(estimates.dtype)
 
 
@@ -63,14 +64,14 @@ def fuse_inverse_covariance(estimates: Tensor, covariances: Tensor) -> tuple[Ten
     _heads(estimates)
     d = estimates.shape[-1]
     _definite("covariances", covariances, (*estimates.shape, d))
-    wide = torch.promote_types(estimates.dtype, torch.float32)
-    return _information_mean(estimates, torch.linalg.inv(covariances.to(wide)))
+    return _information_mean(estimates, torch.linalg.inv(_args.widen(covariances)))
 
 
 def fuse_correlated(estimates: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
     r"""Mean of correlated unbiased heads, axis by axis: weights :math:`C^{-1} 1 / (1^\top C^{-1} 1)`.
 
-    A head much worse than another and correlated with it has a negative weight: that is right, if C is.
+    A head that is much worse than another and correlated with it gets a negative weight. That is right where C is
+    right.
 
     Args:
         estimates: ``(M, ..., D)``, M heads.
@@ -90,8 +91,7 @@ def fuse_correlated(estimates: Tensor, covariance: Tensor) -> tuple[Tensor, Tens
     _heads(estimates)
     m = len(estimates)
     _definite("covariance", covariance, (*estimates.shape[1:-1], m, m))
-    wide = torch.promote_types(estimates.dtype, torch.float32)
-    fused, variance = _best(estimates.to(wide).movedim(0, -2), covariance.to(wide), torch.ones(m, 1))
+    fused, variance = _best(_args.widen(estimates).movedim(0, -2), _args.widen(covariance), estimates.new_ones(m, 1))
     return fused[..., 0, :].to(estimates.dtype), variance[..., 0, 0].to(estimates.dtype)
 
 
@@ -121,14 +121,14 @@ def fuse_correlated_axes(estimates: Tensor, covariance: Tensor) -> tuple[Tensor,
         _args.fail("covariance", f"shape {(*estimates.shape[1:-1], m, d, m, d)}", (*covariance.shape,))
     joint = covariance.flatten(-2).flatten(-3, -2)  # (..., M*D, M*D)
     _definite("covariance", joint, joint.shape)
-    wide = torch.promote_types(estimates.dtype, torch.float32)
-    stacked = estimates.to(wide).movedim(0, -2).flatten(-2)[..., None]  # (..., M*D, 1)
-    fused, out = _best(stacked, joint.to(wide), torch.eye(d).repeat(m, 1))
+    stacked = _args.widen(estimates).movedim(0, -2).flatten(-2)[..., None]  # (..., M*D, 1)
+    fused, out = _best(stacked, _args.widen(joint), torch.eye(d, device=joint.device).repeat(m, 1))
     return fused[..., 0].to(estimates.dtype), out.to(estimates.dtype)
 
 
 def fuse_covariance_intersection(estimates: Tensor, covariances: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Fusion of two heads whose correlation nobody knows: never more certain than it should be, whatever it is.
+    r"""Fusion of two heads whose correlation nobody knows: never more certain than it should be, whatever the
+    correlation is.
 
     :math:`P^{-1} = \omega A^{-1} + (1 - \omega) B^{-1}` with the :math:`\omega` in [0, 1] of least **trace** of P, the
     expected squared error at worst: in closed form, and 1/2 for equal covariances. Where one head is at least as sure
@@ -158,8 +158,7 @@ def fuse_covariance_intersection(estimates: Tensor, covariances: Tensor) -> tupl
     if len(estimates) != 2 or estimates.shape[-1] > 2:
         _args.fail("estimates", "shape (2, ..., D), D at most 2", (*estimates.shape,))
     _definite("covariances", covariances, (*estimates.shape, estimates.shape[-1]))
-    wide = torch.promote_types(estimates.dtype, torch.float32)
-    x, y = torch.linalg.inv(covariances.to(wide))  # (..., D, D) each
+    x, y = torch.linalg.inv(_args.widen(covariances))  # (..., D, D) each
     omega = (_least_trace(x, y) if x.shape[-1] == 2 else _larger(x, y)[..., 0, 0])[..., None, None]
     return _information_mean(estimates, torch.stack((omega * x, (1 - omega) * y)))
 
@@ -189,7 +188,8 @@ def _larger(x: Tensor, y: Tensor) -> Tensor:
 def _information_mean(estimates: Tensor, information: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and covariance of heads ``(M, ..., D)`` weighted by information matrices ``(M, ..., D, D)``."""
     covariance = torch.linalg.inv(information.sum(0))
-    fused = covariance @ (information @ estimates.to(information.dtype)[..., None]).sum(0)
+    with _args.exact(covariance.device):
+        fused = covariance @ (information @ estimates.to(information.dtype)[..., None]).sum(0)
     return fused[..., 0].to(estimates.dtype), covariance.to(estimates.dtype)
 
 
@@ -197,8 +197,9 @@ def _best(stacked: Tensor, covariance: Tensor, design: Tensor) -> tuple[Tensor, 
     """Best linear unbiased estimate of b in ``stacked = design @ b + error``: ``(..., D, R)``, and its covariance."""
     design = design.to(stacked)
     weighed = torch.linalg.solve(covariance, design.expand(*covariance.shape[:-1], design.shape[-1]))  # C^-1 design
-    out = torch.linalg.inv(design.mT @ weighed)
-    return out @ (weighed.mT @ stacked), out
+    with _args.exact(stacked.device):
+        out = torch.linalg.inv(design.mT @ weighed)
+        return out @ (weighed.mT @ stacked), out
 
 
 def _heads(estimates: Tensor) -> None:
@@ -211,6 +212,5 @@ def _definite(name: str, covariance: Tensor, shape: tuple[int, ...]) -> None:
     _args.floating(name, covariance, str((*shape,)))
     if covariance.shape != shape:
         _args.fail(name, f"shape {(*shape,)}", (*covariance.shape,))
-    wide = covariance.detach().to(torch.promote_types(covariance.dtype, torch.float32))
-    if not covariance.is_meta and torch.linalg.cholesky_ex(wide).info.any():
+    if _args.readable(covariance) and torch.linalg.cholesky_ex(_args.widen(covariance.detach())).info.any():
         _args.fail(name, "positive definite matrices", "one that is not")

@@ -21,6 +21,13 @@ class Grid:
         stride: image pixels per cell, > 0; a number, or an (x, y) pair.
         offset: image position of the center of cell 0 in pixels; a number, or an (x, y) pair.
 
+    See chapter 2, section 2.2. Where its three conventions put 3 cells in an image of 12 pixels::
+
+        pixel               0   1   2   3   4   5   6   7   8   9  10  11
+        Grid.index(4)       0               1               2
+        Grid.center(4)            0               1               2
+        Grid.unit_length    0                     1                     2
+
     Raises:
         ValueError: ``stride <= 0``, or anything that is not a finite number or a pair of them.
 
@@ -55,7 +62,7 @@ class Grid:
 
     @classmethod
     def unit_length(cls, image_hw: tuple[int, int], map_hw: tuple[int, int]) -> "Grid":
-        """First centers on each other, last centers on each other: stride ``(W - 1) / (w - 1)`` by axis.
+        """First centers on each other, last centers on each other: stride ``(W - 1) / (w - 1)`` on each axis.
 
         Sizes are measured in pixel spacings rather than pixel counts, so that a flip of the image is a flip of the
         map. Source: UDP, Huang et al. 2020, arXiv:1911.07524.
@@ -63,26 +70,21 @@ class Grid:
         _args.size("image_hw", image_hw)
         _args.size("map_hw", map_hw)
         if min(*image_hw, *map_hw) < 2:
-            _args.fail("image_hw, map_hw", "at least 2 pixels and 2 cells an axis", (image_hw, map_hw))
+            _args.fail("image_hw, map_hw", "at least 2 pixels and 2 cells per axis", (image_hw, map_hw))
         return cls(tuple((image_hw[a] - 1) / (map_hw[a] - 1) for a in (1, 0)), 0.0)
 
     def to_image(self, cells: Tensor) -> Tensor:
         """Image pixels ``(..., 2)`` of cell coordinates ``(..., 2)``, both (x, y)."""
         _args.points("cells", cells)
-        wide = _wide(cells)
+        wide = _args.widen(cells)  # half precision would round between the two operations
         return (_pair(self.offset, wide) + _pair(self.stride, wide) * wide).to(cells.dtype)
 
     def to_cells(self, xy: Tensor) -> Tensor:
         """Cell coordinates ``(..., 2)`` of image pixels ``(..., 2)``, both (x, y); the inverse of :meth:`to_image`."""
         _args.points("xy", xy)
-        wide = _wide(xy)
+        wide = _args.widen(xy)
         return ((wide - _pair(self.offset, wide)) / _pair(self.stride, wide)).to(xy.dtype)
 
 
 def _pair(value: Pair, like: Tensor) -> Tensor:
     return torch.tensor(value, dtype=like.dtype, device=like.device)
-
-
-def _wide(points: Tensor) -> Tensor:
-    """At least float32: half precision would round between the two operations."""
-    return points.to(torch.promote_types(points.dtype, torch.float32))

@@ -1,7 +1,7 @@
 r"""Training terms: one value for each keypoint; :func:`masked_mean` makes one number of them.
 
-A keypoint whose truth is not finite has none: its loss is NaN and passes no gradient, so that ``masked_mean`` drops it
-cleanly, while a forgotten mask shows at once.
+A keypoint whose truth is not finite has no loss: it is NaN and passes no gradient. ``masked_mean`` drops it cleanly,
+and where the mask was forgotten, the NaN shows it at once.
 """
 
 import torch
@@ -25,12 +25,13 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     Raises:
         ValueError: another shape of mask, or one that is not bool.
 
+    See chapter 1, section 1.2.
+
     >>> masked_mean(torch.tensor([1., 2., float("nan")]), torch.tensor([True, True, False]))
     tensor(1.5000)
     """
     _args.floating("values", values, "(...)")
-    if mask.dtype != torch.bool or mask.shape != values.shape:
-        _args.fail("mask", f"bool {tuple(values.shape)}", f"{str(mask.dtype)[6:]} {tuple(mask.shape)}")
+    _args.mask("mask", mask, values.shape)
     return torch.where(mask, values, 0).sum() / mask.sum().clamp(min=1)
 
 
@@ -47,11 +48,13 @@ def coordinate_loss(found: Tensor, xy: Tensor) -> Tensor:
     Raises:
         ValueError: unequal shapes, not ``(..., 2)``, or an integer dtype.
 
+    See chapter 1, section 1.2.
+
     >>> coordinate_loss(torch.tensor([3., 4.]), torch.tensor([1., 5.]))
     tensor(3.)
     """
     _args.points("found", found)
-    _same("xy", xy, found)
+    _args.like("xy", xy, found)
     known, xy = _known(xy, 1)
     return torch.where(known, (found - xy).abs().sum(-1), torch.nan)
 
@@ -59,7 +62,7 @@ def coordinate_loss(found: Tensor, xy: Tensor) -> Tensor:
 def integral_loss(logits: Tensor, xy: Tensor, *, grid: Grid, tau: float = 1.0) -> Tensor:
     """``|dx| + |dy|`` between the soft-argmax of the logits and the truth.
 
-    Only the mean of the softmax is constrained, not its shape: two modes around the truth cost nothing.
+    Only the mean of the softmax is constrained, not its shape: two peaks on opposite sides of the truth cost nothing.
 
     Args:
         logits: scores ``(..., H, W)``.
@@ -73,6 +76,8 @@ def integral_loss(logits: Tensor, xy: Tensor, *, grid: Grid, tau: float = 1.0) -
     Raises:
         ValueError: as :func:`posebook.expectation.soft_argmax` and :func:`coordinate_loss`.
 
+    See chapter 1, section 1.13.
+
     Source: Sun et al. 2018, arXiv:1711.08229.
 
     >>> integral_loss(torch.zeros(3, 5), torch.tensor([8., 5.5]), grid=Grid.index(4))    # flat: the center, (8, 4)
@@ -84,10 +89,12 @@ def integral_loss(logits: Tensor, xy: Tensor, *, grid: Grid, tau: float = 1.0) -
 def agreement_loss(first: Tensor, second: Tensor) -> Tensor:
     """``|dx| + |dy|`` between two heads of one network.
 
-    It knows no truth: value and gradient are 0 at every common wrong answer. Use it beside a supervised term only.
+    It knows no truth: where both heads give the same wrong answer, value and gradient are 0. Use it only beside a term
+    that compares with the truth.
 
     Args:
-        first, second: ``(..., 2)`` px.
+        first: ``(..., 2)`` px.
+        second: ``(..., 2)`` px.
 
     Returns:
         ``(...)`` px; gradients reach both.
@@ -95,11 +102,13 @@ def agreement_loss(first: Tensor, second: Tensor) -> Tensor:
     Raises:
         ValueError: as :func:`coordinate_loss`.
 
+    See chapter 1, section 1.13.
+
     >>> agreement_loss(torch.tensor([3., 4.]), torch.tensor([3., 6.]))
     tensor(2.)
     """
     _args.points("first", first)
-    _same("second", second, first)
+    _args.like("second", second, first)
     return (first - second).abs().sum(-1)
 
 
@@ -118,13 +127,15 @@ def heatmap_loss(heatmap: Tensor, target: Tensor) -> Tensor:
     Raises:
         ValueError: unequal shapes, fewer than two axes, an empty map or an integer dtype.
 
+    See chapter 1, section 1.6.
+
     Source: Tompson et al. 2014, arXiv:1406.2984.
 
     >>> heatmap_loss(torch.zeros(2, 2), torch.tensor([[0., 2.], [0., 0.]]))
     tensor(1.)
     """
     _args.maps("heatmap", heatmap)
-    _same("target", target, heatmap)
+    _args.like("target", target, heatmap)
     known, target = _known(target, 2)
     return torch.where(known, (heatmap - target).square().mean((-2, -1)), torch.nan)
 
@@ -137,16 +148,19 @@ def cross_entropy_loss(logits: Tensor, prob: Tensor) -> Tensor:
         prob: target ``(..., H, W)`` of sum 1: a heatmap divided by its sum.
 
     Returns:
-        ``(...)``; least, but for constant targets not 0, where the softmax is the target: its entropy.
+        ``(...)``. It is least where the softmax equals the target; there it is the target's entropy, which is not 0
+        unless the target is a single cell.
 
     Raises:
         ValueError: as :func:`heatmap_loss`.
+
+    See chapter 1, section 1.5.
 
     >>> cross_entropy_loss(torch.zeros(2, 2), torch.full((2, 2), 0.25))    # log(4)
     tensor(1.3863)
     """
     _args.maps("logits", logits)
-    _same("prob", prob, logits)
+    _args.like("prob", prob, logits)
     known, prob = _known(prob, 2)
     return torch.where(known, -(prob * logits.flatten(-2).log_softmax(-1).view(prob.shape)).sum((-2, -1)), torch.nan)
 
@@ -164,8 +178,8 @@ def simcc_loss(logits: tuple[Tensor, Tensor], target: tuple[Tensor, Tensor]) -> 
     Raises:
         ValueError: unequal shapes or an integer dtype.
 
-    Source: Li et al. 2022, arXiv:2107.03332, where the loss is the Kullback-Leibler divergence: the same but for the
-    target's entropy, so of the same gradient.
+    Source: Li et al. 2022, arXiv:2107.03332, where the loss is the Kullback-Leibler divergence: it differs
+    from this one by the target's entropy, a constant, so that the gradients are equal.
 
     >>> flat = torch.zeros(4), torch.zeros(2)
     >>> simcc_loss(flat, (torch.full((4,), 0.25), torch.full((2,), 0.5)))    # log(4) + log(2)
@@ -178,9 +192,3 @@ def _known(truth: Tensor, axes: int) -> tuple[Tensor, Tensor]:
     """Which keypoints have a finite truth, and the truth with 0 in place of the others: NaN * 0 is no gradient."""
     known = truth.isfinite().flatten(-axes).all(-1)
     return known, torch.where(known[(..., *[None] * axes)], truth, 0)
-
-
-def _same(name: str, tensor: Tensor, like: Tensor) -> None:
-    _args.floating(name, tensor, f"of shape {tuple(like.shape)}")
-    if tensor.shape != like.shape:
-        _args.fail(name, f"shape {tuple(like.shape)}", tuple(tensor.shape))

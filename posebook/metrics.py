@@ -22,13 +22,13 @@ def epe(found: Tensor, xy: Tensor) -> Tensor:
     Raises:
         ValueError: unequal shapes, not ``(..., 2)``, or an integer dtype.
 
+    See chapter 1, section 1.2.
+
     >>> epe(torch.tensor([3., 4.]), torch.zeros(2))
     tensor(5.)
     """
     _args.points("found", found)
-    _args.points("xy", xy)
-    if xy.shape != found.shape:
-        _args.fail("xy", f"shape {tuple(found.shape)}", tuple(xy.shape))
+    _args.like("xy", xy, found)
     return torch.linalg.vector_norm(found - xy, dim=-1)
 
 
@@ -42,7 +42,7 @@ def pck(found: Tensor, xy: Tensor, mask: Tensor, *, threshold: float | Tensor) -
         found: ``(..., 2)``, (x, y) px; not finite is not correct.
         xy: truth ``(..., 2)`` px; anything where the mask is False.
         mask: ``(...)`` bool, True where the keypoint counts.
-        threshold: px > 0; a number, or a tensor that broadcasts against ``mask``, such as ``(B, 1)`` for one a person.
+        threshold: px > 0; a number, or a tensor that broadcasts against ``mask``, such as ``(B, 1)``: one per person.
 
     Returns:
         A scalar from 0 to 1 over all keypoints that count; NaN if none does.
@@ -57,11 +57,10 @@ def pck(found: Tensor, xy: Tensor, mask: Tensor, *, threshold: float | Tensor) -
     tensor(0.5000)
     """
     error = epe(found, xy)
-    if mask.dtype != torch.bool or mask.shape != error.shape:
-        _args.fail("mask", f"bool {tuple(error.shape)}", f"{str(mask.dtype)[6:]} {tuple(mask.shape)}")
+    _args.mask("mask", mask, error.shape)
     if not isinstance(threshold, Tensor):
         _args.positive("threshold", threshold)
-    elif not (threshold > 0).all():
+    elif _args.readable(threshold) and not (threshold > 0).all():
         _args.fail("threshold", "> 0", "values that are not")
     correct = (error <= threshold) & mask  # NaN is not correct
     return correct.sum() / mask.sum().to(error.dtype)

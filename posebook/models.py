@@ -76,7 +76,7 @@ def conv(inputs: int, outputs: int, kernel: int = 3, *, stride: int = 1) -> nn.S
 
 
 class HeatmapNet(nn.Module):
-    """One map a keypoint: ``net(image)`` are scores ``(B, K, H / stride, W / stride)``.
+    """One map per keypoint: ``net(image)`` are scores ``(B, K, H / stride, W / stride)``.
 
     What they mean is the loss's matter: a heatmap of peak 1 under :func:`posebook.losses.heatmap_loss`, logits under
     cross-entropy and the integral loss. The image may have another size than in training.
@@ -123,9 +123,9 @@ class HybridNet(nn.Module):
 
 
 class SimCCNet(nn.Module):
-    """Two classifications a keypoint: ``net(image)`` is (scores (B, K, W ratio) for x, scores (B, K, H ratio) for y).
+    """Two classifications per keypoint: ``net(image)`` is (scores (B, K, W ratio) for x, scores (B, K, H ratio) for y).
 
-    One map a keypoint, flattened, then one dense layer an axis, shared by all keypoints. Source: Li et al. 2022,
+    One map per keypoint, flattened, then one dense layer per axis, shared by all keypoints. Source: Li et al. 2022,
     arXiv:2107.03332.
     """
 

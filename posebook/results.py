@@ -17,7 +17,7 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 
 from posebook import _args
-from posebook._records import by_id, number, numbers, read_json, short, take
+from posebook._records import LISTS, by_id, coco_lists, distinct_names, is_number, numbers, read_json, short, take
 from posebook.skeleton import COCO_17, Skeleton, left_right_pairs
 
 COCO_SIGMAS = np.round(10 * np.array(COCO_17.oks_sigmas), 2) / 10
@@ -126,12 +126,10 @@ def read(ground_truth: str | Path | dict, detections: str | Path | list, *, sigm
         FileNotFoundError: there is no such file.
         ValueError: a malformed record, which the message names; no sigmas for a skeleton that is not COCO's.
     """
-    _args.at_least("max_detections", max_detections, 1)
+    _args.whole("max_detections", max_detections, 1)
     data, where = _opened(ground_truth, "ground_truth")
-    lists = ("images", "annotations", "categories")
-    if not isinstance(data, dict) or not all(isinstance(data.get(kind), list) for kind in lists):
-        _args.fail(where, "COCO annotations, an object with the lists " + ", ".join(lists), type(data).__name__)
-    images, annotations, categories = (by_id(data[kind], f"{where}: {kind}") for kind in lists)
+    coco_lists(data, where)
+    images, annotations, categories = (by_id(data[kind], f"{where}: {kind}") for kind in LISTS)
     results, place = _opened(detections, "detections")
     if not isinstance(results, list):
         _args.fail(place, "COCO results, a list of detections", type(results).__name__)
@@ -173,7 +171,7 @@ class _Records(NamedTuple):
         """One number a record, ``(N,)`` float64."""
         values = _all_numbers(([record[key] for record in records] for records in [self.records]), len(self.records))
         if values is None or not (values >= least).all():
-            self.blame(key, want, lambda value: number(value) and value >= least)
+            self.blame(key, want, lambda value: is_number(value) and value >= least)
         return values[0, 0]
 
     def look_up(self, key: str, positions: dict[int, int], want: str) -> np.ndarray:
@@ -243,7 +241,7 @@ def _by_category(records: list, categories: dict[int, dict], label: Callable[[in
 def _skeleton(category: dict, sigmas: Sigmas, where: str) -> tuple[Skeleton, np.ndarray]:
     """The skeleton of a category and its sigmas; a category without names has as many keypoints as sigmas."""
     names = category.get("keypoints") or []
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+    if not distinct_names(names):
         _args.fail(f"{where}: keypoints", "distinct names", short(names))
     given = sigmas.get(category["id"]) if isinstance(sigmas, Mapping) else sigmas
     if given is None:

@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
-from posebook._args import fail, is_number
+from posebook._args import fail, is_number, is_whole
 
 
 @dataclass(frozen=True)
 class Skeleton:
-    """Named keypoints of a body, a face, a hand or an object.
+    """Named keypoints of a body, a face, a hand or an object; see chapter 1, section 1.1.
 
     Args:
-        names: one name a keypoint, in the order of the K axis.
+        names: one name per keypoint, in the order of the K axis.
         limbs: pairs of keypoint indices that a drawing connects.
         pairs: (left, right) index pairs that a horizontal flip exchanges; a keypoint is in one pair at most.
         oks_sigmas: per-keypoint spread of annotators for OKS (k = 2 sigma), in units of sqrt(area), or
@@ -34,7 +34,7 @@ class Skeleton:
             fail("names", "a tuple of one or more distinct names", self.names)
         for field in ("limbs", "pairs"):
             for pair in getattr(self, field):
-                whole = isinstance(pair, tuple) and all(type(k) is int and 0 <= k < n for k in pair)
+                whole = isinstance(pair, tuple) and all(is_whole(k) and 0 <= k < n for k in pair)
                 if not whole or len(pair) != 2 or pair[0] == pair[1]:
                     fail(field, f"two different indices from 0 to {n - 1}", pair)
         paired = [k for pair in self.pairs for k in pair]

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,20 +13,35 @@ from posebook import _args
 # Targets: a Gaussian of peak 1 and sigma cells, at least 0.7 and far from the border, as a map of so many cells
 
 
-def bump_sums(sigma: float) -> tuple[float, float]:
-    r"""Sum of the values, :math:`2 \pi \sigma^2`, and of their squares, :math:`\pi \sigma^2`: it is no probability.
+class BumpSums(NamedTuple):
+    """Sum of a map's values, and of their squares."""
 
-    The mean square of the latter is what a network pays that answers 0 everywhere.
+    mass: float
+    energy: float
+
+
+def bump_sums(sigma: float) -> BumpSums:
+    r"""Sum of the values (mass), :math:`2 \pi \sigma^2`, and of their squares (energy), :math:`\pi \sigma^2`.
+
+    The sum is not 1: a heatmap of peak 1 is no probability. The energy over the number of cells is the mean square
+    error of a network that answers 0 everywhere.
+
+    See chapter 1, section 1.5.
 
     >>> [round(s, 2) for s in bump_sums(2.0)]
     [25.13, 12.57]
     """
     _args.positive("sigma", sigma)
-    return 2 * math.pi * sigma**2, math.pi * sigma**2
+    return BumpSums(mass=2 * math.pi * sigma**2, energy=math.pi * sigma**2)
 
 
 def bump_area(level: float, sigma: float) -> float:
-    r"""Cells above a level between 0 and 1, on average over phases: a disk, :math:`2 \pi \sigma^2 \ln(1 / level)`."""
+    r"""Number of cells above a level between 0 and 1, :math:`2 \pi \sigma^2 \ln(1 / level)`: the area of a disk.
+
+    So it is on average over the places of the center within its cell.
+
+    See chapter 1, section 1.6.
+    """
     _args.positive("sigma", sigma)
     if not 0 < level < 1:
         _args.fail("level", "between 0 and 1", level)
@@ -37,25 +53,36 @@ def misplaced_mse(distance: float, sigma: float, cells: int) -> float:
 
     At :math:`d = 2 \sigma \sqrt{\ln 2}` it is that of a map of zeros, :math:`\pi \sigma^2 / N`; far away twice that.
 
-    >>> round(misplaced_mse(2 * math.sqrt(math.log(2)), 1.0, 1) / bump_sums(1.0)[1], 6)
+    See chapter 1, section 1.6.
+
+    >>> round(misplaced_mse(2 * math.sqrt(math.log(2)), 1.0, 1) / bump_sums(1.0).energy, 6)
     1.0
     """
     _args.positive("cells", cells)
-    return -bump_sums(sigma)[0] * math.expm1(-(distance**2) / (4 * sigma**2)) / cells
+    return -bump_sums(sigma).mass * math.expm1(-(distance**2) / (4 * sigma**2)) / cells
 
 
-def label_noise_optimum(sigma: float, noise: float) -> tuple[float, float]:
-    r"""Peak and width of the map that mean square error asks for when labels scatter by ``noise`` cells an axis.
+class Bump(NamedTuple):
+    """A Gaussian's highest value, and its standard deviation in cells."""
+
+    peak: float
+    width: float
+
+
+def label_noise_optimum(sigma: float, noise: float) -> Bump:
+    r"""Peak and width of the map that mean square error asks for when labels scatter by ``noise`` cells per axis.
 
     The mean of the scattered targets: again a Gaussian, of peak :math:`\sigma^2 / (\sigma^2 + \nu^2)` and width
-    :math:`\sqrt{\sigma^2 + \nu^2}` cells, so that its sum stays.
+    :math:`\sqrt{\sigma^2 + \nu^2}` cells, so that its sum stays the same.
+
+    See chapter 1, section 1.7.
 
     >>> label_noise_optimum(2.0, 1.5)
-    (0.64, 2.5)
+    Bump(peak=0.64, width=2.5)
     """
     _args.positive("sigma", sigma)
     _args.at_least("noise", noise, 0)
-    return sigma**2 / (sigma**2 + noise**2), math.hypot(sigma, noise)
+    return Bump(peak=sigma**2 / (sigma**2 + noise**2), width=math.hypot(sigma, noise))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -79,6 +106,8 @@ def argmax_error(stride: float, *, convention: str = "round") -> ErrorStats:
     Noise-free, away from the border, symmetric peak. ``"round"`` takes the nearest grid point, ``"floor"`` the one
     below (which is what an integer division does).
 
+    See chapter 2, section 2.3.
+
     >>> argmax_error(4.0).variance, argmax_error(4.0, convention="floor").bias
     (1.3333333333333333, -2.0)
     """
@@ -91,30 +120,48 @@ def argmax_error(stride: float, *, convention: str = "round") -> ErrorStats:
 
 
 def quarter_error(stride: float) -> ErrorStats:
-    """Error of :func:`posebook.decode.refine_quarter` on a symmetric noise-free peak: a grid of half the stride."""
+    """Error of :func:`posebook.decode.refine_quarter` on a symmetric noise-free peak: a grid of half the stride.
+
+    See chapter 2, section 2.9.
+    """
     return argmax_error(stride / 2)
 
 
-def argmax_distance(stride: float) -> tuple[float, float, float]:
+class Distance(NamedTuple):
+    """Of a Euclidean distance, in the stride's unit."""
+
+    mean: float
+    rms: float
+    largest: float
+
+
+def argmax_distance(stride: float) -> Distance:
     """Mean, root mean square and largest Euclidean distance in 2-D from a uniform point to its nearest grid point.
+
+    See chapter 2, section 2.3.
 
     >>> [round(d, 3) for d in argmax_distance(4.0)]
     [1.53, 1.633, 2.828]
     """
     _args.positive("stride", stride)
-    return stride * (math.sqrt(2) + math.asinh(1)) / 6, stride / math.sqrt(6), stride / math.sqrt(2)
+    mean = stride * (math.sqrt(2) + math.asinh(1)) / 6
+    return Distance(mean, rms=stride / math.sqrt(6), largest=stride / math.sqrt(2))
 
 
 def integer_label_bias(stride: int) -> float:
-    """Bias in px of argmax with whole-pixel labels, cell k at ``stride * k``, ties to the lower cell: -1/2 if even."""
-    _args.positive("stride", stride)
-    if stride % 1:
-        _args.fail("stride", "a whole number", stride)
+    """Bias in px of argmax with whole-pixel labels, cell k at ``stride * k``, ties to the lower cell: -1/2 if even.
+
+    See chapter 2, section 2.4.
+    """
+    _args.whole("stride", stride, 1)
     return -0.5 if stride % 2 == 0 else 0.0
 
 
 def clamped_bias(stride: float, cells: int) -> float:
-    """Bias in px over a whole image: x uniform on [0, cells * stride), grid points at ``stride * k``, none beyond."""
+    """Bias in px over a whole image: x uniform on [0, cells * stride), grid points at ``stride * k``, none beyond.
+
+    See chapter 2, section 2.4.
+    """
     _args.positive("stride", stride)
     _args.positive("cells", cells)
     return -stride / (2 * cells)
@@ -125,10 +172,12 @@ def dithered_bias(x: Tensor, stride: float, noise: float) -> Tensor:
 
     :math:`\frac{s}{\pi} \sum_k \frac{(-1)^k}{k} e^{-2 \pi^2 k^2 \nu^2 / s^2} \sin(2 \pi k x / s)`: a sawtooth of
     amplitude s/2 that noise of standard deviation ``noise`` px > 0 (at least 0.02 strides) melts.
+
+    See chapter 2, section 2.4.
     """
     _args.positive("stride", stride)
     _args.at_least("noise", noise, 0.02 * stride)
-    x = torch.as_tensor(x, dtype=torch.float64)
+    x = _double(x)
     k = torch.arange(1, 1 + math.ceil(1.5 * stride / noise), dtype=torch.float64, device=x.device)
     weight = (-1) ** k / k * torch.exp(-2 * (math.pi * k * noise / stride) ** 2)
     return stride / math.pi * torch.sin(2 * math.pi * x[..., None] * k / stride) @ weight
@@ -151,8 +200,10 @@ def alias_error(u: Tensor, q: float) -> Tensor:
 
     Returns:
         error in cells, shape of ``u``, float64.
+
+    See chapter 2, section 2.6.
     """
-    u = torch.as_tensor(u, dtype=torch.float64)
+    u = _double(u)
     n = _harmonics(q).to(u.device)
     weight = (-1) ** n / torch.sinh(2 * math.pi**2 * q**2 * n)
     return 2 * math.pi * q**2 * (torch.sin(2 * math.pi * u[..., None] * n) @ weight)
@@ -160,6 +211,8 @@ def alias_error(u: Tensor, q: float) -> Tensor:
 
 def alias_rms(q: float) -> float:
     r"""Root mean square of :func:`alias_error` over all phases, :math:`2 \pi q^2 \sqrt{\frac12 \sum 1 / \sinh^2}`.
+
+    See chapter 2, section 2.6.
 
     >>> f"{alias_rms(0.5):.4f} {alias_rms(1.0):.1e}"
     '0.0160 2.4e-08'
@@ -170,6 +223,8 @@ def alias_rms(q: float) -> float:
 def alias_amplitude(q: float) -> float:
     r"""Leading term of :func:`alias_error`, :math:`4 \pi q^2 e^{-2 \pi^2 q^2}`; to 0.02 % its maximum once q >= 0.5.
 
+    See chapter 2, section 2.6.
+
     >>> f"{alias_amplitude(0.5):.4f}"
     '0.0226'
     """
@@ -179,7 +234,8 @@ def alias_amplitude(q: float) -> float:
 
 def _harmonics(q: float) -> Tensor:
     _args.at_least("q", q, 0.02)
-    return torch.arange(1, 2 + math.ceil(40 / (2 * math.pi**2 * q**2)), dtype=torch.float64)  # the rest is below 1e-17
+    last = 1 + math.ceil(40 / (2 * math.pi**2 * q**2))  # the rest is below 1e-17
+    return torch.arange(1, last + 1, dtype=torch.float64, device="cpu")
 
 
 def border_bias(distance: Tensor, sigma: float) -> Tensor:
@@ -190,10 +246,12 @@ def border_bias(distance: Tensor, sigma: float) -> Tensor:
             the first cell); the other edges are far away.
         sigma: standard deviation of the softmax in cells. The continuous approximation is good to about
             ``1 / (24 sigma)`` cells.
+
+    See chapter 2, section 2.11.
     """
     _args.positive("sigma", sigma)
-    z = torch.as_tensor(distance, dtype=torch.float64) / sigma
-    if (z < 0).any():
+    z = _double(distance) / sigma
+    if _args.readable(z) and (z < 0).any():
         _args.fail("distance", ">= 0, inside the map", z.min().item() * sigma)
     return sigma * torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi) / torch.special.ndtr(z)
 
@@ -208,6 +266,8 @@ def background_pull(cells: int, sigma: float, tau: float) -> float:
         cells: number N of cells of the map.
         sigma: standard deviation of the heatmap in cells.
         tau: temperature of the softmax, at least 0.01.
+
+    See chapter 2, section 2.11.
 
     >>> round(background_pull(64 * 64, 2.0, 1.0), 3)
     0.992
@@ -240,42 +300,53 @@ def gaussian_entropy(covariance: Tensor) -> Tensor:
 
     :math:`\frac D2 \ln(2 \pi e) + \frac12 \ln\det\Sigma`. For log-Gaussian logits with Hessian -A, :math:`\Sigma = \tau
     A^{-1}`; good to 1e-5 nats where every standard deviation is at least 0.9 cells and the border is far.
+
+    See chapter 2, section 2.12.
     """
     return covariance.shape[-1] / 2 * math.log(2 * math.pi * math.e) + torch.linalg.slogdet(covariance.double())[1] / 2
 
 
-def sharp_spread(q: float) -> tuple[float, float]:
+class Spread(NamedTuple):
+    """Entropy in nats and variance in cells squared, on one axis."""
+
+    entropy: float | Tensor
+    variance: float | Tensor
+
+
+def sharp_spread(q: float) -> Spread:
     """Entropy in nats and variance in cells squared on one axis of a narrow softmax centered on a cell.
 
-    ``2 (1 + a) e^-a`` and ``2 e^-a`` with ``a = 1 / (2 q^2)``, to 5 % for q <= 0.3. Amid two cells they tend to ln 2
-    and 1/4 instead: a tie does not sharpen.
+    ``2 (1 + a) e^-a`` and ``2 e^-a`` with ``a = 1 / (2 q^2)``, to 5 % for q <= 0.3. Centered
+    between two cells, they tend to ln 2 and 1/4 instead: a tie does not sharpen.
 
     >>> "%.1e, %.1e" % sharp_spread(0.2)
     '1.0e-04, 7.5e-06'
     """
     _args.positive("q", q)
     a = 1 / (2 * q**2)
-    return 2 * (1 + a) * math.exp(-a), 2 * math.exp(-a)
+    return Spread(entropy=2 * (1 + a) * math.exp(-a), variance=2 * math.exp(-a))
 
 
-def smooth_spread(u: Tensor, q: float) -> tuple[Tensor, Tensor]:
+def smooth_spread(u: Tensor, q: float) -> Spread:
     r"""Entropy in nats and variance in cells squared on one axis of a wide softmax at phase u, with the grid's ripple.
 
     With :math:`\epsilon = e^{-2 \pi^2 q^2} \cos 2 \pi u`: :math:`\frac12 \ln(2 \pi e q^2) + (2 - 4 \pi^2 q^2) \epsilon`
-    and :math:`q^2 (1 - 8 \pi^2 q^2 \epsilon)`. Left out is the order :math:`\epsilon^2`: 0.4 % at q = 0.5.
+    and :math:`q^2 (1 - 8 \pi^2 q^2 \epsilon)`. Terms of the order :math:`\epsilon^2` are left out: 0.4 % at q = 0.5.
     """
     _args.positive("q", q)
     ripple = math.exp(-2 * math.pi**2 * q**2) * torch.cos(2 * math.pi * u.double())
     entropy = math.log(2 * math.pi * math.e * q**2) / 2 + (2 - 4 * math.pi**2 * q**2) * ripple
-    return entropy, q**2 * (1 - 8 * math.pi**2 * q**2 * ripple)
+    return Spread(entropy, variance=q**2 * (1 - 8 * math.pi**2 * q**2 * ripple))
 
 
 def noise_variance(noise: float, tau: float, q: float, *, dims: int = 2) -> float:
-    r"""Variance in cells squared, an axis, of soft-argmax when white noise of this standard deviation is on the logits.
+    r"""Variance in cells squared per axis of soft-argmax when white noise of this standard deviation is on the logits.
 
     To first order in ``noise / tau``, for a Gaussian softmax of width :math:`q = \sqrt\tau\,\sigma \ge 0.7` cells far
     from the border: :math:`\nu^2 q / (4 \sqrt\pi \tau^2)` on a line and :math:`\nu^2 / (8 \pi \tau^2)` in the plane,
     whatever the width. It falls as tau rises, while the softmax's own variance :math:`q^2` grows.
+
+    See chapter 2, section 2.13.
 
     >>> round(math.sqrt(noise_variance(0.05, 0.5, 1.4)), 4)
     0.0199
@@ -303,6 +374,8 @@ def asymmetry_bias(mu: float, sigma: float, tau: float = 1.0) -> float:
     The first order in :math:`\gamma = \mu \sigma^3 \sqrt\tau`; the next is a factor :math:`1 + \frac54 \gamma^2`.
     The density is meant within a window of many sigmas: on the whole line it diverges.
 
+    See chapter 2, section 2.14.
+
     >>> asymmetry_bias(1e-3, 2.0)
     0.008
     """
@@ -316,6 +389,8 @@ def three_tap_bias(mu: float, sigma: float, spacing: float, tau: float = 1.0) ->
 
     :math:`2 h A \sinh z / (1 + 2 A \cosh z)` with :math:`A = e^{-h^2 / (2 \sigma^2 \tau)}`, :math:`z = \mu h^3 / (6
     \tau)`: for a small spacing :math:`\mu h^4 / (9 \tau)`, so the fourth power of stride times dilation.
+
+    See chapter 2, section 2.14.
     """
     for name, value in (("sigma", sigma), ("spacing", spacing), ("tau", tau)):
         _args.positive(name, value)
@@ -345,6 +420,8 @@ def effective_votes(q: float, *, dims: int = 2) -> float:
     :math:`2 \sqrt\pi q` on a line, its square :math:`4 \pi q^2` in the plane. Independent noise of standard deviation
     rho on the offsets leaves rho in the best anchor's vote, and rho over the root of this number in the mean.
 
+    See chapter 2, section 2.15.
+
     >>> round(1.5 / math.sqrt(effective_votes(2.0, dims=1)), 3)
     0.563
     """
@@ -358,7 +435,7 @@ def shrunk_offset_rms(stride: float, shrink: float, q: float | None = None) -> f
     r"""RMS error when each offset is (1 - shrink) of what it should be.
 
     :math:`\lambda s / \sqrt{12}` for the best anchor (q None); under a softmax of width q cells :math:`\lambda s` times
-    :func:`alias_rms`, which is next to nothing.
+    :func:`alias_rms`, which is almost 0.
     """
     _args.positive("stride", stride)
     return abs(shrink) * stride * (1 / math.sqrt(12) if q is None else alias_rms(q))
@@ -376,7 +453,7 @@ def clipped_offset_rms(stride: float, reach: float) -> float:
 
 
 def offset_break_even(stride: float, votes: float = 1.0) -> float:
-    """Noise in px on offsets above which none at all (argmax, s / sqrt 12) are better, for so many effective votes."""
+    """Noise in px on the offsets above which argmax, s / sqrt 12 without offsets, is better; for so many votes."""
     _args.positive("stride", stride)
     _args.positive("votes", votes)
     return stride * math.sqrt(votes / 12)
@@ -391,6 +468,8 @@ def optimal_weight(v1: float, v2: float, r: float = 0.0) -> float:
 
     The worse head's weight is 0 at r = the ratio of the standard deviations, and negative beyond.
 
+    See chapter 2, section 2.17.
+
     >>> optimal_weight(1.0, 4.0), optimal_weight(1.0, 4.0, 0.5)
     (0.8, 1.0)
     """
@@ -399,7 +478,10 @@ def optimal_weight(v1: float, v2: float, r: float = 0.0) -> float:
 
 
 def optimal_variance(v1: float, v2: float, r: float = 0.0) -> float:
-    r"""Variance of the best mean, :math:`v_1 v_2 (1 - r^2) / (v_1 + v_2 - 2 r \sqrt{v_1 v_2})`."""
+    r"""Variance of the best mean, :math:`v_1 v_2 (1 - r^2) / (v_1 + v_2 - 2 r \sqrt{v_1 v_2})`.
+
+    See chapter 2, section 2.17.
+    """
     return v1 * v2 * (1 - r**2) / (v1 + v2 - 2 * _covariance(v1, v2, r))
 
 
@@ -407,12 +489,14 @@ def naive_variance(v1: float, v2: float, r: float) -> float:
     r"""Variance, in truth, of the mean that takes correlated heads for independent and reports ``optimal_variance``.
 
     :math:`v_1 v_2 (S + 2 r \sqrt{v_1 v_2}) / S^2` with :math:`S = v_1 + v_2`.
+
+    See chapter 2, section 2.17.
     """
     return v1 * v2 / (v1 + v2) / overconfidence(v1, v2, r)
 
 
 def overconfidence(v1: float, v2: float, r: float) -> float:
-    r"""Reported over actual variance of naive fusion, :math:`S / (S + 2 r \sqrt{v_1 v_2})`; below 1 is too sure.
+    r"""Reported over actual variance of naive fusion, :math:`S / (S + 2 r \sqrt{v_1 v_2})`; below 1 it is too sure.
 
     >>> round(overconfidence(1.0, 4.0, 0.8), 2)
     0.61
@@ -423,7 +507,10 @@ def overconfidence(v1: float, v2: float, r: float) -> float:
 def naive_limit(ratio: float) -> float:
     """Correlation above which naive fusion is worse than the better head alone, ``(1 + k^2) / (2 k^3)``.
 
-    ``ratio`` k >= 1 is that of the standard deviations. It is 1, so never, for equal heads.
+    ``ratio`` k >= 1 is that of the standard deviations. For equal heads the limit is 1, which is never reached.
+
+    See chapter 2, section 2.17.
+
     >>> naive_limit(2.0)
     0.3125
     """
@@ -436,6 +523,8 @@ def misjudged_inflation(weight: float, factor: float) -> float:
 
     :math:`1 + w (1 - w) (c - 1)^2 / (1 + w (c - 1))^2` with the first head's right weight w. It tends to 1 / w as c
     grows (head 1 alone), and to 1 / (1 - w) as c falls to 0 (the other alone).
+
+    See chapter 2, section 2.17.
 
     >>> [round(misjudged_inflation(0.5, c), 2) for c in (1, 2, 4, 10)]
     [1.0, 1.11, 1.36, 1.67]
@@ -452,3 +541,8 @@ def _covariance(v1: float, v2: float, r: float) -> float:
     if not -1 < r < 1:
         _args.fail("r", "a correlation between -1 and 1", r)
     return r * math.sqrt(v1 * v2)
+
+
+def _double(x: Tensor | float) -> Tensor:
+    """float64, a tensor where it is and a number on the CPU."""
+    return x.double() if isinstance(x, Tensor) else torch.as_tensor(x, dtype=torch.float64, device="cpu")

@@ -1,4 +1,4 @@
-"""Moving images, points and heatmaps together: what is done to one must be done to the others."""
+"""Moving images, points and heatmaps together: what is done to one of them must be done to the others."""
 
 import math
 
@@ -15,6 +15,8 @@ def flip_image(image: Tensor) -> Tensor:
 
     Raises:
         ValueError: not a tensor of two axes or more.
+
+    See chapter 1, section 1.1.
 
     >>> flip_image(torch.tensor([[1, 2, 3]]))
     tensor([[3, 2, 1]])
@@ -33,10 +35,12 @@ def flip_points(xy: Tensor, width: int, *, skeleton: Skeleton | None = None) -> 
         skeleton: its ``pairs`` are exchanged; None exchanges nothing.
 
     Returns:
-        the shape and dtype of ``xy``. Twice is once back.
+        the shape and dtype of ``xy``; flipping twice gives the input back.
 
     Raises:
         ValueError: not ``(..., 2)``, an integer dtype, ``width <= 0``, or a K that is not the skeleton's.
+
+    See chapter 1, section 1.1.
 
     >>> flip_points(torch.tensor([[0., 5.], [9., 5.]]), 10, skeleton=Skeleton(("left", "right"), pairs=((0, 1),)))
     tensor([[0., 5.],
@@ -63,6 +67,8 @@ def flip_shift(grid: Grid, *, width: int, cells: int) -> float:
     Raises:
         ValueError: ``width`` or ``cells`` not > 0.
 
+    See chapter 2, section 2.16.
+
     >>> flip_shift(Grid.index(4), width=256, cells=64), flip_shift(Grid.center(4), width=256, cells=64)
     (0.75, 0.0)
     """
@@ -77,7 +83,7 @@ def flip_heatmap(heatmaps: Tensor, width: int, grid: Grid, *, skeleton: Skeleton
 
     Mirrored, left and right exchanged, and moved to the right by :func:`flip_shift` cells: between cells by linear
     interpolation, beyond the map its edges repeated. Interpolation moves the center of mass exactly; it widens and
-    lowers a peak a little. Its own inverse where the shift is 0.
+    lowers a peak a little. Where the shift is 0, applying it twice gives the input back.
 
     Args:
         heatmaps: ``(..., K, H, W)``; ``(..., H, W)`` without a skeleton.
@@ -91,6 +97,8 @@ def flip_heatmap(heatmaps: Tensor, width: int, grid: Grid, *, skeleton: Skeleton
     Raises:
         ValueError: fewer than two axes, an empty map, an integer dtype, ``width <= 0``, or a K that is not the
             skeleton's.
+
+    See chapter 2, section 2.16.
 
     Source: the flip test's misalignment: UDP, Huang et al. 2020, arXiv:1911.07524.
 

@@ -81,8 +81,9 @@ class Reference:
     text: str
 
 
-def pycocotools(truth: dict, results: list, sigmas=None, categories: list[int] | None = None) -> Reference:
-    """Its figures, of copies: it writes into what it reads."""
+def pycocotools(truth: dict, results: list, sigmas=None, categories: list[int] | None = None,
+                max_detections: int = 20) -> Reference:
+    """Its figures, of copies: it writes into what it reads. Its stats and its text are of 20 detections only."""
     text = io.StringIO()
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
@@ -93,6 +94,7 @@ def pycocotools(truth: dict, results: list, sigmas=None, categories: list[int] |
             evaluation.params.kpt_oks_sigmas = np.array(sigmas)
         if categories is not None:
             evaluation.params.catIds = categories
+        evaluation.params.maxDets = [max_detections]
         evaluation.evaluate()
         evaluation.accumulate()
         with contextlib.redirect_stdout(text):

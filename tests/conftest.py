@@ -9,30 +9,38 @@ from pathlib import Path
 
 import pytest
 
-collect_ignore = ["guard"]
+collect_ignore = ["elsewhere", "guard"]
 GUARD = Path(__file__).parent / "guard"
-REFUSED = Path(tempfile.mkdtemp(prefix="posebook-guard-"), "refused.txt")
-COCO_JSON = os.environ.pop("POSEBOOK_COCO", None)  # the notebooks' stored outputs were made without it
-
-os.environ["POSEBOOK_GUARD_LOG"] = str(REFUSED)
-os.environ["PYTHONPATH"] = os.pathsep.join([str(GUARD), *filter(None, [os.environ.get("PYTHONPATH")])])  # subprocesses
-spec = importlib.util.spec_from_file_location("posebook_guard", GUARD / "sitecustomize.py")
-spec.loader.exec_module(importlib.util.module_from_spec(spec))  # this process
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    if REFUSED.exists():
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+class Guard:
+    """Kept by the process that a run starts with; what it starts, workers of pytest-xdist too, inherits the guard."""
+
+    def __init__(self) -> None:
+        self.refused = Path(tempfile.mkdtemp(prefix="posebook-guard-"), "refused.txt")
+        os.environ["POSEBOOK_GUARD_LOG"] = str(self.refused)
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(GUARD), *filter(None, [os.environ.get("PYTHONPATH")])])
+        spec = importlib.util.spec_from_file_location("posebook_guard", GUARD / "sitecustomize.py")
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))  # this process
+        if "POSEBOOK_COCO" in os.environ:  # the notebooks' stored outputs were made without it
+            os.environ["POSEBOOK_TESTS_COCO"] = os.environ.pop("POSEBOOK_COCO")
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.refused.exists():
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.refused.exists():
+            terminalreporter.section("FAILED: connections that would have left this machine", red=True)
+            terminalreporter.write(self.refused.read_text())
+
+    def pytest_unconfigure(self) -> None:
+        shutil.rmtree(self.refused.parent, ignore_errors=True)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if REFUSED.exists():
-        terminalreporter.section("FAILED: connections that would have left this machine", red=True)
-        terminalreporter.write(REFUSED.read_text())
-
-
-def pytest_unconfigure() -> None:
-    shutil.rmtree(REFUSED.parent, ignore_errors=True)
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Guard())
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -46,9 +54,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def coco_json() -> Path:
     """The COCO sample's annotations."""
-    if COCO_JSON is None:
+    if "POSEBOOK_TESTS_COCO" not in os.environ:
         pytest.skip("POSEBOOK_COCO names no COCO keypoint JSON")
-    return Path(COCO_JSON).resolve(strict=True)
+    return Path(os.environ["POSEBOOK_TESTS_COCO"]).resolve(strict=True)
 
 
 @pytest.fixture(scope="session")
@@ -85,9 +93,10 @@ def released(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def course(released, tmp_path, monkeypatch):
-    """A copy of that course, which is the current folder."""
+    """A copy of that course, which is the current folder, in one with an unusual name."""
     from posebook.grading.course import Course
 
-    shutil.copytree(released, tmp_path / "course")
-    monkeypatch.chdir(tmp_path / "course")
+    root = tmp_path / "a \"b\" 'c' {d} 50% #1 \u00f1 \u65e5\u672c" / "course"
+    shutil.copytree(released, root)
+    monkeypatch.chdir(root)
     return Course.open()

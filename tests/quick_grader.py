@@ -8,6 +8,7 @@ from pathlib import Path
 from posebook.checks import PROBLEMS, Report, Row
 from posebook.grading.grade import Result
 from posebook.grading.pool import Task
+from posebook.grading.sandbox import MachineFull
 
 SIGN = re.compile(r"# fake: (\w+) ?(.*)")
 
@@ -37,3 +38,15 @@ def work(task: Task) -> str:
         reports.append(Report(name, PROBLEMS[name].points, rows, says_which))
     return Result("ok", tuple(reports), tuple(notes), 0.1, "seed", {"posebook": "0"}, task.submission.sha256,
                   "none" if task.unsafe else "bubblewrap").to_json()
+
+
+def hungry(task: Task) -> str:
+    """How often it was tried; ``full`` finds the machine full at first, ``full-again`` always."""
+    folder = Path(task.problems[0])
+    before = (folder / task.student).exists()
+    (folder / task.student).touch()
+    with (folder / "log").open("a") as log:
+        print("alone:" * before + task.student, file=log)
+    if task.student == "full-again" or task.student == "full" and not before:
+        raise MachineFull("no memory")
+    return "2" if before else "1"

@@ -19,6 +19,10 @@ GOOD = [
     (_args.maps, ("z", torch.zeros(0, 1, 1, dtype=torch.float16))),
     (_args.points, ("xy", torch.zeros(2))),
     (_args.points, ("xy", torch.zeros(0, 3, 2, dtype=torch.float64))),
+    (_args.whole, ("seed", -3)),
+    (_args.whole, ("radius", np.int64(1), 1)),
+    (_args.like, ("xy", torch.zeros(3, dtype=torch.float16), torch.zeros(3))),
+    (_args.mask, ("mask", torch.ones(4, 1, dtype=torch.bool), (4, 1))),
     (_args.size, ("hw", (1, 5))),
     (_args.size, ("hw", torch.zeros(3, 4, 5).shape[-2:])),
     (_args.size, ("hw", [4, 5])),
@@ -47,6 +51,16 @@ BAD = [
     (_args.points, ("xy", torch.zeros(())), "xy: want shape (..., 2), got ()"),
     (_args.points, ("xy", torch.zeros(2, 3)), "xy: want shape (..., 2), got (2, 3)"),
     (_args.points, ("xy", torch.ones(2, dtype=torch.int32)), "xy: want a floating dtype, got int32"),
+    (_args.whole, ("radius", 0, 1), "radius: want a whole number >= 1, got 0"),
+    (_args.whole, ("radius", 2.0, 1), "radius: want a whole number >= 1, got 2.0"),
+    (_args.whole, ("seed", True), "seed: want a whole number, got True"),
+    (_args.whole, ("seed", torch.tensor(1)), "seed: want a whole number, got Tensor"),
+    (_args.like, ("xy", torch.zeros(4), torch.zeros(4, 1)), "xy: want shape (4, 1), got (4,)"),
+    (_args.like, ("xy", None, torch.zeros(4, 1)), "xy: want a tensor of shape (4, 1), got NoneType"),
+    (_args.like, ("xy", torch.zeros(4, dtype=torch.int8), torch.zeros(4)), "xy: want a floating dtype, got int8"),
+    (_args.mask, ("mask", None, (4,)), "mask: want bool (4,), got NoneType"),
+    (_args.mask, ("mask", torch.ones(4, 1, dtype=torch.bool), (4,)), "mask: want bool (4,), got bool (4, 1)"),
+    (_args.mask, ("mask", torch.ones(4), (4,)), "mask: want bool (4,), got float32 (4,)"),
     (_args.size, ("hw", (4, 0)), "hw: want (height, width), two whole numbers >= 1, got (4, 0)"),
     (_args.size, ("hw", (4, 5.0)), "hw: want (height, width), two whole numbers >= 1, got (4, 5.0)"),
     (_args.size, ("hw", (True, 5)), "hw: want (height, width), two whole numbers >= 1, got (True, 5)"),
@@ -84,3 +98,13 @@ def test_within():
     for value in (0.009, 10.1, float("nan"), "1", True):
         with pytest.raises(ValueError, match="tau: want a number from 0.01 to 10, got "):
             _args.within("tau", value, (0.01, 10.0))
+
+
+@pytest.mark.parametrize("dtype, wide", [
+    (torch.float16, torch.float32), (torch.bfloat16, torch.float32), (torch.float32, torch.float32),
+    (torch.float64, torch.float64),
+])  # fmt: skip
+def test_widen(dtype, wide):
+    x = torch.tensor([1.5, 300.0], dtype=dtype, requires_grad=True)
+    _args.widen(x).sum().backward()
+    assert _args.widen(x).dtype == wide and x.grad.dtype == dtype and (x.grad == 1).all()

@@ -318,11 +318,9 @@ def test_there_are_at_least_25_kinds():
     assert len(SHARED) + len(LIES) >= 40
 
 
-def test_the_honest_part_earns_its_quarter_and_the_right_answer_all(lies, shared):
-    result = graded([f"import torch\n{HONEST}\ndef right(x):\n    return 2 * x"], [twice("answer"), twice("right")])
-    assert [report.score for report in result.reports] == [HONEST_SCORE, 4.0] and result.status == "ok"
+def test_the_cheats_did_no_harm_to_the_honest_part(lies, shared):
     some = [report.score for report in (*shared.reports, *lies.reports)]
-    assert some.count(HONEST_SCORE) > len(some) / 2  # the cheats did no harm to the honest part
+    assert some.count(HONEST_SCORE) > len(some) / 2
 
 
 def test_what_is_said_of_a_cheat_holds_no_input(shared):
@@ -436,6 +434,12 @@ def environment():
     return tuple(sorted(os.environ.items()))
 def processes():
     return tuple(open(f"/proc/{name}/cmdline").read() for name in os.listdir("/proc") if name.isdigit())
+held = []
+def litter(files, pairs):
+    import socket
+    for n in range(files):
+        open(f"/tmp/litter-{n}", "w").close()
+    held.extend(socket.socketpair() for _ in range(pairs))
 def descriptors():
     return tuple(sorted({os.readlink(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd")
                          if os.path.exists(f"/proc/self/fd/{n}")}))
@@ -462,6 +466,14 @@ def test_nothing_secret_can_be_read(inside, tmp_path):
     own = "/home/student/.ipython/"  # what the kernel itself writes
     assert [path for path in ask(inside, "hunt", words) if not path.startswith(own)] == []
     assert ask(inside, "hunt", ("Expected cell under",)) != ()  # the hunt does find what is there
+
+
+def test_memory_that_belongs_to_no_process_is_counted(inside):
+    """Entries of empty files, and what may wait in sockets."""
+    before = inside.kernel.memory()
+    ask(inside, "litter", 4000, 100)
+    assert inside.kernel.memory() - before > 4000 * 2048 + 200 * 2 * 4096
+    assert kernel._of_no_process(inside.kernel.main) > 4000 * 2048 + 200 * 2 * 4096
 
 
 def test_no_module_no_variable_no_process_of_the_grader_is_there(inside):
@@ -551,21 +563,19 @@ guest.answer = forge"""
 # Marks in the file
 
 
-def test_tags_metadata_points_and_ids_change_nothing():
-    marks = {"tags": ["raises-exception", "skip-execution", "remove-cell"], "nbgrader": {
-        "grade": True, "grade_id": "check-answer", "locked": False, "points": 400, "solution": True, "task": False,
-        "schema_version": 3}}
-    problem = twice("answer")
-    marked = read(HONEST, HONEST, "check = None", **marks)
-    result = grade(marked, [problem], secret=SECRET, assignment="a", student="s")
-    assert result.reports[0].points == 4 and result.reports[0].score == HONEST_SCORE
-
-
-def test_locked_cells_do_not_run():
-    locked = read("def answer(x):\n    return 2 * x", nbgrader={"locked": True, "grade_id": "check-answer"})
-    assert all(cell.locked for cell in locked.cells)
-    rows = grade(locked, [twice("answer")], secret=SECRET, assignment="a", student="s").reports[0].rows
-    assert {row.message for row in rows} == {"there is no function `answer` after all cells have run"}
+def test_marks_change_nothing_locked_cells_do_not_run_and_the_right_answer_has_all():
+    tags = ["raises-exception", "skip-execution", "remove-cell"]
+    marks = {"grade": True, "grade_id": "check-answer", "locked": False, "points": 400, "solution": True, "task": False,
+             "schema_version": 3}
+    marked = read("import torch", HONEST, HONEST, "check = None", "def right(x):\n    return 2 * x",
+                  tags=tags, nbgrader=marks).cells
+    locked = read("def locked(x):\n    return 2 * x", nbgrader={"locked": True, "grade_id": "check-locked"}).cells
+    problems = [twice(name) for name in ("answer", "right", "locked")]
+    result = grade(submission.Submission(marked + locked, ""), problems, secret=SECRET, assignment="a", student="s")
+    assert [report.points for report in result.reports] == [4, 4, 4]
+    assert [report.score for report in result.reports] == [HONEST_SCORE, 4.0, 0.0] and result.status == "ok"
+    words = "there is no function `locked` after all cells have run"
+    assert {row.message for row in result.reports[2].rows} == {words}
 
 
 def test_inputs_depend_on_course_student_and_every_character():

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -92,11 +93,16 @@ def test_a_wrong_port(text, capsys):
     assert f"want a number from 1 to 65535, got {text}" in capsys.readouterr().err
 
 
-def test_lab_serves_the_first_chapter_and_ends_quietly(course):
+@pytest.mark.parametrize("closed", [False, True])
+def test_lab_serves_the_first_chapter_and_ends_quietly(course, closed):
+    """Also with a home that cannot be written to."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     kinds = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR")
     own = {kind: str(course / "jupyter" / kind) for kind in kinds}
+    if closed:
+        (course / "a file").touch()
+        own = dict.fromkeys(["HOME", "XDG_RUNTIME_DIR", "XDG_DATA_HOME"], str(course / "a file"))
     command = [*POSEBOOK, "lab", "--no-browser", "--port", str(port)]
     lab = subprocess.Popen(command, env=os.environ | own, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     limit = threading.Timer(600, lab.kill)
@@ -107,6 +113,7 @@ def test_lab_serves_the_first_chapter_and_ends_quietly(course):
             lines.append(line)
             if "http://127.0.0.1" in line:
                 break
+        assert any("JupyterLab forgets its settings" in line for line in lines) is closed
         address = lines[-1].strip()
         assert address.startswith(f"http://127.0.0.1:{port}/lab/tree/chapters/02_decoding.ipynb?token="), lines
         site, token = address.split("/lab/")[0], address.split("token=")[1]
@@ -128,9 +135,26 @@ def test_lab_serves_the_first_chapter_and_ends_quietly(course):
         lab.stdout.close()
 
 
+@pytest.mark.parametrize("given, seen", [("data/coco.json", "{here}/data/coco.json"), ("/x/coco.json", "/x/coco.json"),
+                                         ("~/coco.json", "{home}/coco.json"), ("", None)])
+def test_lab_names_the_coco_file_as_it_is_found_from_everywhere(course, monkeypatch, given, seen):
+    """Kernels start in folders of their own."""
+    found = []
+    fake = types.ModuleType("labapp")
+    fake.main = lambda arguments: found.append(os.environ.get("POSEBOOK_COCO"))
+    monkeypatch.setitem(sys.modules, "jupyterlab.labapp", fake)
+    monkeypatch.setenv("POSEBOOK_COCO", given)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        assert cli.main(["lab"]) == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert found == [seen and seen.format(here=course, home=os.path.expanduser("~"))]
+
+
 def get(address: str) -> str:
     """What the server answers; it prints its address a moment before it listens."""
-    for _ in range(50):
+    for _ in range(6000):
         try:
             with urllib.request.urlopen(address, timeout=300) as answer:
                 return answer.read().decode()
@@ -153,6 +177,13 @@ def test_doctor_is_content(course):
     for found in ("ok     Python 3", "ok     torch 2", "ok     torch computes on", "ok     widgets render"):
         assert found in done.stdout
     assert files(course / "work") == []
+
+
+def test_doctor_where_the_home_cannot_be_written_to(course):
+    (course / "a file").touch()
+    done = doctor(HOME=str(course / "a file"))
+    assert done.returncode == 0, done.stdout
+    assert "cannot be written to: JupyterLab forgets its settings when it ends" in done.stdout
 
 
 def test_doctor_outside_the_course(tmp_path, monkeypatch):

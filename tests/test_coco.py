@@ -311,7 +311,7 @@ def test_pictures_that_cannot_be_read(tmp_path):
     with pytest.raises(ValueError, match="a.png: want a picture, got"):
         coco.read_picture(photo(path, (2, 3)))
     Image.new("I;16", (3, 2), 40_000).save(path)
-    with pytest.raises(ValueError, match="a.png: want 8 bits a channel, got Pillow's mode I;16"):
+    with pytest.raises(ValueError, match="a.png: want 8 bits per channel, got Pillow's mode I;16"):
         coco.read_picture(photo(path, (2, 3)))
 
 

@@ -1,14 +1,15 @@
 """Collecting what platforms let one download: whose it is, when it came, and what is refused."""
 
+import os
 import stat
 import zipfile
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pytest
 from classroom import archive
 
-from posebook.grading.collect import collect, exchange
-from posebook.grading.course import Course, CourseError
+from posebook.grading.collect import WAY_ON, Refused, collect, count, exchange, member_name, owner, spell
+from posebook.grading.course import Course, CourseError, Student
 
 
 def test_collect_reads_the_names_that_platforms_give(course, tmp_path):
@@ -16,7 +17,7 @@ def test_collect_reads_the_names_that_platforms_give(course, tmp_path):
     nested = archive(tmp_path / "n.zip", inside, date=(2020, 1, 1, 0, 0, 0))
     platform = archive(tmp_path / "all.zip", {
         "arborann_LATE_4711_90210_mini-1.ipynb": b"ann",
-        "Bob Doe_4712_assignsubmission_file/ann/mini.ipynb": b"bob",  # a folder of his own cannot make him ann
+        "doebob_4712_90212_mini.ipynb": b"bob",
         "doebob_4713_90213_mini.zip": nested.read_bytes(),
         "zoe_m_2026-11-19T20-30-10Z_ann.ipynb": b"zoe",
     })
@@ -30,6 +31,80 @@ def test_collect_reads_the_names_that_platforms_give(course, tmp_path):
     assert "2020" not in lines["doebob_4713_90213_mini.zip"].says  # not the time that rob's own archive claims
     stamp = course.folder("submitted", "mini", "zoe_m") / "timestamp.txt"
     assert course.coursedir.get_existing_timestamp(str(stamp.parent)) == datetime(2026, 11, 19, 20, 30, 10)
+
+
+CLASS = [Student(*fields) for fields in (
+    ("ann", "Ann", "Arbor", "", "4711"), ("bob", "Bob", "Doe", "", "4712"), ("rob", "Bob", "Doe", "", "4713"),
+    ("zoe_m", "Zo\u00eb", "M"), ("li", "Wei", "Li"), ("500", "Max", "Muster"), ("jdoe", "Jane", "Doe"))]
+
+
+@pytest.mark.parametrize("name, student", [
+    ("jdoe.ipynb", "jdoe"), ("JDOE_mini.ipynb", "jdoe"), ("jdoe/mini.ipynb", "jdoe"),
+    ("all/jdoe/li/mini.ipynb", "jdoe"), ("jdoe\\mini.ipynb", "jdoe"), ("li_2026/jdoe_mini.ipynb", "jdoe"),
+    ("arborann_4711_1_mini.ipynb", "ann"), ("annarbor_LATE_4711_1_mini.ipynb", "ann"), ("doebob_4713_1_m.ipynb", "rob"),
+    ("doejane_500_90210_mini.ipynb", "jdoe"),  # 500 is an id of the roster, and no number of Canvas's
+    ("nickname_4711_1_mini.ipynb", "ann"),  # nobody is called so: the number says who
+    ("Jane Doe_4711_assignsubmission_file/mini.ipynb", "jdoe"),  # Moodle numbers anew each time
+    ("Jane Doe_4711_assignsubmission_file_mini.ipynb", "jdoe"),
+    ("Zoe\u0308 M_1_assignsubmission_file/mini.ipynb", "zoe_m"),
+    ("li_2026/li_mini.ipynb", "li"), ("ann_2026_11_mini.ipynb", "ann"),
+])
+def test_whose_it_is(name, student):
+    assert owner(spell(name), CLASS, "")[0] == student
+
+
+@pytest.mark.parametrize("name, words", [
+    ("arborann_4712_1_mini.ipynb", "the name says ann, the number 4712 says bob"),
+    ("bob_4711_1_mini.ipynb", "the name says bob, the number 4711 says ann"),
+    ("arborann_999_1_mini.ipynb", "the name says ann, whose number is 4711, not 999"),
+    ("doebob_1_2_mini.ipynb", "bob, rob are all called doebob: add the column lms_user_id to the roster, or WAY ON"),
+    ("Bob Doe_4712_assignsubmission_file/mini.ipynb", "bob, rob are all called Bob Doe: WAY ON"),
+    ("Participant 7_7_assignsubmission_file/mini.ipynb", "no student of the roster is called Participant 7: WAY ON"),
+    ("team-rocket_81_1_mini.ipynb", "no student of the roster is called team-rocket or has the number 81: WAY ON"),
+    ("li_2026/mini.ipynb", "no student of the roster fits this name: WAY ON"),
+    ("decoding.ipynb", "no student of the roster fits this name: WAY ON"),
+])
+def test_clues_that_disagree_or_fit_nobody_say_so(name, words):
+    with pytest.raises(Refused) as caught:
+        owner(name, CLASS, "WAY ON")
+    assert str(caught.value).startswith(words) and "WAY ON" in str(caught.value)
+
+
+def test_the_set_s_own_name_comes_before_the_newest(course, tmp_path):
+    platform = archive(tmp_path / "all.zip", {"arborann_4711_1_mini.ipynb": b"mini"})
+    with zipfile.ZipFile(platform, "a") as file:
+        file.writestr(zipfile.ZipInfo("arborann_4711_2_notes.ipynb", (2026, 11, 20, 0, 0, 0)), b"notes")
+        file.writestr("arborann_4711_3_text.html", b"also a text")
+        file.writestr("zoe_m_text.html", b"only a text")
+    lines = {line.name: line for line in collect(course, "mini", [platform])}
+    assert course.notebook("submitted", "mini", "ann").read_bytes() == b"mini"
+    assert lines["arborann_4711_2_notes.ipynb"].says.startswith("ann: there is one that is named after the set")
+    assert lines["arborann_4711_3_text.html"].good and not lines["zoe_m_text.html"].good
+    assert count(list(lines.values())) == "4 files: 3 ok, 1 FAILED"
+
+
+def test_names_written_in_utf8_without_saying_so(tmp_path):
+    member = zipfile.ZipInfo("Zoe\u0308 M_1_assignsubmission_file/mini.ipynb".encode().decode("cp437"))
+    assert member_name(member) == "Zo\u00eb M_1_assignsubmission_file/mini.ipynb"
+    assert member_name(zipfile.ZipInfo("\u251c.ipynb")) == "\u251c.ipynb"  # no UTF-8
+
+
+@pytest.mark.parametrize("options, canvas, when, words", [
+    ({}, "", "2026-11-20 00:00:00", "nobody, so it counts as ON TIME: 2026-11-21 09:00 UTC, the file's date, may be"),
+    ({"on_time": True}, "", "2026-11-20 00:00:00", "--on-time"),
+    ({"submitted_at": datetime(2026, 11, 20, 12, tzinfo=UTC)}, "", "2026-11-20 12:00:00", "--submitted-at"),
+    ({}, "LATE_", "2026-11-21 09:00:00", "the file's date, late says Canvas"),
+    ({"on_time": True}, "LATE_", "2026-11-21 09:00:00", "the file's date, late says Canvas"),
+])
+def test_late_by_a_file_s_own_date_alone_is_not_late(course, tmp_path, options, canvas, when, words):
+    """Unpacking gives files a new date. The set is due on 2026-11-20."""
+    path = tmp_path / f"arborann_{canvas}4711_1_mini.ipynb"
+    path.write_bytes(b"mini")
+    os.utime(path, (datetime(2026, 11, 21, 9, tzinfo=UTC).timestamp(),) * 2)
+    line, = collect(course, "mini", [path], **options)
+    assert line.says.startswith(f"ann: {when} UTC by {words}") and line.good
+    assert (course.folder("submitted", "mini", "ann") / "timestamp.txt").read_text() == f"{when} UTC\n"
+    assert ("of 1 nobody says when" in count([line])) is (words.startswith("nobody"))
 
 
 def test_what_cannot_be_collected_is_listed_and_the_rest_is_collected(course, tmp_path):
@@ -50,15 +125,16 @@ def test_what_cannot_be_collected_is_listed_and_the_rest_is_collected(course, tm
     assert wrong == {
         "../../ann_mini.ipynb": "its path leads out of the archive",
         "/etc/ann_mini.ipynb": "its path leads out of the archive",
-        "stranger_mini.ipynb": "no student of the roster fits this name",
-        "doebob_1_2_mini.ipynb": "bob, rob are all called doebob: add the column lms_user_id to the roster",
-        "ann_report.pdf": "not a notebook",
+        "stranger_mini.ipynb": f"no student of the roster fits this name: {WAY_ON.format('mini')}",
+        "doebob_1_2_mini.ipynb": "bob, rob are all called doebob: add the column lms_user_id to the roster, or "
+                                 + WAY_ON.format("mini"),
         "rob_mini.zip": "rob: larger than 16 MB",
         "bob/mini.ipynb": "a link, not a file",
         "doebob_4712_9_big.ipynb": "bob: larger than 16 MB",
         "b.tar": "there is no such file",
         "n.ipynb": "there is no such file",
     }
+    assert lines["ann_report.pdf"].says == "left out: not a notebook"  # a fault only where there is no notebook
     assert lines["ann/timestamp.txt"].says == "left out: a file's own claim of its time does not count"
     assert course.notebook("submitted", "mini", "ann").read_bytes() == b"fine"
     assert not (tmp_path.parent / "ann_mini.ipynb").exists()
@@ -84,7 +160,7 @@ def test_of_several_the_newest_and_again_changes_nothing(course, tmp_path):
     (folder / "bob.ipynb").symlink_to("/etc/passwd")
     lines = collect(course, "mini", [folder])
     assert [line.good for line in lines].count(False) == 1  # the link
-    assert sum("there is a newer one, ann_2026-11-19T10-00-00Z_mini.ipynb" in line.says for line in lines) == 2
+    assert sum("there is one that is newer, ann_2026-11-19T10-00-00Z_mini.ipynb" in line.says for line in lines) == 2
     target = course.notebook("submitted", "mini", "ann")
     assert target.read_text() == "new" and not course.folder("submitted", "mini", "bob").exists()
     before = target.stat().st_ino

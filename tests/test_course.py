@@ -36,6 +36,13 @@ def test_init_makes_a_course_and_keeps_what_is_there(tmp_path, monkeypatch):
     assert (root / "solutions/decoding/decoding.ipynb").read_text() == "changed"
 
 
+@pytest.mark.parametrize("name", ["pose [2026]", "what?", "a*b"])
+def test_a_folder_in_which_nbgrader_would_look_elsewhere(tmp_path, name):
+    with pytest.raises(CourseError, match="in a path for a pattern; rename the folder"):
+        init(tmp_path / name / "course")
+    assert not (tmp_path / name).exists()
+
+
 def test_git_never_sees_what_students_handed_in(tmp_path):
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     (tmp_path / "solutions").mkdir()
@@ -189,6 +196,8 @@ def test_a_walk_by_commands(course, tmp_path, monkeypatch, capsys):
     shown = capsys.readouterr().out
     assert "ann      3 of 10" in shown and "NOT GRADED bob: the file is cut off" in shown
     assert cli.main(["feedback", "mini"]) == 0
-    assert capsys.readouterr().out == "ok     ann: grading/feedback/ann/mini/mini.html\n"
+    shown = capsys.readouterr().out
+    assert "ok     ann: grading/feedback/ann/mini/mini.html\n" in shown
+    assert "ok     bob: grading/feedback/bob/mini/mini.html, which says only that the file is cut off" in shown
     course.folder("submitted", "mini", "bob").joinpath("mini.ipynb").write_bytes(good)
     assert cli.main(["grade", "mini"]) == 0

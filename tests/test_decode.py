@@ -1,4 +1,7 @@
-"""Decoders. What they return on Gaussians of every phase, against closed forms, is in test_theory.py."""
+"""Decoders. What they return on Gaussians of every phase, against closed forms, is in test_theory.py.
+
+Those that expect under a softmax are in test_expectation.py; what all share is here.
+"""
 
 import math
 from functools import partial
@@ -6,24 +9,31 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from samples import DTYPES, anywhere, close, maps
 from scipy import ndimage, special, stats
 from torch import Tensor
 
-from posebook import decode, expectation
+from posebook import decode
 from posebook.decode import argmax, refine_dark, refine_quarter
 from posebook.encode import gaussian_heatmap, simcc_targets
-from posebook.expectation import soft_argmax, soft_argmax_compensated, spread
+from posebook.expectation import soft_argmax, soft_argmax_compensated
 
 DECODERS = {
     "argmax": argmax,
-    "soft_argmax": soft_argmax,
-    "soft_argmax tau=0.5": partial(soft_argmax, tau=0.5),
     "refine_quarter": refine_quarter,
     "refine_dark": refine_dark,
     "refine_dark blur=1": partial(refine_dark, blur=1.0),
+    "refine_udp": decode.refine_udp,
+    "refine_udp blur=0": partial(decode.refine_udp, blur=0.0),
+    "soft_argmax": soft_argmax,
+    "soft_argmax tau=0.5": partial(soft_argmax, tau=0.5),
+    "soft_argmax_window": partial(decode.soft_argmax_window, radius=2),
+    "soft_argmax_window tau=0.5": partial(decode.soft_argmax_window, tau=0.5, radius=3),
+    "soft_argmax_compensated": partial(soft_argmax_compensated, beta=8.0),
 }
+MEANS = [name for name in DECODERS if name.startswith("soft")]
+OF_LOGITS = [name for name in MEANS if "compensated" not in name]
 SNAPPING = ["argmax", "refine_quarter", "refine_dark", "refine_dark blur=1"]
-DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 
 every_decoder = pytest.mark.parametrize("name", DECODERS)
 every_snapping = pytest.mark.parametrize("name", SNAPPING)
@@ -32,19 +42,6 @@ every_snapping = pytest.mark.parametrize("name", SNAPPING)
 @pytest.fixture(autouse=True)
 def seed():
     torch.manual_seed(0)
-
-
-def maps(*leading: int, hw=(9, 11), dtype=torch.float64, seed=0) -> Tensor:
-    """Gaussians of peak 1 to 2 under multiplicative noise, all positive, peaks 3 or more cells from the border."""
-    draw = torch.Generator().manual_seed(seed)
-    low, high = torch.tensor([3.0, 3.0]), torch.tensor([hw[1] - 4.0, hw[0] - 4.0])
-    cells = low + torch.rand(*leading, 2, generator=draw, dtype=torch.float64) * (high - low)
-    noise = 1 + 0.1 * torch.rand(*leading, *hw, generator=draw, dtype=torch.float64)
-    return (gaussian_heatmap(cells, hw, sigma=1.6) * noise + 0.01).to(dtype)
-
-
-def close(actual: Tensor, expected: Tensor, atol: float = 1e-12) -> None:
-    torch.testing.assert_close(actual, expected, rtol=0, atol=atol)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -94,13 +91,13 @@ def test_strides_do_not_matter_and_inputs_stay(name):
 @every_decoder
 def test_shift(name):
     """In a wider map the answer moves along; the frame weighs nothing: -inf for a softmax, 0 for the others."""
-    frame = -math.inf if name.startswith("soft") else 0.0
+    frame = -math.inf if name in OF_LOGITS else 0.0
     heatmap = maps(4)
     moved = torch.nn.functional.pad(heatmap, (5, 2, 3, 4), value=frame)
     close(DECODERS[name](moved), DECODERS[name](heatmap) + torch.tensor([5.0, 3.0]))
 
 
-@every_decoder
+@pytest.mark.parametrize("name", [name for name in DECODERS if "udp" not in name])  # which depends on a flip
 def test_flip_and_transpose(name):
     heatmap = maps(6)
     out = DECODERS[name](heatmap)
@@ -142,7 +139,7 @@ def test_a_map_of_nan_spoils_only_itself(name):
     heatmap[1, 4, 6] = math.nan
     out = DECODERS[name](heatmap)
     close(out[[0, 2]], expected[[0, 2]])
-    if name.startswith("soft"):
+    if name in MEANS:
         assert out[1].isnan().all()
     else:  # NaN counts as highest, as in torch and numpy
         step = 0.25 if name == "refine_quarter" else 0.0
@@ -162,15 +159,25 @@ def test_a_map_of_nan_spoils_only_itself(name):
 def test_errors(name, heatmap, text):
     with pytest.raises(ValueError) as error:
         DECODERS[name](heatmap)
-    assert str(error.value) == ("logits: " if name.startswith("soft") else "heatmap: ") + text
+    assert str(error.value) == ("logits: " if name in OF_LOGITS else "heatmap: ") + text
 
 
 @pytest.mark.parametrize(
     "call, text",
     [
-        (lambda z: soft_argmax(z, 0), "tau: want a finite number > 0, got 0"),
-        (lambda z: soft_argmax(z, tau=-1), "tau: want a finite number > 0, got -1"),
         (lambda z: refine_dark(z, blur=-1), "blur: want a finite number >= 0, got -1"),
+        (lambda z: decode.refine_udp(z, blur=-1), "blur: want a finite number >= 0, got -1"),
+        (lambda z: decode.soft_argmax_window(z, 0, radius=1), "tau: want a finite number > 0, got 0"),
+        (lambda z: decode.soft_argmax_window(z, radius=0), "radius: want a whole number >= 1, got 0"),
+        (lambda z: decode.soft_argmax_window(z, radius=1.5), "radius: want a whole number >= 1, got 1.5"),
+        (lambda z: decode.decode_anchors(z, torch.zeros(3, 2), torch.zeros(3, 3, 2), mode="mean"),
+         "mode: want one of 'hard', 'soft', got 'mean'"),
+        (lambda z: decode.decode_anchors(z, torch.zeros(4, 2), torch.zeros(3, 3, 2)),
+         "anchors: want (A, 2), A >= 1 the last axis of scores, got (4, 2) and (3, 3)"),
+        (lambda z: decode.decode_anchors(z, torch.zeros(3, 2), torch.zeros(3, 2)),
+         "offsets: want shape (3, 3, 2), one offset per score, got (3, 2)"),
+        (lambda z: decode.decode_anchors(z.long(), torch.zeros(3, 2), torch.zeros(3, 3, 2)),
+         "scores: want a floating dtype, got int64"),
     ],
 )
 def test_errors_of_options(call, text):
@@ -216,75 +223,6 @@ def test_snapping_ignores_scale_and_argmax_every_rising_function(name):
 @pytest.mark.parametrize("name", ["argmax", "refine_quarter"])
 def test_whole_and_quarter_cells_pass_no_gradient(name):
     assert not DECODERS[name](maps(2).requires_grad_()).requires_grad
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# soft_argmax
-
-
-def test_soft_argmax_by_hand():
-    """Weights 1 : 2 : 4 at tau = 2, on either axis."""
-    logits = torch.tensor([[0.0, 2 * math.log(2), 2 * math.log(4)]], dtype=torch.float64)
-    close(soft_argmax(logits, 2.0), torch.tensor([10 / 7, 0], dtype=torch.float64))
-    close(soft_argmax(logits.mT, 2.0), torch.tensor([0, 10 / 7], dtype=torch.float64))
-
-
-@pytest.mark.parametrize("tau", [0.3, 1.0, 4.0])
-def test_soft_argmax_against_scipy(tau):
-    logits = torch.randn(2, 3, 6, 8, dtype=torch.float64)
-    prob = special.softmax(logits.numpy() / tau, axis=(-2, -1))
-    oracle = np.stack(((prob * np.arange(8)).sum((-2, -1)), (prob * np.arange(6)[:, None]).sum((-2, -1))), -1)
-    close(soft_argmax(logits, tau), torch.from_numpy(oracle))
-    close(soft_argmax(logits / tau), torch.from_numpy(oracle))
-
-
-def test_soft_argmax_limits():
-    logits = maps(20).log()
-    assert torch.equal(soft_argmax(logits, 1e-5), argmax(logits))
-    close(soft_argmax(logits, 1e12), torch.tensor([5.0, 4.0], dtype=torch.float64).expand(20, 2), atol=1e-9)
-    close(soft_argmax(torch.full((4, 6), 3.0)), torch.tensor([2.5, 1.5]), atol=1e-6)
-    tie = torch.zeros(1, 9)
-    tie[0, 2] = tie[0, 7] = 1.0
-    assert soft_argmax(tie, 1e-3).tolist() == [4.5, 0]  # where neither peak is
-
-
-def test_soft_argmax_ignores_a_constant():
-    logits = maps(5).log()
-    close(soft_argmax(logits + 1e4), soft_argmax(logits), atol=1e-9)
-    whole = torch.randint(0, 9, (5, 6, 7)).float()
-    assert torch.equal(soft_argmax(whole + 10_000), soft_argmax(whole))
-    assert soft_argmax(torch.full((2, 3), 3e38)).tolist() == [1, 0.5]  # no overflow
-
-
-def test_soft_argmax_infinite_logits():
-    logits = maps(3).log()
-    masked = logits.clone()
-    masked[..., 7:] = -math.inf
-    close(soft_argmax(masked), soft_argmax(logits[..., :7]))  # a cell of -inf does not exist
-    assert soft_argmax(torch.full((2, 2), -math.inf)).isnan().all()
-    assert soft_argmax(torch.tensor([[0.0, math.inf]]))[0].isnan()
-
-
-@pytest.mark.parametrize("block", [1, 99, 250, 10**9])
-def test_soft_argmax_blocks_are_invisible(monkeypatch, block):
-    logits = maps(2, 5).log()
-    expected = torch.stack([soft_argmax(z) for z in logits.flatten(0, 1)]).view(2, 5, 2)
-    monkeypatch.setattr(expectation, "_BLOCK", block)
-    close(soft_argmax(logits), expected)
-
-
-@pytest.mark.parametrize("tau", [1.0, 0.7])
-def test_soft_argmax_gradients(tau):
-    logits = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda z: soft_argmax(z, tau), logits)
-    assert torch.autograd.gradgradcheck(lambda z: soft_argmax(z, tau), logits)
-
-
-def test_soft_argmax_is_precise_in_float32():
-    cells = torch.tensor([[40.3, 2.5], [150.8, 190.2]], dtype=torch.float64)
-    squares = [(torch.arange(200.0, dtype=torch.float64) - c[:, None]).square() for c in cells.T]
-    logits = -(squares[1][:, :, None] + squares[0][:, None, :]) / 8
-    assert (soft_argmax(logits.float()).double() - soft_argmax(logits)).abs().max() < 4e-5  # 2 ulp at 200 are 3e-5
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -470,86 +408,6 @@ def test_dark_blurs_after_it_has_found_the_peak():
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The decoders added for the second half of chapter 2: what they share with those above
-
-MORE = {
-    "refine_udp": decode.refine_udp,
-    "refine_udp blur=0": partial(decode.refine_udp, blur=0.0),
-    "soft_argmax_window": partial(decode.soft_argmax_window, radius=2),
-    "soft_argmax_window tau=0.5": partial(decode.soft_argmax_window, tau=0.5, radius=3),
-    "soft_argmax_compensated": partial(soft_argmax_compensated, beta=8.0),
-}
-SHARED = [
-    test_batch_is_a_loop,
-    test_strides_do_not_matter_and_inputs_stay,
-    test_shift,
-    test_flip_and_transpose,
-    test_one_cell_and_one_row,
-    test_meta,
-    test_under_a_foreign_default_device,
-    test_a_map_of_nan_spoils_only_itself,
-]
-UNLIKE = {  # each has a test of its own below
-    ("refine_udp", test_flip_and_transpose),
-    ("refine_udp blur=0", test_flip_and_transpose),
-    ("soft_argmax_compensated", test_shift),
-}
-every_more = pytest.mark.parametrize("name", MORE)
-
-
-@pytest.mark.parametrize(
-    "name, test", [(name, test) for name in MORE for test in SHARED if (name, test) not in UNLIKE]
-)
-def test_more_share(monkeypatch, name, test):
-    monkeypatch.setitem(DECODERS, name, MORE[name])
-    test(name)
-
-
-@every_more
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("leading", [(), (3,), (2, 3), (0,), (2, 0, 3)])
-def test_more_shape_dtype_device(name, dtype, leading, device):
-    heatmap = maps(*leading, dtype=dtype).to(device)
-    out = MORE[name](heatmap)
-    assert (out.shape, out.dtype, out.device.type) == ((*leading, 2), dtype, device)
-    wide = MORE[name](heatmap.to(torch.promote_types(dtype, torch.float32)))
-    assert torch.equal(out, wide.to(dtype))
-
-
-@every_more
-@pytest.mark.parametrize("heatmap", [torch.zeros(4), torch.zeros(3, 0, 4), torch.zeros(4, 4, dtype=torch.int64)])
-def test_more_errors(name, heatmap):
-    with pytest.raises(ValueError, match="logits: want" if "window" in name else "heatmap: want"):
-        MORE[name](heatmap)
-
-
-@pytest.mark.parametrize(
-    "call, text",
-    [
-        (lambda z: decode.refine_udp(z, blur=-1), "blur: want a finite number >= 0, got -1"),
-        (lambda z: decode.soft_argmax_window(z, 0, radius=1), "tau: want a finite number > 0, got 0"),
-        (lambda z: decode.soft_argmax_window(z, radius=0), "radius: want a whole number >= 1, got 0"),
-        (lambda z: decode.soft_argmax_window(z, radius=1.5), "radius: want a whole number >= 1, got 1.5"),
-        (lambda z: soft_argmax_compensated(z, beta=0), "beta: want a finite number > 0, got 0"),
-        (lambda z: spread(z, tau=0), "tau: want a finite number > 0, got 0"),
-        (lambda z: spread(z[0]), "logits: want shape (..., H, W) with H, W >= 1, got (3,)"),
-        (lambda z: decode.decode_anchors(z, torch.zeros(3, 2), torch.zeros(3, 3, 2), mode="mean"),
-         "mode: want one of 'hard', 'soft', got 'mean'"),
-        (lambda z: decode.decode_anchors(z, torch.zeros(4, 2), torch.zeros(3, 3, 2)),
-         "anchors: want (A, 2), A >= 1 the last axis of scores, got (4, 2) and (3, 3)"),
-        (lambda z: decode.decode_anchors(z, torch.zeros(3, 2), torch.zeros(3, 2)),
-         "offsets: want shape (3, 3, 2), one offset a score, got (3, 2)"),
-        (lambda z: decode.decode_anchors(z.long(), torch.zeros(3, 2), torch.zeros(3, 3, 2)),
-         "scores: want a floating dtype, got int64"),
-    ],
-)
-def test_more_errors_of_options(call, text):
-    with pytest.raises(ValueError) as error:
-        call(torch.zeros(3, 3))
-    assert str(error.value) == text
-
-
-# ---------------------------------------------------------------------------------------------------------------------
 # refine_udp
 
 
@@ -573,13 +431,6 @@ def slow_udp(heatmap: np.ndarray, blur: float, *, guards: bool) -> np.ndarray:
         return np.array([x, y], dtype=float)
     step = -np.linalg.solve(hessian, gradient)
     return np.array([x, y]) + (np.clip(step, -1, 1) if guards else step)
-
-
-def anywhere(n: int, hw=(9, 11), *, sigma=1.7, seed=4) -> Tensor:
-    """Gaussians with centers anywhere between the first and the last cell."""
-    draw = torch.Generator().manual_seed(seed)
-    centers = torch.rand(n, 2, generator=draw, dtype=torch.float64) * torch.tensor([hw[1] - 1.0, hw[0] - 1.0])
-    return gaussian_heatmap(centers, hw, sigma=sigma)
 
 
 @pytest.mark.parametrize("blur", [0.0, 0.6, 1.0, 2.0])
@@ -706,63 +557,6 @@ def test_window_gradients_and_infinite_logits():
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# soft_argmax_compensated
-
-
-@pytest.mark.parametrize("beta", [0.5, 1.0, 5.0, 10.0, 20.0])
-def test_compensated_is_the_pull_inverted(beta):
-    """(C E - N c) / (C - N), which in float64 loses only some digits; also for values below 0."""
-    heatmap = anywhere(30, (20, 24)) + 0.05 * torch.randn(30, 20, 24, dtype=torch.float64)
-    total, n = torch.exp(beta * heatmap).sum((-2, -1))[:, None], 20 * 24
-    center = torch.tensor([11.5, 9.5], dtype=torch.float64)
-    inverted = (total * soft_argmax(heatmap, 1 / beta) - n * center) / (total - n)
-    close(soft_argmax_compensated(heatmap, beta=beta), inverted, atol=1e-9)
-
-
-@pytest.mark.parametrize("beta", [1e-6, 1.0, 10.0, 30.0, 1000.0])
-def test_compensated_is_exact_on_a_cell_for_every_beta_in_float32(beta):
-    cells = torch.tensor([[20.0, 28.0], [40.0, 11.0]])
-    heatmap = gaussian_heatmap(cells, (64, 64), sigma=2.0)
-    close(soft_argmax_compensated(heatmap, beta=beta), cells, atol=2e-5)
-
-
-@pytest.mark.parametrize("beta, left", [(1e-3, 1e-8), (1.0, 1e-8), (5.0, 1e-4), (10.0, 4e-3), (20.0, 0.05)])
-def test_compensated_leaves_aliasing(beta, left):
-    """At any phase of its cell; soft-argmax of the same map is off by cells until beta is 10 and more."""
-    cells = torch.tensor([20.0, 28.0]) + torch.rand(200, 2, dtype=torch.float64) - 0.5
-    heatmap = gaussian_heatmap(cells, (64, 64), sigma=2.0)
-    error = (soft_argmax_compensated(heatmap, beta=beta) - cells).abs().max()
-    assert error < left
-    if beta > 1:
-        assert error > left / 4
-    if beta <= 10:
-        assert (soft_argmax(heatmap, 1 / beta) - cells).abs().max() > 0.4
-
-
-def test_compensated_beyond_exp_and_below_zero():
-    heatmap = torch.zeros(3, 5)
-    heatmap[1, 3] = 1.0
-    heatmap[0, 0] = -1.0
-    for beta in (100.0, 1e4):  # e^100 is no float32
-        assert soft_argmax_compensated(heatmap, beta=beta).tolist() == [3, 1]
-    assert soft_argmax_compensated(torch.zeros(3, 5), beta=5.0).isnan().all()
-
-
-def test_compensated_shift_pads_with_the_background():
-    """In a wider map of zeros the answer moves along, to the last digits: the pull of more cells is taken out too."""
-    heatmap = anywhere(5)
-    moved = torch.nn.functional.pad(heatmap, (5, 2, 3, 4))
-    out = soft_argmax_compensated(heatmap, beta=8.0)
-    close(soft_argmax_compensated(moved, beta=8.0), out + torch.tensor([5.0, 3.0]))
-    assert (soft_argmax(8 * moved) - soft_argmax(8 * heatmap) - torch.tensor([5.0, 3.0])).abs().max() > 0.05
-
-
-def test_compensated_gradients():
-    heatmap = (anywhere(3, (5, 6)) * (anywhere(3, (5, 6)) > 0.1)).requires_grad_()  # zeros too: their gradient counts
-    assert torch.autograd.gradcheck(lambda h: soft_argmax_compensated(h, beta=3.0), heatmap)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
 # anchors
 
 
@@ -817,83 +611,6 @@ def test_anchors_ties_sharp_scores_and_gradients():
     assert torch.autograd.gradcheck(lambda a, o: decode.decode_anchors(scores, a, o), inputs[1:])
     before = [t.clone() for t in votes(3)]
     assert all(torch.equal(a, b) for a, b in zip(before, (scores, places, offsets), strict=True))
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# spread
-
-
-@pytest.mark.parametrize("tau", [0.4, 1.0, 3.0])
-def test_spread_against_scipy_and_numpy(tau):
-    logits = torch.randn(2, 3, 5, 7, dtype=torch.float64)
-    entropy, covariance = spread(logits, tau)
-    y, x = np.mgrid[:5, :7]
-    for b in range(2):
-        for k in range(3):
-            p = special.softmax(logits[b, k].numpy() / tau)
-            assert entropy[b, k].item() == pytest.approx(special.entr(p).sum(), abs=1e-12)
-            close(covariance[b, k], torch.from_numpy(np.cov(x.ravel(), y.ravel(), aweights=p.ravel(), ddof=0)))
-    close(spread(logits.mT, tau)[1], covariance.flip(-1, -2))
-    close(spread(logits.flip(-1), tau)[1], covariance * torch.tensor([[1.0, -1.0], [-1.0, 1.0]]))
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("leading", [(), (3,), (0,), (2, 3)])
-def test_spread_shape_dtype_device_and_half_precision(dtype, leading, device):
-    logits = maps(*leading, dtype=dtype).log().to(device)
-    before = logits.clone()
-    entropy, covariance = spread(logits)
-    assert (entropy.shape, entropy.dtype, entropy.device.type) == (leading, dtype, device)
-    assert (covariance.shape, covariance.dtype) == ((*leading, 2, 2), dtype)
-    wide = spread(logits.to(torch.promote_types(dtype, torch.float32)))
-    assert torch.equal(entropy, wide[0].to(dtype)) and torch.equal(covariance, wide[1].to(dtype))
-    assert torch.equal(logits, before)
-    assert spread(torch.empty(2, 4, 5, device="meta"))[1].shape == (2, 2, 2)
-
-
-def test_spread_of_the_flat_the_sharp_and_the_tied():
-    entropy, covariance = spread(torch.zeros(4, 5, dtype=torch.float64))
-    assert entropy.item() == pytest.approx(math.log(20))
-    close(covariance, torch.diag(torch.tensor([2.0, 1.25], dtype=torch.float64)))
-    row = torch.tensor([[0.0, 3e4, 3e4, 0.0]], requires_grad=True)  # all others underflow
-    entropy, covariance = spread(row)
-    assert entropy.item() == pytest.approx(math.log(2)) and covariance.tolist() == [[0.25, 0], [0, 0]]
-    (entropy + covariance.sum()).backward()
-    assert row.grad.isfinite().all()
-    one = torch.full((3, 3), -math.inf)
-    one[1, 2] = 5.0
-    one.requires_grad_()
-    entropy, covariance = spread(one)
-    (entropy + covariance.sum()).backward()
-    assert entropy.item() == 0 and not covariance.any() and one.grad.isfinite().all()
-
-
-def test_spread_ignores_a_constant_and_its_place():
-    logits = maps(5).log()
-    for a, b in zip(spread(logits), spread(logits + 1e4), strict=True):
-        close(a, b, atol=1e-9)
-    moved = torch.nn.functional.pad(logits, (300, 2, 3, 4), value=-math.inf)
-    for a, b in zip(spread(logits), spread(moved), strict=True):
-        close(a, b, atol=1e-11)
-
-
-@pytest.mark.parametrize("tau", [0.7, 1.0])
-def test_spread_gradients(tau):
-    logits = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda z: spread(z, tau), logits)
-    assert torch.autograd.gradgradcheck(lambda z: spread(z, tau), logits)
-
-
-def test_spread_and_temperature():
-    """dH / dtau = Var(z) / tau^3 >= 0 and dE / dtau = -Cov(x, z) / tau^2, by differences."""
-    logits, tau, h = torch.randn(6, 7, dtype=torch.float64), 0.8, 1e-5
-    p = (logits / tau).flatten().softmax(0).view(6, 7)
-    mean = (p * logits).sum()
-    slope = (spread(logits, tau + h)[0] - spread(logits, tau - h)[0]) / (2 * h)
-    assert slope.item() == pytest.approx((p * (logits - mean).square()).sum().item() / tau**3, rel=1e-8)
-    x = torch.arange(7.0, dtype=torch.float64)
-    slope = (soft_argmax(logits, tau + h) - soft_argmax(logits, tau - h))[0] / (2 * h)
-    assert slope.item() == pytest.approx(-(p * x * (logits - mean)).sum().item() / tau**2, rel=1e-8)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ def test_a_skeleton_is_its_points_and_limbs():
     *limbs, points = ax.lines
     assert [line.get_xydata().tolist() for line in limbs] == [XY[[0, 2]].tolist(), XY[[1, 2]].tolist()]
     assert points.get_xydata().tolist() == XY.tolist()
-    with pytest.raises(ValueError, match=r"xy: want shape \(3, 2\), one row a keypoint, got \(2, 2\)"):
+    with pytest.raises(ValueError, match=r"xy: want shape \(3, 2\), one row per keypoint, got \(2, 2\)"):
         draw.skeleton(ax, XY[:2], FACE)
 
 

@@ -1,174 +1,138 @@
-"""Explorers without a page: state, compute, views, and the object that owns the widgets."""
+"""What every explorer keeps to: fields and controls, views, moves, pictures for pages without a kernel."""
 
+import base64
 import dataclasses
+import functools
+import html
+import importlib
+import inspect
+import io
+import itertools
 import math
+import random
 import re
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
+import matplotlib
 import pytest
-import torch
+from panels import SVG, cells
+from PIL import Image, ImageFont
 
-from posebook import theory
-from posebook.explore import _page, decoding
-from posebook.explore.decoding import DECODERS, HW, STRIDES, State, compute
-from posebook.grid import Grid
+import posebook.explore
+from posebook.explore import _controls, _page, _png, decoding
 
-SVG = "{http://www.w3.org/2000/svg}"
-STATES = [
-    State(),
-    State(stride=16, tau=0.01, x=0.0, y=95.0),
-    State(stride=1, tau=10.0, x=127.0, y=0.0),
-    State(stride=4, tau=1, x=60, y=40),
-    State(stride=2, tau=0.3, x=63.5, y=47.5),
-]
+NAMES = sorted(path.stem for path in Path(posebook.explore.__file__).parent.glob("[!_]*.py"))
+FONT = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), _page.SIZE)  # a wide one
 
 
-def axis(vector):
-    return (sum(v**2 for v in vector) / len(vector)) ** 0.5
+@pytest.fixture(params=NAMES)
+def explorer(request):
+    """The module of each explorer."""
+    return importlib.import_module(f"posebook.explore.{request.param}")
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Compute
+def values(control):
+    """What a control may be set to: all of a choice, both ends and the middle of a number."""
+    if isinstance(control, _controls.Choice):
+        return control.options
+    return control.low, control.high, (control.low + control.high) / 2
 
 
-@pytest.mark.parametrize("stride", STRIDES)
-@pytest.mark.parametrize("tau", [0.01, 0.1, 0.5])
-def test_soft_argmax_follows_the_closed_form_inside(stride, tau):
-    for x, y in ((61.3, 40.4), (50.0, 50.9), (70.7, 45.25)):
-        result = compute(State(stride, tau, x, y))
-        phase = [(v - (stride - 1) / 2) / stride for v in (x, y)]
-        phase = torch.tensor([p - round(p) for p in phase], dtype=torch.float64)
-        want = theory.alias_error(phase, math.sqrt(tau) * decoding.SIGMA / stride).tolist()
-        got = [(a - b) / stride for a, b in zip(result.points["soft-argmax"], (x, y), strict=True)]
-        assert got == pytest.approx(want, abs=2e-5)
-        assert result.measured == pytest.approx(axis(want), abs=2e-5)
-        assert result.expected == pytest.approx(axis(want), abs=2e-5)
-        assert result.excess < 4 * result.floor
-        assert result.measured * stride * math.sqrt(2) == pytest.approx(result.errors["soft-argmax"])
+def states(module):
+    """The start, each control at each value, and some states in which all differ."""
+    start, controls, draw = module.State(), _controls.controls(module.State), random.Random(0)
+    yield start
+    for name, control in controls.items():
+        yield from (dataclasses.replace(start, **{name: value}) for value in values(control))
+    for _ in range(20):
+        yield module.State(**{name: draw.choice(values(control)) for name, control in controls.items()})
 
 
-def test_the_cliff():
-    errors = {q: compute(State(stride=8, tau=(q * 8 / 6) ** 2)).measured for q in (0.1, 0.5, 0.75, 1.0)}
-    assert errors[0.1] > 0.1
-    assert 0.01 < errors[0.5] < 0.03
-    assert 1e-5 < errors[0.75] < 2e-4
-    assert errors[1.0] < 4e-6
-
-
-def test_other_decoders():
-    for state in (s for s in STATES if s.tau < 10):
-        result = compute(state)
-        cells = Grid.center(state.stride).to_cells(torch.tensor([state.x, state.y], dtype=torch.float32))
-        nearest = Grid.center(state.stride).to_image(cells.round())
-        if (cells - cells.round()).abs().max() < 0.49:
-            assert result.points["argmax"] == tuple(nearest.tolist())
-        assert result.errors["argmax"] <= state.stride / math.sqrt(2) + 1e-4
-    inside = compute(State(stride=4, tau=1.0))
-    assert inside.errors["DARK"] < 1e-3 < inside.errors["quarter shift"] < inside.errors["argmax"]
-
-
-def test_the_border_is_said():
-    result = compute(State(stride=4, tau=3.0, x=10.0, y=8.0))
-    assert result.excess > 0.1 > result.expected
-    x, y = result.points["soft-argmax"]
-    assert x > 10 and y > 8  # inward
-    assert f"border pulls soft-argmax off the curve, by {result.excess:.2f} cells" in decoding.sentence(result)
-    assert "round-off" in decoding.sentence(compute(State(stride=4, tau=1.0)))
-    assert "as the closed form says" in decoding.sentence(compute(State()))
-
-
-def test_prob_is_on_the_grid():
-    for state in STATES:
-        prob = compute(state).prob
-        assert prob.shape == (HW[0] // state.stride, HW[1] // state.stride)
-        assert prob.sum().item() == pytest.approx(1, abs=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("start", "message"),
-    [
-        ({"stride": 3}, "stride: want one of 1, 2, 4, 8, 16, got 3"),
-        ({"tau": 0.0}, "tau: want a number from 0.01 to 10, got 0.0"),
-        ({"tau": math.nan}, "tau: want a number from 0.01 to 10, got nan"),
-        ({"x": 127.5}, "x: want a number from 0 to 127, got 127.5"),
-        ({"y": "40"}, "y: want a number from 0 to 95, got 40"),
-    ],
-)
-def test_out_of_range(start, message):
-    with pytest.raises(ValueError, match=re.escape(message) + "$"):
-        State(**start)
-    with pytest.raises(ValueError, match=re.escape(message) + "$"):
-        decoding.explore(**start)
+@functools.cache
+def views(module):
+    return [module.view(module.compute(state)) for state in states(module)]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Views
+# The state and what follows from it
 
 
-@pytest.mark.parametrize("state", STATES)
-def test_svg(state):
-    result = compute(state)
-    root = ET.fromstring(decoding.svg(result))
-    assert root.get("role") == "img"
-    assert root.get("aria-label") == decoding.sentence(result)
-
-    windows = root.findall(f"{SVG}svg")
-    assert len(windows) == 2
-    for window in windows:  # in both, points lie in image px
-        marks = {m.get("data-name"): m.get("transform") for m in window.iter(f"{SVG}g")}
-        assert list(marks) == ["keypoint", *DECODERS]
-        for name, xy in (result.points | {"keypoint": (state.x, state.y)}).items():
-            got = map(float, re.match(r"translate\((\S+) (\S+)\)", marks[name]).groups())
-            assert list(got) == pytest.approx(xy, abs=0.01)
-        image = window.find(f"{SVG}image")
-        frame = [float(image.get(key)) for key in ("x", "y", "width", "height")]
-        assert frame == [-0.5, -0.5, HW[1], HW[0]]
-        assert image.get("href").startswith("data:image/png;base64,iVBOR")
-    left, top, width, height = map(float, windows[1].get("viewBox").split())
-    assert (left + width / 2, top + height / 2) == pytest.approx((state.x, state.y), abs=0.01)
-    assert width == height == 3 * state.stride
+def test_a_state_refuses_what_no_control_can_say(explorer):
+    for name, control in _controls.controls(explorer.State).items():
+        if isinstance(control, _controls.Choice):
+            want = "one of " + ", ".join(map(repr, control.options))
+            bad = [(3 if 3 not in control.options else 2.5, ""), ("tail", "'tail'"), (True, "True"), (None, "None")]
+        else:
+            want = f"a number from {control.low:g} to {control.high:g}"
+            ends = math.nextafter(control.low, -math.inf), math.nextafter(control.high, math.inf)
+            bad = [(value, value) for value in (*ends, math.nan, math.inf, "1", True, None)]
+        for value, got in bad:
+            message = re.escape(f"{name}: want {want}, got {got or value}") + "$"
+            for start in (explorer.State, explorer.explore):
+                with pytest.raises(ValueError, match=message):
+                    start(**{name: value})
 
 
-def test_place_on_the_curve():
-    root = ET.fromstring(decoding.svg(compute(State(stride=8, tau=0.25))))
-    dot = next(m for m in root.findall(f"{SVG}g") if m.get("data-name") == "place")
-    ring = root.find(f"{SVG}circle")
-    x, y = map(float, re.match(r"translate\((\S+) (\S+)\)", dot.get("transform")).groups())
-    assert (x, y) == pytest.approx((float(ring.get("cx")), float(ring.get("cy"))), abs=0.05)
-    curve = [tuple(map(float, p.split(","))) for p in root.find(f"{SVG}polyline").get("points").split()]
-    assert min(math.dist((x, y), p) for p in curve) < 5
-    assert all(a[0] < b[0] and a[1] <= b[1] for a, b in zip(curve, curve[1:], strict=False))
+def test_explore_names_its_controls(explorer):
+    fields = dataclasses.fields(explorer.State)
+    keywords = inspect.signature(explorer.explore).parameters.values()
+    assert [(k.name, k.default, k.kind) for k in keywords] == [(f.name, f.default, inspect.Parameter.KEYWORD_ONLY)
+                                                               for f in fields]
+    assert all(f"{field.name}: {field.metadata['control']}; {field.default!r}" in explorer.explore.__doc__
+               for field in fields)
+    with pytest.raises(TypeError, match="color"):
+        explorer.explore(color="red")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        explorer.State().color = "red"
 
 
-@pytest.mark.parametrize("state", STATES)
-def test_table(state):
-    result = compute(state)
-    root = ET.fromstring(decoding.table(result))
-    rows = [["".join(cell.itertext()).strip() for cell in row] for row in root.iter("tr")]
-    assert rows[0] == ["point", "x", "y", "error in px"]
-    assert rows[1] == ["keypoint", f"{state.x:.2f}", f"{state.y:.2f}", ""]
-    for row, name in zip(rows[2:], DECODERS, strict=True):
-        x, y = result.points[name]
-        assert row == [name, f"{x:.2f}", f"{y:.2f}", _page.figure(result.errors[name])]
+def test_results_and_views_are_pure(explorer):
+    first = views(explorer)
+    assert views.__wrapped__(explorer) == first  # whatever was computed in between
+    assert len({view.html() for view in first}) > len(first) / 2
 
 
-@pytest.mark.parametrize("state", STATES)
-def test_sentence(state):
-    result = compute(state)
-    said = decoding.sentence(result)
-    assert "\n" not in said
-    for value in (state.tau, state.x, state.y, result.q, *result.errors.values()):
-        assert f"{value:.2f}" in said
-    assert said == decoding.sentence(compute(dataclasses.replace(state)))
+# ---------------------------------------------------------------------------------------------------------------------
+# The view
 
 
-@pytest.mark.parametrize("state", STATES)
-def test_view_is_well_formed(state):
-    ET.fromstring(f"<body>{decoding.view(compute(state))}</body>")
+def test_a_view_is_well_formed_and_says_itself(explorer):
+    for view in views(explorer):
+        _, card = ET.fromstring(f"<body>{view.html()}</body>")
+        picture = card.find("div[@role='img']")
+        assert picture.get("aria-label") == view.sentence
+        assert picture.findall(f"{SVG}svg[@aria-hidden='true']") == list(picture)
+        assert len(picture) == len(view.panels)
+        assert view.sentence.endswith(view.verdict) and view.verdict[-1] in ".)" and "\n" not in view.sentence
+        shown = " ".join(card.itertext())
+        assert view.verdict in shown and view.note in shown
+        for said in (view.sentence, shown):
+            assert not re.search(r"\bnan\b|\binf\b|-0\.00\b|e[+-]0", said), said
 
 
-def test_png():
-    assert decoding.png(compute(State())).startswith(b"\x89PNG\r\n\x1a\n")
+def test_a_table_is_the_legend(explorer):
+    for view in views(explorer):
+        rows = cells(view.table)
+        assert len(rows) > 2 and len({len(row) for row in rows}) == 1
+        icons = [icon.find(".//{*}path").get("d") for icon in ET.fromstring(view.table).iter("svg")]
+        assert len(set(icons)) == len(icons) >= 3  # told apart without color
+
+
+def test_letters_stay_apart_and_inside(explorer):
+    """In a font wider than most. Letters in windows lie in other coordinates, and there are none."""
+    for view in views(explorer):
+        for root in map(ET.fromstring, view.panels):
+            boxes = []
+            assert not root.findall(f".//{SVG}svg//{SVG}text")
+            for text in root.iter(f"{SVG}text"):
+                wide, x, y = FONT.getlength(text.text), float(text.get("x")), float(text.get("y"))
+                x -= {"start": 0, "middle": wide / 2, "end": wide}[text.get("text-anchor")]
+                assert -1 <= x and x + wide <= float(root.get("width")) + 1, text.text
+                assert 10 <= y <= float(root.get("height")) - 2, text.text
+                boxes.append((x, x + wide, y - 9, y + 2, text.text))
+            for a, b in itertools.combinations(boxes, 2):
+                assert a[1] <= b[0] or b[1] <= a[0] or a[3] <= b[2] or b[3] <= a[2], (a, b)
 
 
 def luminance(color):
@@ -177,61 +141,160 @@ def luminance(color):
     return 0.2126 * r + 0.7152 * g + 0.0722 * b
 
 
-def test_colors_are_readable_and_shapes_differ():
-    for color in (_page.INK, _page.GRAY, *(color for _, color in DECODERS.values())):
-        assert (luminance(_page.PAPER) + 0.05) / (luminance(color) + 0.05) >= 4.5
-    assert len({shape for shape, _ in DECODERS.values()}) == len(DECODERS)
+def test_letters_are_dark_and_never_small(explorer):
+    for view in views(explorer):
+        for root in map(ET.fromstring, view.panels):
+            assert root.get("font-size") == "12" and float(root.get("width")) <= 430  # all that a narrow page has
+            for color in {text.get("fill") for text in root.iter(f"{SVG}text")} - {_page.PAPER}:  # that one on dark
+                assert 1.05 / (luminance(color) + 0.05) >= 4.5
+
+
+def test_a_move_is_small(explorer):
+    assert max(len(view.html().encode()) for view in views(explorer)) < 24_000
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The object that owns the widgets
+# The widgets
 
 
-def test_a_move_is_one_assignment():
-    explorer, seen = decoding.explore(), []
-    explorer.view.observe(lambda change: seen.append(change["new"]), "value")
-    for name, value in {"stride": 4, "tau": 0.5, "x": 30.2, "y": 90.0}.items():
+def test_a_move_is_one_assignment(explorer):
+    shown, seen = explorer.explore(), []
+    shown.view.observe(lambda change: seen.append(change["new"]), "value")
+    for name, control in _controls.controls(explorer.State).items():
+        value = next(v for v in values(control) if v != getattr(shown.result.state, name))
+        before, state = shown.view.value, dataclasses.replace(shown.result.state, **{name: value})
         seen.clear()
-        explorer.controls[name].value = value
-        assert seen == [decoding.view(compute(explorer.result.state))]
-    assert explorer.result.state == State(4, 0.5, 30.2, 90.0)
+        shown.controls[name].value = value
+        view = explorer.view(explorer.compute(state))
+        assert shown.result.state == state and shown.shown == view
+        assert seen == [view.html()] != [before]
+        status = ET.fromstring(shown.status.value)
+        assert status.get("role") == "status"
+        assert status.text == f"{control.label or name} {shown.controls[name].value}. {view.verdict}"
+
+
+def test_each_control_has_its_name_and_a_press_moves_it(explorer):
+    """A slider stands beside the number that it moves; the smallest step changes that."""
+    shown = explorer.explore()
+    rows = dict(zip(shown.controls, shown.box.children[0].children, strict=True))
+    for name, control in _controls.controls(explorer.State).items():
+        box, *sliders = rows[name].children
+        assert box is shown.controls[name] and box.description == (control.label or name)
+        assert box.value == getattr(explorer.State(), name)
+        assert len(sliders) == (isinstance(control, _controls.Number) or control.slider)
+        for slider in sliders:
+            before = box.value
+            if isinstance(control, _controls.Choice):
+                slider.index += 1
+            elif control.log:
+                slider.value *= 10**control.step
+            else:
+                slider.value += control.step
+            assert box.value == pytest.approx(slider.value, rel=1e-3) and box.value > before
+            assert getattr(shown.result.state, name) == box.value
+
+
+def test_an_exception_is_said(explorer, monkeypatch):
+    shown = explorer.explore()
+    name, control = next(iter(_controls.controls(explorer.State).items()))
+    values_ = [v for v in values(control) if v != shown.controls[name].value]
+    before, state = shown.view.value, shown.result.state
+    assert shown.status.value == ""
+    monkeypatch.setattr(shown, "_compute", lambda state: 1 / 0)
+    shown.controls[name].value = values_[0]
+    assert shown.status.value == '<div role="alert">ZeroDivisionError: division by zero</div>'
+    assert shown.view.value == before and shown.result.state == state
+    monkeypatch.undo()
+    shown.controls[name].value = values_[1]
+    assert "alert" not in shown.status.value and getattr(shown.result.state, name) == values_[1]
 
 
 def test_slider_and_box_agree():
-    explorer, seen = decoding.explore(), []
-    explorer.view.observe(lambda change: seen.append(change["new"]), "value")
-    box, slider = explorer.box.children[0].children[1].children
+    shown, seen = decoding.explore(), []
+    shown.view.observe(lambda change: seen.append(change["new"]), "value")
+    box, slider = shown.box.children[0].children[1].children
     slider.value = 10**0.35
-    assert box.value == explorer.result.state.tau == 2.239
+    assert box.value == shown.result.state.tau == 2.239
     box.value = 0.5
-    assert slider.value == explorer.result.state.tau == 0.5
+    assert slider.value == shown.result.state.tau == 0.5
     slider.value = 10**-0.3  # the page's nearest step: not a move
-    assert box.value == explorer.result.state.tau == 0.5
+    assert box.value == shown.result.state.tau == 0.5
     slider.value = 10**-0.28
-    assert box.value == explorer.result.state.tau == 0.5248
+    assert box.value == shown.result.state.tau == 0.5248
     box.value = 1e9
     assert box.value == slider.value == 10.0
     assert len(seen) == 4
 
 
-def test_an_exception_is_said(monkeypatch):
-    explorer = decoding.explore()
-    before = explorer.view.value
-    assert explorer.status.value == '<div role="status"></div>'
-    monkeypatch.setattr(explorer, "_compute", lambda state: 1 / 0)
-    explorer.controls["tau"].value = 0.3
-    assert explorer.status.value == '<div role="status">ZeroDivisionError: division by zero</div>'
-    assert explorer.view.value == before and explorer.result.state.tau == 0.25
-    monkeypatch.undo()
-    explorer.controls["tau"].value = 0.4
-    assert explorer.status.value == '<div role="status"></div>'
-    assert explorer.result.state.tau == 0.4
+# ---------------------------------------------------------------------------------------------------------------------
+# Pages without a kernel
 
 
-def test_mimebundle():
-    explorer = decoding.explore(stride=4, tau=1.0)
-    data, metadata = explorer._repr_mimebundle_()
-    assert data["text/plain"] == decoding.sentence(explorer.result)
-    assert data["image/png"].startswith("iVBOR")
-    assert metadata["image/png"]["alt"] == data["text/plain"]
-    assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == explorer.box.model_id
+def test_mimebundle(explorer):
+    start = list(states(explorer))[-1]
+    shown = explorer.explore(**dataclasses.asdict(start))
+    data, metadata = shown._repr_mimebundle_()
+    assert data["text/plain"] == metadata["image/png"]["alt"] == explorer.view(explorer.compute(start)).sentence
+    assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == shown.box.model_id
+    assert Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).width == _page.WIDTH
+    assert "image/svg+xml" not in data
+
+
+def test_every_view_can_be_a_picture(explorer):
+    """All elements and path commands that occur are known to what draws them."""
+    for view in views(explorer)[::6]:
+        assert _png.png(view).startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def picture(*children, table=None):
+    """The pixels of a view with one panel of 100 x 50 px, as a function of x and y."""
+    panel = _page.panel("title", 100, 50, *children)
+    view = _page.View((panel,), table or _page.table(("a", "b"), [("c", "d")]), "Words.", "Words.", "Note.")
+    image = Image.open(io.BytesIO(_png.png(view))).convert("RGB")
+    return lambda x, y: "#{:02x}{:02x}{:02x}".format(*image.getpixel((x, y)))
+
+
+def test_a_picture_shows_the_shapes():
+    red, blue, paper = _page.RED, _page.BLUE, _page.PAPER
+    at = picture(
+        _page.tag("rect", x=10, y=20, width=20, height=10, fill=red),
+        _page.tag("path", d="M40 20h10v10H40V20zM55 20L65 20L65 30z", fill=blue),
+        _page.tag("circle", cx=80, cy=30, r=8, fill="none", stroke=red, stroke_width=4),
+        _page.tag("g", _page.tag("rect", x=0, y=0, width=3, height=3, fill=blue), transform="translate(9 40) scale(2)"),
+        _page.tag("ellipse", rx=8, ry=2, transform="translate(40 42) rotate(90)", fill=red),
+        _page.tag("line", x1=50, x2=70, y1=42, y2=42, stroke=red, stroke_width=4, stroke_dasharray="5 5"),
+        _page.tag("path", d="M90 44h0", stroke=blue, stroke_width=6, stroke_linecap="round"),
+    )
+    assert [at(20, 25), at(8, 25), at(32, 25)] == [red, paper, paper]
+    assert [at(45, 25), at(63, 22), at(57, 28), at(52, 25)] == [blue, blue, paper, paper]
+    assert [at(80, 30), at(88, 30), at(80, 22)] == [paper, red, red]
+    assert [at(13, 43), at(18, 43)] == [blue, paper]
+    assert [at(40, 36), at(40, 48), at(46, 42)] == [red, red, paper]  # it stands
+    assert [at(52, 42), at(57, 42), at(62, 42)] == [red, paper, red]
+    assert at(90, 44) == blue
+
+
+def test_a_picture_has_windows_and_images():
+    pixels = Image.new("RGB", (2, 1), _page.RED)
+    pixels.putpixel((1, 0), tuple(bytes.fromhex(_page.BLUE[1:])))
+    at = picture(_page.window(20, 20, 40, 20, (-1, 0, 2, 1), _page.embed(pixels, -1, 0, 3, 1)))
+    assert [at(30, 30), at(55, 30), at(65, 30)] == [_page.RED, _page.BLUE, _page.PAPER]  # what sticks out is cut off
+    half = _page.tag("rect", x=20, y=20, width=20, height=20, fill=_page.INK, fill_opacity=0.5)
+    assert picture(half)(30, 30)[:2] == "#8"  # half of #1f2328 and half of white
+
+
+def test_a_picture_shows_its_table_and_words():
+    bare = picture()
+    icon = picture(table=_page.table(("a", "b"), [(_page.legend("square", _page.RED, "c"), "d")]))
+    assert bare(9, 94) == _page.PAPER != icon(9, 94) == icon(9, 94)
+    assert any(bare(x, y) != _page.PAPER for x in range(100) for y in range(18))  # the title
+    assert any(bare(x, y) != _page.PAPER for x in range(24, 60) for y in range(80, 120))  # the table
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Numbers
+
+
+def test_words_are_escaped():
+    view = _page.View((), _page.table(("a",), [("b",)]), 'x < "y"', "1 < 2", "& so on")
+    assert all(html.escape(text) in view.html() for text in ('x < "y"', "1 < 2", "& so on"))

@@ -1,25 +1,17 @@
 """The temperature explorer without a page."""
 
 import math
-import re
 import xml.etree.ElementTree as ET
 
 import pytest
 import torch
+from panels import SVG, marks, window
 
 from posebook import theory
-from posebook.explore import temperature
+from posebook.explore import _page, temperature
 from posebook.explore.temperature import CELL, DRAWS, HW, TAUS, State, compute
 
-SVG = "{http://www.w3.org/2000/svg}"
 STATES = [State(), State(0.002, 0.5, 0.02, 0.0), State(20.0, 3.0, 1.0, 0.5), State(0.01, 1, 0.3, 0.5), State(1, 2)]
-
-
-def marks(svg):
-    """Place of each named mark."""
-    named = [m for m in ET.fromstring(svg).iter(f"{SVG}g") if m.get("data-name")]
-    places = {m.get("data-name"): re.match(r"translate\((\S+) (\S+)\)", m.get("transform")).groups() for m in named}
-    return {name: tuple(map(float, place)) for name, place in places.items()}
 
 
 @pytest.mark.parametrize("phase", [0.0, 0.25, 0.5])
@@ -100,49 +92,22 @@ def test_verdict(state, words):
     assert words in temperature.verdict(compute(state))
 
 
-@pytest.mark.parametrize("state", STATES)
-def test_views(state):
-    result = compute(state)
-    said = temperature.sentence(result)
-    root = ET.fromstring(temperature.svg(result))
-    assert root.get("role") == "img" and root.get("aria-label") == said and "\n" not in said
-    best = TAUS[result.best]
-    for value in (state.tau, state.sigma, state.noise, state.phase, result.q, result.entropy, result.gaussian, best):
-        assert f"{value:.2f}" in said
-    assert said == temperature.sentence(compute(state))
-    places = marks(temperature.svg(result))
-    assert places["keypoint"] == pytest.approx((CELL[0] + state.phase, CELL[1]))
-    assert places["entropy"] == pytest.approx(temperature._NATS.at(state.tau, result.entropy), rel=1e-4)
-    assert places["error"] == pytest.approx(temperature._CELLS.at(state.tau, result.rms), rel=1e-4)
-    ET.fromstring(f"<body>{temperature.view(result)}</body>")
-
-
 def test_ellipse():
     result = compute(State(tau=20.0, sigma=3.0))
-    turned = next(ET.fromstring(temperature.svg(result)).iter(f"{SVG}ellipse"))
+    turned = next(ET.fromstring(temperature.view(result).panels[0]).iter(f"{SVG}ellipse"))
     radii = sorted((float(turned.get("rx")) ** 2, float(turned.get("ry")) ** 2))
     assert radii == pytest.approx(torch.linalg.eigvalsh(result.covariance).tolist(), rel=1e-3)
 
 
-def test_png():
-    assert temperature.png(compute(State())).startswith(b"\x89PNG\r\n\x1a\n")
-
-
-@pytest.mark.parametrize(("name", "bad"), [("tau", 0.0), ("sigma", math.nan), ("noise", "0.3"), ("phase", 0.6)])
-def test_out_of_range(name, bad):
-    low, high = getattr(temperature, name.upper())
-    with pytest.raises(ValueError, match=f"{name}: want a number from {low:g} to {high:g}, got {bad}$"):
-        temperature.explore(**{name: bad})
-
-
-def test_a_move_is_one_assignment(monkeypatch):
-    explorer, seen = temperature.explore(), []
-    explorer.view.observe(lambda change: seen.append(change["new"]), "value")
-    for name, value in {"tau": 0.5, "sigma": 1.3, "noise": 0.1, "phase": 0.12}.items():
-        seen.clear()
-        explorer.controls[name].value = value
-        assert seen == [temperature.view(compute(explorer.result.state))]
-    assert explorer.result.state == State(0.5, 1.3, 0.1, 0.12)
-    monkeypatch.setattr(temperature.State, "__post_init__", lambda self: 1 / 0)
-    explorer.controls["tau"].value = 0.7
-    assert "ZeroDivisionError" in explorer.status.value and explorer.result.state.tau == 0.5
+@pytest.mark.parametrize("state", STATES)
+def test_views(state):
+    result = compute(state)
+    view = temperature.view(result)
+    for value in (state.sigma, state.noise, state.phase, result.q, result.entropy, result.gaussian):
+        assert f"{value:.2f}" in view.sentence
+    for tau in (state.tau, TAUS[result.best]):
+        assert f"au {_page.figure(tau)}" in view.sentence
+    softmax, nats, error = view.panels
+    assert marks(window(softmax))["keypoint"] == pytest.approx((CELL[0] + state.phase, CELL[1]))
+    assert marks(nats)["entropy"] == pytest.approx(temperature._NATS.at(state.tau, result.entropy), rel=1e-4)
+    assert marks(error)["error"] == pytest.approx(temperature._CELLS.at(state.tau, result.rms), rel=1e-4)

@@ -138,7 +138,7 @@ def test_errors_of_estimates(name, estimates, text):
 
 
 @pytest.mark.parametrize("call, text", [
-    (lambda z: fuse_inverse_variance(z, torch.ones(3)), "variances: want shape (2,), one a head, got (3,)"),
+    (lambda z: fuse_inverse_variance(z, torch.ones(3)), "variances: want shape (2,), one per head, got (3,)"),
     (lambda z: fuse_inverse_variance(z, torch.tensor([1.0, 0.0])), "variances: want > 0, got 0.0"),
     (lambda z: fuse_inverse_variance(z, torch.tensor([1.0, -2.0])), "variances: want > 0, got -2.0"),
     (lambda z: fuse_inverse_covariance(z, torch.ones(2, 2)), "covariances: want shape (2, 2, 2), got (2, 2)"),

@@ -87,7 +87,7 @@ def test_gradients_meta_and_inputs(grid):
         (lambda: Grid(4, float("nan")), "offset: want a finite number or a tuple (x, y) of two, got nan"),
         (lambda: Grid.center(-1), "stride: want > 0, got -1"),
         (lambda: Grid.unit_length((9, 9), (1, 3)),
-         "image_hw, map_hw: want at least 2 pixels and 2 cells an axis, got ((9, 9), (1, 3))"),
+         "image_hw, map_hw: want at least 2 pixels and 2 cells per axis, got ((9, 9), (1, 3))"),
         (lambda: Grid.unit_length((9, 9.0), (3, 3)),
          "image_hw: want (height, width), two whole numbers >= 1, got (9, 9.0)"),
         (lambda: Grid().to_image(torch.zeros(3)), "cells: want shape (..., 2), got (3,)"),
@@ -98,3 +98,15 @@ def test_errors(make, text):
     with pytest.raises(ValueError) as error:
         make()
     assert str(error.value) == text
+
+
+def test_the_ruler_in_the_docstring_is_true():
+    """Four columns are one pixel; each convention's cells stand under the pixels where they lie."""
+    lines = {name: line for line in Grid.__doc__.splitlines() for name in ("pixel ", "index", "center", "unit_length")
+             if line.strip().removeprefix("Grid.").startswith(name) and "0 " in line}  # fmt: skip
+    first = lines["pixel "].index("0")
+    grids = {"index": Grid.index(4), "center": Grid.center(4), "unit_length": Grid.unit_length((12, 12), (3, 3))}
+    for name, grid in grids.items():
+        drawn = [(lines[name].rindex(str(cell)) - first) / 4 for cell in range(3)]
+        x = grid.to_image(torch.tensor([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]]))[:, 0].tolist()
+        assert drawn == x, name

@@ -166,6 +166,69 @@ def test_only_the_cells_that_raise_are_noted(honest):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# What was right when its check cell ran: cells with a check between those before and those after it
+
+THEN = {
+    "helper_bound_anew": ("half = lambda v: v / 2\ndef helper_bound_anew(x): return 4 * half(x)", "half = 0.5"),
+    "name_of_a_loop": ("def name_of_a_loop(x): return 2 * x", "for name_of_a_loop in range(3): pass"),
+    "name_deleted": ("def name_deleted(x): return 2 * x", "del name_deleted"),
+    "tensor_patched_later": ("def tensor_patched_later(x): return x * 2", "torch.Tensor.__mul__ = lambda *a: a[0]"),
+    "all_reset": ("def all_reset(x): return 2 * x", "%reset -f\nimport torch"),
+    "exit_called": ("def exit_called(x): return 2 * x", "exit()"),
+    "quit_called": ("quit()\ndef quit_called(x): return 2 * x", ""),
+    "loop_stopped": ("import asyncio\nasyncio.get_event_loop().stop()\ndef loop_stopped(x): return 2 * x", ""),
+    "refused_first": ("""
+from posebook import decode
+print(decode.argmax(torch.eye(3)))
+shown = decode.argmax(torch.eye(3))
+print(shown + 1)
+twofold = lambda v: 2 * v
+def refused_first(x): return twofold(x)""", ""),
+    "package_elsewhere": ("""
+import seaborn as sns
+sns.set_theme()
+import numpy as np, pandas_of_another_name as pd
+from google.colab import drive
+with drive.mount("/content"):
+    pass
+def package_elsewhere(x): return 2 * x * np.float32(1)""", ""),
+    "used_in_a_later_cell": ("tones = sns.color_palette()\ndef used_in_a_later_cell(x): return 2 * x", "print(tones)"),
+    "cell_magic_above": ("%%time\nimport seaborn\ndef cell_magic_above(x): return 2 * x", ""),
+    "from_the_future": ("from __future__ import annotations\ndef from_the_future(x: Any): return 2 * x", ""),
+    "caught_import": ("""
+try:
+    import seaborn
+except ImportError:
+    two = 2
+def caught_import(x): return two * x""", ""),
+}
+
+
+def test_what_was_right_when_its_check_ran_has_all_its_points():
+    cells = [Cell("code", "import torch")]
+    for name, (before, after) in THEN.items():
+        cells += [Cell("code", before.strip(), name), Cell("code", "", f"check-{name}", True), Cell("code", after)]
+    wrong = "def wrong(x): return nonesuch(x)\nnonesuch"
+    cells += [Cell("code", wrong, "wrong"), Cell("code", 'from posebook.checks import check\ncheck("wrong", wrong)')]
+    result = grade(Submission(tuple(cells), "0" * 64), [twice(name) for name in (*THEN, "wrong")], secret=b"",
+                   assignment="a", student="s")
+    assert [report.name for report in result.reports if report.score < 3] == ["wrong"], str(result.reports)
+    assert result.status == "ok"
+    number = 2 + 3 * list(THEN).index("package_elsewhere")
+    assert result.notes == (
+        f"cell {number}: No module named 'seaborn'; No module named 'pandas_of_another_name'; "
+        "No module named 'google': what needs it was left out",
+        f"cell {2 + 3 * list(THEN).index('cell_magic_above')}: No module named 'seaborn': what needs it was left out",
+        f"cell {2 + 3 * len(THEN)} raised NameError: name 'nonesuch' is not defined")
+
+
+def test_an_answer_that_needs_a_later_cell_counts_as_it_is_in_the_end():
+    cells = [("def later(x): return factor * x", "later"), ("", "check-later"), ("factor = 2", "")]
+    handed_in = Submission(tuple(Cell("code", *cell) for cell in cells), "0" * 64)
+    assert grade(handed_in, [twice("later")], secret=b"", assignment="a", student="s").reports[0].passed
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # The course's own problems
 
 
@@ -218,16 +281,34 @@ def rows(report):
     return [(row.case, row.passed, row.message) for row in report.rows]
 
 
-def test_every_right_answer_and_every_mistake_scores_as_in_the_notebook(problem_set):
+@pytest.fixture
+def references_once(monkeypatch):
+    """What the references give is needed for each answer, and always the same."""
+    known: dict = {}
+    run = trial._run
+
+    def once(problem, case, answer, calls, rng):
+        if answer is not problem.reference:
+            return run(problem, case, answer, calls, rng)
+        if (problem.name, case.name) not in known:
+            known[problem.name, case.name] = run(problem, case, answer, calls, rng)
+        return known[problem.name, case.name]
+
+    monkeypatch.setattr(trial, "_run", once)
+
+
+def test_every_right_answer_and_every_mistake_scores_as_in_the_notebook(problem_set, references_once):
+    """That right answers pass there, test_problems proves."""
     session, problems, own = problem_set
     for problem in problems:
         right = (problem.reference, *problem.alternatives)
         bare = replace(problem, mistakes=())  # diagnoses are tried below, on some
         for n, answer in enumerate((*right, *(mistake.answer for mistake in problem.mistakes))):
             there = trial.evaluate(bare, Proxy(session, f"{problem.name}_{n}"), seed="s")
-            here = trial.evaluate(bare, answer, seed="s", refused=own)
-            assert rows(there) == rows(here), f"{problem.name}, answer {n}"
-            assert there.passed is (n < len(right))
+            assert there.passed is (n < len(right)), f"{problem.name}, answer {n}"
+            if n >= len(right):
+                here = trial.evaluate(bare, answer, seed="s", refused=own)
+                assert rows(there) == rows(here), f"{problem.name}, answer {n}"
 
 
 def test_a_mistake_is_named_from_outside(problem_set):

@@ -1,12 +1,17 @@
 """The built notebooks agree with their sources; their text keeps what it promises. nbval executes them."""
 
 import importlib
+import inspect
+import math
 import re
 
 import build
 import nbformat
 import pytest
+import torch
 from nbclient import NotebookClient
+
+from posebook.checks import evaluate
 
 SOURCES = build.sources()
 CHAPTERS = [s for s in SOURCES if s.parent.name == "chapters"]
@@ -136,7 +141,8 @@ def test_numbers_in_a_takeaway_were_printed_above(source):
 @each_set
 def test_exercises_hold_no_solution_and_their_checks_fail_until_it_is_written(source):
     release = nbformat.read(build.released(source), as_version=4)
-    bodies = re.findall(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", source.read_text(encoding="utf-8"), re.S)
+    whole = "\n".join(cell.source for cell in build.read(source).cells)
+    bodies = re.findall(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", whole, re.S)
     text = "\n".join(cell.source for cell in release.cells)
     assert bodies and "SOLUTION" not in text and not any(body.strip() in text for body in bodies)
 
@@ -149,13 +155,31 @@ def test_exercises_hold_no_solution_and_their_checks_fail_until_it_is_written(so
     want = [name for p in problems for name in (p.name, f"check-{p.name}")]
     assert ids == want, "each of PROBLEMS wants its solution between markers, then its check cell"
 
-    NotebookClient(release, timeout=120, kernel_name="python3").execute()
+    NotebookClient(release, timeout=1200, kernel_name="python3").execute()
     checks = [cell for cell in release.cells if build.is_check(cell)]
     assert len(checks) == len(bodies)
     for cell in checks:
         assert cell.metadata.nbgrader.locked and cell.metadata.nbgrader.points > 0
         assert cell.outputs[-1].ename == "CheckFailed" and len(cell.outputs[-1].traceback) == 1
         assert "not written yet" in cell.outputs[0].data["text/plain"]
+
+
+@each_set
+def test_a_solution_is_the_reference_and_stands_alone(source):
+    problems = importlib.import_module(f"posebook.checks.{source.stem}").PROBLEMS
+    cells = {c.metadata.nbgrader.grade_id: c.source for c in build.read(source).cells if "nbgrader" in c.metadata}
+    for p in problems:
+        without_markers = re.sub(r" *### (BEGIN|END) SOLUTION\n?", "", cells[p.name])
+        assert without_markers == inspect.getsource(p.reference)
+        scope = {"math": math, "torch": torch}
+        exec(cells[p.name], scope)
+        assert evaluate(p.name, scope[p.name]).passed
+
+
+@each_chapter
+def test_a_chapter_needs_no_checks(source):
+    """So a changed check leaves it as it is."""
+    assert "posebook.checks" not in source.read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -188,6 +212,24 @@ def test_only_what_is_stale_is_rebuilt_and_prose_executes_nothing(course, monkey
     assert build.is_stale(course) and build.build(course, force=False) == "executed"
 
 
+@pytest.mark.parametrize(("name", "chapter", "problems"), [
+    ("data/portrait.json", True, True), ("data/a new table.bin", True, True), ("explore/__init__.py", True, True),
+    ("__init__.py", True, True), ("checks/decoding/fuse.py", False, True), ("grading/run.py", False, False),
+    ("cli.py", False, False), ("__pycache__/grid.pyc", False, False), (".DS_Store", False, False),
+])
+def test_whatever_a_notebook_may_run_or_read_makes_it_stale(course, name, chapter, problems):
+    """No list of imports to be wrong: all of posebook counts, but for what no notebook runs."""
+    of_problems = build.ROOT / "sources" / "problems" / "small.py"
+    of_problems.parent.mkdir()
+    of_problems.write_text(course.read_text())
+    before = [build.read(source).metadata.posebook.digest for source in (course, of_problems)]
+    changed = build.ROOT / "posebook" / name
+    changed.parent.mkdir(parents=True, exist_ok=True)
+    changed.write_text("changed")
+    after = [build.read(source).metadata.posebook.digest for source in (course, of_problems)]
+    assert [a != b for a, b in zip(before, after, strict=True)] == [chapter, problems]
+
+
 def test_the_same_source_gives_the_same_ids_and_equal_cells_differ(course):
     course.write_text("# %%\n1\n\n# %%\n1\n\n# %%\n2\n")
     ids = [cell.id for cell in build.read(course).cells]
@@ -203,7 +245,7 @@ def test_the_photograph_cells_have_a_coco_twin(name, most, coco_json, monkeypatc
     last = next(k for k, cell in enumerate(chapter.cells) if 'if "POSEBOOK_COCO" in os.environ' in cell.source)
     chapter.cells = chapter.cells[: last + 1]
     monkeypatch.setenv("POSEBOOK_COCO", str(coco_json))
-    NotebookClient(chapter, timeout=120, kernel_name="python3").execute()
+    NotebookClient(chapter, timeout=1200, kernel_name="python3").execute()
     said, picture = chapter.cells[-1].outputs
     errors = [float(number) for number in re.findall(r"(\d+\.\d+) px", said.text)]
     assert len(errors) == 2 and all(0 < error <= most for error in errors)

@@ -25,7 +25,7 @@ def record(tmp_path, monkeypatch) -> Path:
 
 def run_in_kernel(code: str) -> None:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
-    NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+    NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
 
 
 def test_a_kernel_cannot_leave(record):
@@ -69,14 +69,15 @@ def test_unix_sockets_and_localhost_stay(record, tmp_path):
     assert not record.exists()
 
 
-def test_a_refusal_fails_the_whole_run(tmp_path):
-    """A run of its own, whose only test swallows the refusal: the run fails all the same."""
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_refusal_fails_the_whole_run(tmp_path, workers):
+    """A run of its own, whose only test swallows the refusal: the run fails all the same, also where workers run it."""
     (tmp_path / "conftest.py").write_text((Path(__file__).parent / "conftest.py").read_text())
     (tmp_path / "guard").symlink_to(Path(__file__).parent / "guard")
     (tmp_path / "test_it.py").write_text(
         f"import contextlib\ndef test_it():\n    with contextlib.suppress(OSError):\n        {LEAVE}\n"
     )
-    command = [sys.executable, "-m", "pytest", "-q", "test_it.py"]
+    command = [sys.executable, "-m", "pytest", "-q", "-n", workers, "test_it.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert "1 passed" in done.stdout and "192.0.2.1" in done.stdout
     assert done.returncode == 1

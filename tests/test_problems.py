@@ -3,12 +3,13 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import build
 import pytest
 import torch
 
 from posebook import decode, expectation
-from posebook.checks import PROBLEMS, CheckFailed, check, evaluate, trial
-from posebook.checks.problem import Case, Mistake, Problem, is_wire
+from posebook.checks import PROBLEMS, SETS, CheckFailed, Report, Row, calling, check, evaluate, trial
+from posebook.checks.problem import Case, Mistake, Problem, changed, edited, is_wire, text_of
 
 SEEDS = range(3)
 answers = [pytest.param(p, a, id=f"{p.name}-{a.__name__}")
@@ -37,8 +38,76 @@ def test_a_problem_is_complete(p):
     assert len(p.mistakes) >= 5, "want 5 known mistakes"
     assert len(p.alternatives) >= 2, "want 2 right answers written otherwise"
     assert p.own, "want the library's names that are the answer, such as posebook.decode.argmax"
-    assert p.points > 0 and p.minutes > 0
+    assert p.points > 0 and p.minutes > 0 and p.clauses and all(case.weight > 0 for case in p.cases)
     assert len({case.name for case in p.cases}) == len(p.cases)
+
+
+def statement(p):
+    """What the notebook says of a problem, and what its head says of the whole set; in one line each."""
+    source = next(s for s in build.sources() if p in SETS.get(s.stem, ()) and s.parent.name == "problems")
+    texts = [cell.source for cell in build.read(source).cells if cell.cell_type == "markdown"]
+    own = next(text for text in texts if f"`{p.name}`\n\n*" in text)
+    return " ".join(f"{texts[0]} {own}".split())
+
+
+@problems
+def test_each_clause_of_a_statement_has_a_case_and_a_mistake(p):
+    """The table that ``pytest -rP`` prints: clause, cases that fail for who ignores it, what the mistake says."""
+    text = statement(p)
+    for clause, says in p.clauses.items():
+        assert clause in text, f"not in the statement: {clause}"
+        known = [mistake for mistake in p.mistakes if mistake.says.startswith(says)]
+        assert known, f"no mistake says {says!r}"
+        for mistake in known:
+            failed = [{row.case for row in evaluate(p.name, mistake.answer, seed).rows if not row.passed}
+                      for seed in SEEDS]
+            always = set.intersection(*failed)
+            assert always, f"no case fails on every seed for who ignores: {clause}"
+            print(f"{clause} | {'; '.join(sorted(always)[:3])} | {mistake.says}")
+
+
+def results(p, seed):
+    """The right result of each call, case by case; None where a gradient is asked for."""
+    with calling.plain_torch():
+        return [None if case.vjp else trial._run(p, case, p.reference, *trial._draws(p, case, seed)).values
+                for case in p.cases]
+
+
+@problems
+def test_a_case_draws_or_says_that_it_is_fixed(p):
+    seen = [results(p, seed) for seed in SEEDS]
+    for case, *drawn in zip(p.cases, *seen, strict=True):
+        if not case.vjp:
+            same = all(trial.compare(drawn[0], other, case.atol, case.rtol) is None for other in drawn[1:])
+            assert same == case.fixed, f"{case.name}: {'never varies: want fixed=True' if same else 'varies'}"
+
+
+@problems
+def test_constants_earn_nothing(p):
+    """Not the right results of another seed, written down, and not zeros of the right shape."""
+    known = results(p, 0)
+
+    def zeros(value):
+        if isinstance(value, tuple):
+            return tuple(zeros(item) for item in value)
+        return torch.zeros_like(value) if isinstance(value, torch.Tensor) else type(value)()
+
+    for make in (trial._copy, zeros):
+        for seed in (1, 2):
+            calls = iter([make(value) for values in known for value in values or (None,)])
+            report = evaluate(p.name, lambda *args, calls=calls: next(calls), seed)
+            assert report.score == 0, str(report)
+
+
+def test_cases_count_by_their_weight_and_fixed_ones_only_beside_others():
+    def report(**passed):
+        rows = [Row(name, passed.get(name, False), weight=weight, fixed=name == "known")
+                for name, weight in (("known", 1), ("light", 1), ("heavy", 3))]
+        return Report("any", 10, tuple(rows))
+
+    assert report(known=True).score == 0 and report(light=True).score == 2
+    assert report(known=True, light=True).score == 4 and report(heavy=True).score == 6
+    assert report(known=True, light=True, heavy=True).score == 10
 
 
 @problems
@@ -111,9 +180,11 @@ def _through_numpy(heatmap, stride, offset=0.0):
 BAD = {
     "raised KeyError": _raises,
     "returned None (is there a `return`?); want a tensor of shape (2,)": lambda *args: None,
-    "returned a list; want a tensor of shape (2,)": lambda *args: _first(*args).tolist(),
-    "returned a tuple of 2; want a tensor of shape (2,)": lambda *args: (1.0, 2.0),
-    "returned a ndarray; want a tensor of shape (2,)": lambda *args: _first(*args).numpy(),
+    "returned a list; want a tensor of shape (2,), as `torch.stack(...)` makes one":
+        lambda *args: _first(*args).tolist(),
+    "returned a tuple of 2; want a tensor of shape (2,), as `torch.stack(...)` makes one": lambda *args: (1.0, 2.0),
+    "returned a ndarray; want a tensor of shape (2,), as `torch.from_numpy(...)` makes one":
+        lambda *args: _first(*args).numpy(),
     "shape: want (2,), got (1, 2)": lambda *args: _first(*args)[None],
     "holds NaN or infinity": lambda *args: _first(*args) * float("nan"),
     "dtype: want float32, got int64": lambda *args: _first(*args).long(),
@@ -214,15 +285,15 @@ def test_a_proxy_brings_its_own_gradient():
 
 
 @pytest.mark.parametrize(("want", "got", "atol", "message"), [
-    (1.0, torch.tensor(1.0), 1e-6, None),
+    (1.0, torch.tensor(1.0), 1e-6, "returned a Tensor; want a plain number, as `.item()` makes one"),
     (1.0, 1, 1e-6, None),
-    (1.0, True, 1e-6, "returned a bool; want a number"),
+    (1.0, True, 1e-6, "returned a bool; want a plain number, as `.item()` makes one"),
     (1.0, 1.1, 1e-2, "differs from the right result"),
     (1.0, float("nan"), 1e-2, "holds NaN or infinity"),
     (float("inf"), float("inf"), 1e-6, None),
     ((1.0, 2.0), (1.0, 2.5), 1e-6, "output 1: differs from the right result"),
-    ((1.0, 2.0), (1.0,), 1e-6, "returned a tuple of 1; want a tuple of 2"),
-    ((1.0, 2.0), [1.0, 2.0], 1e-6, "returned a list; want a tuple of 2"),
+    ((1.0, 2.0), (1.0,), 1e-6, "returned a tuple of 1; want a tuple of 2, as `return a, b, ...` makes one"),
+    ((1.0, 2.0), [1.0, 2.0], 1e-6, "returned a list; want a tuple of 2, as `return a, b, ...` makes one"),
     ("left", "right", 0.0, "differs from the right result"),
     (None, None, 0.0, None),
     (torch.tensor([1.0, float("inf")]), torch.tensor([1.0, float("inf")]), 1e-6, None),
@@ -304,6 +375,28 @@ def test_a_loss_is_not_made_of_the_library_s_soft_argmax():
 
     report = evaluate("integral_loss", answer)
     assert report.score == 0 and "`posebook.expectation.soft_argmax`" in report.rows[0].message
+
+
+def _halved(x, by=2.0):
+    """Half of x,
+    or a share of it."""
+    # a comment before the first line
+    return x / by
+
+
+def test_a_text_is_split_after_the_docstring():
+    head, body = text_of(_halved)
+    assert head.endswith("or a share of it.\"\"\"\n")
+    assert body == "    # a comment before the first line\n    return x / by\n"
+
+
+def test_a_mistake_is_a_right_answer_with_something_changed():
+    assert changed(_halved, by=4.0)(8.0) == 2.0
+    assert changed(_halved, x=lambda by, x: x + by)(8.0) == 5.0
+    assert changed(_halved, by=lambda by: -by, result=lambda out, x, by: (out, x, by))(8.0, 4.0) == (-2.0, 8.0, 4.0)
+    assert edited(_halved, {"x / by": "x * by"})(8.0) == 16.0 and _halved(8.0) == 4.0
+    with pytest.raises(ValueError, match="_halved: want one of its lines to hold 'Half of'"):
+        edited(_halved, {"Half of": ""})
 
 
 def test_bad_calls_are_refused():

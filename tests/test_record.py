@@ -142,3 +142,20 @@ def test_feedback_names_the_mistake_and_the_failed_cases(course):
     text = BeautifulSoup(page, "html.parser").text
     assert "x and y are swapped" in text and "fuse: " in text and "cases passed, 1 of 2 points" in text
     assert "mini (Score: 4.0 / 10.0)" in text
+    contents = [item.text for item in BeautifulSoup(page, "html.parser").select("#toc li a")]
+    assert contents[:2] == ["soft_argmax", "fuse"] and "Test cell" not in contents
+
+
+def test_feedback_on_a_late_notebook_with_a_cell_that_does_not_end_and_on_a_file_that_is_cut_off(course):
+    submit(course, "ann", soft_argmax="say cell 2 did not end within 60 s", when="2026-11-21 09:00:00 UTC")
+    submit(course, "bob").write_text("{<b>")
+    grade(course)
+    submit(course, "rob")
+    lines = {line.name: line for line in steps.feedback(course, "mini")}
+    page = course.notebook("feedback", "mini", "ann").with_suffix(".html").read_text()
+    text = BeautifulSoup(page, "html.parser").text
+    assert "handed in 2026-11-21 09:00 UTC, 33 h late" in text
+    assert "cell 2 did not end" in text and "In\u00a0[2]:" in text  # the cells are numbered
+    page = course.notebook("feedback", "mini", "bob").with_suffix(".html").read_text()
+    assert "could not be graded: the file is cut off" in page and "hand it in again" in page and "<b>" not in page
+    assert lines["ann"].good and lines["bob"].good and lines["rob"].says == "not graded yet: posebook grade mini"

@@ -16,13 +16,14 @@ from pathlib import Path
 import nbformat
 import pytest
 from classroom import ROSTER, archive, grade, half, submit
-from quick_grader import work
+from quick_grader import hungry, work
 
 from posebook import cli
 from posebook.grading import results, run, steps
 from posebook.grading.course import Course, CourseError
-from posebook.grading.pool import grade_all
+from posebook.grading.pool import Task, grade_all
 from posebook.grading.steps import init, release
+from posebook.grading.submission import read
 
 ROOT = Path(__file__).parents[1]
 
@@ -126,7 +127,12 @@ def test_missing_moved_and_changed_cells(course):
     by_id["soft_argmax"].metadata.nbgrader.update(grade=True, points=50, grade_id="soft_argmax")
     notebook.cells = [by_id["why"], by_id["soft_argmax"], by_id["check-soft_argmax"], by_id["check-soft_argmax"]]
     nbformat.write(notebook, path)
-    line = grade(course)["ann"]
+    other = submit(course, "bob")
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x = 1")]), other)
+    lines = grade(course)
+    assert lines["bob"].good and lines["bob"].says == "no cell of mini is in it: is it another notebook?"
+    assert course.scores("mini")["bob"].points == 0
+    line = lines["ann"]
     assert line.good and line.says == "the cell `check-soft_argmax` is there more than once; the last one counts"
     assert course.scores("mini")["ann"].points == 3
     got = nbformat.read(course.notebook("autograded", "mini", "ann"), as_version=4)
@@ -185,6 +191,16 @@ def test_a_submission_that_kills_its_process_costs_no_other(course):
     assert lines["rob"].says == "RuntimeError: it broke" and not lines["rob"].good
     assert lines["bob"].good and lines["zoe_m"].good
     assert points(course) == {"bob": 3, "zoe_m": 3}
+
+
+def test_where_the_machine_was_full_it_is_tried_again_alone(tmp_path):
+    tasks = [Task("mini", student, read(b'{"nbformat": 4, "cells": [{"cell_type": "code", "source": ""}]}'),
+                  (str(tmp_path),), b"") for student in ("full", "full-again", "fine", "other")]
+    done = {task.student: (good, text) for task, good, text in grade_all(tasks, jobs=2, work=hungry)}
+    assert done == {"full": (True, "2"), "full-again": (False, "no memory"), "fine": (True, "1"), "other": (True, "1")}
+    log = (tmp_path / "log").read_text().split()
+    assert sorted(log[:4]) == ["fine", "full", "full-again", "other"]
+    assert sorted(log[4:]) == ["alone:full", "alone:full-again"]
 
 
 def test_killed_and_run_again_nothing_is_lost_or_doubled(course, tmp_path):

@@ -69,6 +69,19 @@ BOMBS = {
                 hoard = b"x" * 2**28
                 time.sleep(60)
         time.sleep(60)"""),
+    "memory_of_no_process": ("", """
+        import ctypes, os
+        def refused(act):
+            try:
+                act()
+            except OSError:
+                return True
+        libc = ctypes.CDLL(None, use_errno=True)
+        calls = {"x86_64": (319, 447, 29, 68, 425, 2**30 + 319), "aarch64": (279, 447, 194, 186, 425)}
+        numbers = calls[os.uname().machine]
+        inside = refused(lambda: os.memfd_create("x")) and all(
+            libc.syscall(n, b"x", 0, 0) == -1 and ctypes.get_errno() == 1 for n in numbers)
+        return 2 * x if inside else x"""),
     "forks": ("", """
         import os, time
         children = []
@@ -224,14 +237,18 @@ def test_bad_cells_are_left_out_and_the_others_run(monkeypatch):
     result = graded(
         "def right(x):\n    return two * x\nwhile True: pass",  # what was defined before it was interrupted counts
         "import signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True: pass",
-        "import os\nos._exit(0)", "def broken(:", "import nonesuch", "hoard = bytes(2**40)", "two = 2",
+        "import os\nos._exit(0)\ndef left(x): return x", "def broken(:", "import nonesuch", "hoard = bytes(2**40)",
+        "two = 2",
+        problems=["right", "left"],
     )
+    assert result.reports[1].rows[0].message == "there is no function `left`: cell 3 ended the kernel"
     assert result.reports[0].passed and result.status == "killed"
     assert result.notes[:3] == (
         "cell 1 did not end within 3 s", "cell 2 did not end in time, and the kernel was killed",
         "cell 3 ended the kernel")
     assert [note.split(":")[0] for note in result.notes[3:]] == [
-        "cell 4 raised SyntaxError", "cell 5 raised ModuleNotFoundError", "cell 6 raised MemoryError"]
+        "cell 4 raised SyntaxError", "cell 5", "cell 6 raised MemoryError"]
+    assert result.notes[4] == "cell 5: No module named 'nonesuch': what needs it was left out"
 
 
 def test_the_whole_time_is_bounded():
@@ -261,7 +278,8 @@ def test_the_probe_finds_a_sandbox_that_does_not_contain(monkeypatch):
     monkeypatch.setattr(sandbox, "_PROBE", sandbox._PROBE.replace('"/x", "/usr/x", "/dev/x"', ""))
     with pytest.raises(sandbox.SandboxError) as caught:
         sandbox.probe.__wrapped__()
-    for words in ("hides files", "lets nothing be written", "has no network", "has no rights", "limits processes"):
+    for words in ("hides files", "lets nothing be written", "has no network", "has no rights", "bounds memory",
+                  "limits processes"):
         assert words in str(caught.value)
 
 
@@ -285,45 +303,40 @@ def test_a_kernel_that_cannot_import_what_it_needs_says_so(monkeypatch):
         graded(RIGHT)
 
 
-@pytest.mark.parametrize("failures", [1, 2])
-def test_a_kernel_that_does_not_start_is_no_fault_of_the_student(monkeypatch, failures):
-    real, starts = kernel.Kernel, []
+def test_a_kernel_that_never_starts_is_no_fault_of_the_student(monkeypatch):
+    def fail(*args, **options):
+        raise kernel.NotStarted("killed", "")
 
-    def flaky(*args, **options):
-        starts.append(1)
-        if len(starts) <= failures:
-            raise kernel.NotStarted("killed", "")
-        return real(*args, **options)
-
-    monkeypatch.setattr(kernel, "Kernel", flaky)
-    if failures == 2:
-        with pytest.raises(sandbox.SandboxError, match="no kernel starts"):
-            graded(RIGHT)
-    else:
-        assert graded(RIGHT).status == "ok"
+    monkeypatch.setattr(kernel, "Kernel", fail)
+    with pytest.raises(sandbox.SandboxError, match="no kernel starts"):
+        graded(RIGHT)
 
 
-def test_a_death_that_does_not_come_again_costs_nothing(monkeypatch):
-    """The machine may have run out of memory through others."""
-    real, asked = kernel.Kernel.ask, []
+def test_a_failure_that_does_not_come_again_costs_nothing_and_nothing_stays(tmp_path, monkeypatch):
+    """The first kernel does not start and the second dies: the machine may have run out of memory through others."""
+    real, starts, asked = kernel.Kernel, [], []
 
-    def ask(self, request, seconds):
-        asked.append(request[0])
-        if asked.count("call") == 1 and request[0] == "call":
-            inside = psutil.Process(self.process.pid).children(recursive=True)
-            self.process.kill()
-            psutil.wait_procs(inside)
-        return real(self, request, seconds)
+    class Flaky(real):
+        def __init__(self, *args, **options):
+            starts.append(1)
+            if len(starts) == 1:
+                raise kernel.NotStarted("killed", "")
+            super().__init__(*args, **options)
 
-    monkeypatch.setattr(kernel.Kernel, "ask", ask)
-    result = graded(RIGHT)
-    assert result.status == "ok" and result.reports[0].passed and asked == ["run", "call", "run", "call"]
+        def ask(self, request, seconds):
+            asked.append(request[0])
+            if asked.count("call") == 1 and request[0] == "call":
+                inside = psutil.Process(self.process.pid).children(recursive=True)
+                self.process.kill()
+                psutil.wait_procs(inside)
+            return super().ask(request, seconds)
 
-
-def test_no_process_and_no_folder_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(kernel, "Kernel", Flaky)
     monkeypatch.setattr(kernel.tempfile, "tempdir", str(tmp_path))
     before = {process.pid for process in psutil.Process().children(recursive=True)}
-    graded("import subprocess\nsubprocess.Popen(['sleep', '1000'])", RIGHT)
+    result = graded("import subprocess\nsubprocess.Popen(['sleep', '1000'])", RIGHT)
+    assert result.status == "ok" and result.reports[0].passed
+    assert asked == ["run", "run", "call", "run", "run", "call"] and len(starts) == 3
     left = {process.pid for process in psutil.Process().children(recursive=True)} - before
     assert not left and list(tmp_path.iterdir()) == []
     assert not [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", "1000"]]

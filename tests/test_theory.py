@@ -177,7 +177,7 @@ def test_distance_in_the_plane():
     assert distance.square().mean().sqrt().item() == pytest.approx(rms * math.sqrt(1 - 1 / 200**2), abs=1e-12)
     assert distance.max().item() == pytest.approx(largest * (1 - 1 / 200), abs=1e-12)
     quadrature = integrate.dblquad(lambda x, y: math.hypot(x, y), -0.5, 0.5, -0.5, 0.5)[0]
-    assert theory.argmax_distance(1)[0] == pytest.approx(quadrature, abs=1e-7)
+    assert theory.argmax_distance(1).mean == pytest.approx(quadrature, abs=1e-7)
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3, 4, 5, 8, 16])
@@ -204,7 +204,7 @@ def test_a_whole_image(stride, cells):
 def test_the_far_corner_is_twice_the_interior():
     corner = torch.tensor([16.0, 12.0])
     error = (4 * argmax(gaussian_heatmap(corner / 4, (3, 4), sigma=1.0)) - corner).norm().item()
-    assert error == pytest.approx(4 * math.sqrt(2)) and error == pytest.approx(2 * theory.argmax_distance(4)[2])
+    assert error == pytest.approx(4 * math.sqrt(2)) and error == pytest.approx(2 * theory.argmax_distance(4).largest)
 
 
 def test_decoding_beyond_the_grid_dark_is_exact_and_needs_its_log():
@@ -518,7 +518,7 @@ def test_gradients(name):
         (lambda: theory.argmax_error(0), "stride: want a finite number > 0, got 0"),
         (lambda: theory.argmax_error(4, convention="ceil"), "convention: want one of 'round', 'floor', got 'ceil'"),
         (lambda: theory.argmax_distance(-1), "stride: want a finite number > 0, got -1"),
-        (lambda: theory.integer_label_bias(2.5), "stride: want a whole number, got 2.5"),
+        (lambda: theory.integer_label_bias(2.5), "stride: want a whole number >= 1, got 2.5"),
         (lambda: theory.clamped_bias(4, 0), "cells: want a finite number > 0, got 0"),
         (lambda: theory.dithered_bias(torch.zeros(1), 4, 0.01),
          "noise: want a finite number >= 0.08, got 0.01"),
@@ -866,8 +866,8 @@ def test_misjudged_variances(v1, v2, factor):
 # What the newer functions share
 
 OF_TENSORS |= {  # the tests above take these too: pytest reads the dictionary once the file is read
-    "smooth_spread": lambda x: theory.smooth_spread(x, 0.6)[1],
-    "smooth_spread, entropy": lambda x: theory.smooth_spread(x, 0.6)[0],
+    "smooth_spread": lambda x: theory.smooth_spread(x, 0.6).variance,
+    "smooth_spread, entropy": lambda x: theory.smooth_spread(x, 0.6).entropy,
     "dark_asymmetry_bias": lambda x: theory.dark_asymmetry_bias(x, 1e-3, 2.0, 4.0),
 }
 

@@ -272,7 +272,7 @@ def test_fresh_is_new_each_step_and_the_same_each_time():
     assert (image.shape, xy.shape, vis.shape) == ((3, 3, 64, 64), (3, 17, 2), (3, 17))
     assert torch.equal(data(5)[0], image) and not torch.equal(data(6)[0], image)
     assert not torch.equal(fresh(batch=3, seed=3, truncate=0.0)(5)[0], image)
-    with pytest.raises(ValueError, match="people: want one person an image, got 2"):
+    with pytest.raises(ValueError, match="people: want one person per image, got 2"):
         fresh(batch=3, persons=2)(0)
 
 

@@ -8,7 +8,9 @@ sources/chapters/02_decoding.py  ->  chapters/02_decoding.ipynb, outputs stored
 sources/problems/decoding.py     ->  solutions/decoding/decoding.ipynb, outputs stored
                                  ->  exercises/decoding/decoding.ipynb, solutions cut out (nbgrader's release)
 
-Where only prose has changed, nothing runs: the outputs of the unchanged code stay.
+Where only prose has changed, nothing runs: the outputs of the unchanged code stay. A cell that imports nothing but the
+reference of a problem becomes the solution: the text of that function, between nbgrader's markers. SWITCHED_OFF in a
+problem set becomes the list of functions that its checks refuse.
 """
 
 import argparse
@@ -24,13 +26,15 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
-from nbgrader.preprocessors import CheckCellMetadata, ClearSolutions, ComputeChecksums, LockCells
+from nbgrader.preprocessors import SaveCells
 from traitlets.config import Config
 
-from posebook.checks import PROBLEMS
-from posebook.grading.record import Blank
+from posebook.checks import PROBLEMS, SETS, withheld
+from posebook.checks.problem import text_of
+from posebook.grading.record import configure
 
 ROOT = Path(__file__).resolve().parents[1]
+NOT_SHOWN = {"grading", "cli"}  # the parts of posebook that no notebook runs
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -59,10 +63,14 @@ def read(source: Path) -> NotebookNode:
     except SyntaxError as error:
         raise SystemExit(f"{source.name}, line {error.lineno}: {error.msg}") from None
     notebook = jupytext.reads(text, fmt="py:percent")
+    for cell in notebook.cells:
+        if found := re.fullmatch(r"from posebook\.checks\.\w+\.(\w+) import \1", cell.source):
+            cell.source = solution(found[1])
+        cell.source = cell.source.replace("SWITCHED_OFF", switched_off(source.stem))
     notebook.metadata = nbformat.from_dict({
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
-        "posebook": {"digest": digest(text)},
+        "posebook": {"digest": digest(source, notebook)},
     })
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     seen: set[str] = set()
@@ -71,6 +79,18 @@ def read(source: Path) -> NotebookNode:
         cell.id = fixed_id(cell, seen)
     nbformat.validate(notebook)
     return notebook
+
+
+def solution(name: str) -> str:
+    """A problem's reference as a student would write it, between the markers that the release is cut by."""
+    head, body = text_of(PROBLEMS[name].reference)
+    return f"{head}    ### BEGIN SOLUTION\n{body}    ### END SOLUTION"
+
+
+def switched_off(name: str) -> str:
+    """The public functions of the library that this set's checks refuse, as a list in words."""
+    names = [name for name in withheld(SETS.get(name, ())) if not name.rsplit(".", 1)[1].startswith("_")]
+    return ", ".join(f"`{name}`" for name in sorted(names))
 
 
 def fixed_id(cell: NotebookNode, seen: set[str]) -> str:
@@ -108,44 +128,25 @@ def is_check(cell: NotebookNode) -> bool:
 
 def exercise(solution: NotebookNode) -> NotebookNode:
     """The release: answers cut out, check cells locked and allowed to fail, pictures kept."""
+    config = Config()
+    configure(config)
     notebook = nbformat.from_dict(solution)
-    config = Config({"ClearSolutions": {"code_stub": {"python": "raise NotImplementedError"}}})
-    for step in (LockCells, ClearSolutions, Blank, CheckCellMetadata, ComputeChecksums):
-        notebook, _ = step(config=config).preprocess(notebook, {})
+    for step in config.GenerateAssignment.preprocessors:
+        if step is not SaveCells:  # which writes to the gradebook
+            notebook, _ = step(config=config).preprocess(notebook, {})
     return notebook
 
 
-def digest(text: str) -> str:
-    """Fingerprint of a source, of the library modules it imports, however indirectly, and of the data they read."""
-    pending, seen = imports(text), {}
-    while pending:
-        module = pending.pop()
-        path = ROOT / Path(*module.split("."))
-        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-        if module not in seen and path.exists():
-            seen[module] = path.read_text(encoding="utf-8")
-            pending |= imports(seen[module])
-    whole = hashlib.sha256("\n".join([code(text), *(f"{name}\n{seen[name]}" for name in sorted(seen))]).encode())
-    if any('files("posebook' in module for module in seen.values()):
-        for path in sorted((ROOT / "posebook/data").iterdir()):
-            whole.update(path.read_bytes())
+def digest(source: Path, notebook: NotebookNode) -> str:
+    """Fingerprint of all that outputs depend on: the code, and each file of posebook that the notebook could run."""
+    left_out = NOT_SHOWN | ({"checks"} if source.parent.name == "chapters" else set())
+    whole = hashlib.sha256("\n# %%\n".join(c.source for c in notebook.cells if c.cell_type == "code").encode())
+    for path in sorted((ROOT / "posebook").rglob("*")):
+        parts = path.relative_to(ROOT / "posebook").parts
+        hidden = any(part.startswith((".", "__pycache__")) for part in parts)
+        if path.is_file() and not hidden and parts[0].removesuffix(".py") not in left_out:
+            whole.update(f"\n{'/'.join(parts)}\n".encode() + path.read_bytes())
     return whole.hexdigest()[:16]
-
-
-def imports(text: str) -> set[str]:
-    """posebook's modules that a piece of Python names in its imports."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return {name for name in found if name.split(".")[0] == "posebook"}
-
-
-def code(text: str) -> str:
-    """The code cells of a source, without its prose."""
-    return "\n# %%\n".join(c.source for c in jupytext.reads(text, fmt="py:percent").cells if c.cell_type == "code")
 
 
 def stored(path: Path) -> NotebookNode | None:
@@ -175,7 +176,7 @@ def is_stale(source: Path) -> bool:
 def execute(notebook: NotebookNode, folder: Path) -> None:
     """Run all cells; keep outputs, drop what differs from run to run."""
     environment = {k: v for k, v in os.environ.items() if k != "POSEBOOK_COCO"}  # outputs come from what ships
-    client = NotebookClient(notebook, timeout=300, kernel_name="python3", record_timing=False,
+    client = NotebookClient(notebook, timeout=1200, kernel_name="python3", record_timing=False,
                             store_widget_state=False, resources={"metadata": {"path": str(folder)}},
                             coalesce_streams=True, extra_arguments=["--log-level=40"])
     client.execute(env=environment)

@@ -4,10 +4,13 @@ An answer is called with *wire values* only (tensors, bool, int, float, str, Non
 values, so that it may as well be a proxy of a function in another process.
 """
 
+import ast
 import html
+import inspect
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -23,6 +26,8 @@ class Case:
         atol, rtol: a difference of ``atol + rtol * |right value|`` counts as equal.
         vjp: (input's name, output's index): compare the vector-Jacobian product rather than the result.
         holds: results of the calls -> whether the property that ``name`` states holds among them.
+        weight: how much it counts beside the other cases; more than 1 where every user would meet the bug.
+        fixed: the right result is the same whatever is drawn: it earns nothing unless another case passes as well.
     """
 
     name: str
@@ -31,6 +36,8 @@ class Case:
     rtol: float = 0.0
     vjp: tuple[str, int] | None = None
     holds: Callable[..., bool] | None = None
+    weight: float = 1.0
+    fixed: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,16 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem: a readable solution, the library names that *are* the answer, cases, mistakes, other right answers."""
+    """A problem.
+
+    Args:
+        reference: the solution as a student would write it: its text goes into the notebook.
+        own: names of the library's functions that answer it, whole or in part.
+        cases, mistakes: what is tried, and wrong answers that students write.
+        alternatives: other right answers.
+        clauses: parts of the statement, word for word, each with the beginning of what the mistake says that ignores
+            just this part.
+    """
 
     name: str
     points: int
@@ -53,6 +69,7 @@ class Problem:
     cases: tuple[Case, ...]
     mistakes: tuple[Mistake, ...]
     alternatives: tuple[Callable, ...] = ()
+    clauses: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -63,6 +80,8 @@ class Row:
     passed: bool
     message: str = ""
     detail: str = ""
+    weight: float = 1.0
+    fixed: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,8 +100,10 @@ class Report:
 
     @property
     def score(self) -> float:
-        """Points earned: each case counts the same."""
-        return self.points * sum(row.passed for row in self.rows) / len(self.rows)
+        """Points earned: the share of cases passed, by their weights; none for what could have been written down."""
+        if not any(row.passed and not row.fixed for row in self.rows):
+            return 0.0
+        return self.points * sum(row.weight for row in self.rows if row.passed) / sum(row.weight for row in self.rows)
 
     @property
     def headline(self) -> str:
@@ -122,6 +143,61 @@ class Report:
 def _markup(text: str) -> str:
     """Plain text as HTML, with `code` set as code."""
     return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(text))
+
+
+def changed(function: Callable, *, result: Callable | None = None, **arguments: object) -> Callable:
+    """A wrong answer made of a right one: some of its arguments, or its result, are changed.
+
+    Args:
+        function: the right one.
+        result: what is returned in the result's place: a function of the result and of any arguments, by their names.
+        arguments: what an argument becomes: a value, or a function of any arguments, by their names.
+
+    >>> twice = changed(pow, exp=lambda exp: 2 * exp, result=lambda out, base: out + base)
+    >>> twice(3, 1)
+    12
+    """
+    signature = inspect.signature(function)
+
+    def answer(*args):
+        call = signature.bind(*args)
+        call.apply_defaults()
+        given = dict(call.arguments)
+        new = {name: _of(change, given) if callable(change) else change for name, change in arguments.items()}
+        out = function(**given | new)
+        return _of(result, given, out) if result else out
+
+    return answer
+
+
+def _of(change: Callable, given: dict, *first: object) -> object:
+    names = list(inspect.signature(change).parameters)[len(first):]
+    return change(*first, **{name: given[name] for name in names})
+
+
+def edited(function: Callable, changes: dict[str, str]) -> Callable:
+    """A wrong answer made of a right one's source: in its body each key, wherever it stands, becomes its value.
+
+    Raises:
+        ValueError: a key that does not stand there.
+    """
+    head, body = text_of(function)
+    for old, new in changes.items():
+        if old not in body:
+            raise ValueError(f"{function.__name__}: want one of its lines to hold {old!r}")
+        body = body.replace(old, new)
+    scope = dict(function.__globals__)
+    exec(compile(f"{head}{body}", f"<{function.__name__}, edited>", "exec"), scope)
+    return scope[function.__name__]
+
+
+@cache
+def text_of(function: Callable) -> tuple[str, str]:
+    """A function's text in two parts: its head down to the end of the docstring, and its body."""
+    text = inspect.getsource(function)
+    lines = text.splitlines(keepends=True)
+    end = ast.parse(text).body[0].body[0].end_lineno
+    return "".join(lines[:end]), "".join(lines[end:])
 
 
 def uniform(rng: torch.Generator, low: float, high: float) -> float:

@@ -6,7 +6,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pkgutil import resolve_name
 
@@ -36,7 +36,8 @@ def evaluate(problem: Problem, answer: Callable, *, seed: int | str = 0, refused
         for case in problem.cases:
             hopeless = bool(tries) and tries[-1][1].kind in ("stub", "endless")  # no better, and as long
             tries.append(_untried(case, tries[-1][1]) if hopeless else _try(problem, case, answer, seed, refused))
-        rows = tuple(row for row, _ in tries)
+        rows = tuple(replace(row, weight=case.weight, fixed=case.fixed)
+                     for case, (row, _) in zip(problem.cases, tries, strict=True))
         diagnosis = "" if all(row.passed for row in rows) else _diagnose(problem, tries, seed)
     return Report(problem.name, problem.points, rows, diagnosis)
 
@@ -147,12 +148,13 @@ def compare(want: object, got: object, atol: float, rtol: float = 0.0) -> tuple[
     """None where ``got`` is as good as ``want``; otherwise what is wrong, in words and in numbers."""
     if isinstance(want, tuple):
         if not isinstance(got, tuple) or len(got) != len(want):
-            return f"returned {_kind(got)}; want a tuple of {len(want)}", ""
+            return f"returned {_kind(got)}; want a tuple of {len(want)}{_how(got, 'return a, b, ...')}", ""
         wrongs = ((i, compare(a, b, atol, rtol)) for i, (a, b) in enumerate(zip(want, got, strict=True)))
         return next(((f"output {i}: {wrong[0]}", wrong[1]) for i, wrong in wrongs if wrong), None)
     if isinstance(want, Tensor):
         if not isinstance(got, Tensor):
-            return f"returned {_kind(got)}; want a tensor of shape {tuple(want.shape)}", ""
+            how = "torch.from_numpy(...)" if type(got).__name__ == "ndarray" else "torch.stack(...)"
+            return f"returned {_kind(got)}; want a tensor of shape {tuple(want.shape)}{_how(got, how)}", ""
         plain = type(got) in (Tensor, torch.nn.Parameter) and not got.is_nested and got.layout == torch.strided
         if not plain or got.device != want.device:
             return "returned an unusual tensor; want a plain one, dense and on the CPU", ""
@@ -162,10 +164,8 @@ def compare(want: object, got: object, atol: float, rtol: float = 0.0) -> tuple[
             return f"shape: want {tuple(want.shape)}, got {tuple(got.shape)}", ""
         return _compare_numbers(want, got, atol, rtol)
     if isinstance(want, float):
-        if isinstance(got, Tensor) and got.numel() == 1:
-            got = got.item()
         if isinstance(got, bool) or not isinstance(got, (int, float)):
-            return f"returned {_kind(got)}; want a number", ""
+            return f"returned {_kind(got)}; want a plain number{_how(got, '.item()')}", ""
         return _compare_numbers(torch.tensor(want).double(), torch.tensor(got).double(), atol, rtol)
     if type(got) is type(want) and is_wire(want) and got == want:
         return None
@@ -274,6 +274,11 @@ def _kind(value: object) -> str:
         return f"a tuple of {len(value)}"
     name = type(value).__name__
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
+def _how(got: object, code: str) -> str:
+    """How to return what is wanted, for those who return something."""
+    return "" if got is None else f", as `{code}` makes one"
 
 
 def _dtype(tensor: Tensor) -> str:

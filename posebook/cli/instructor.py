@@ -115,15 +115,21 @@ def add_collect(commands: argparse._SubParsersAction) -> None:
     command.add_argument("set")
     command.add_argument("paths", nargs="*", type=Path, metavar="path",
                          help="archives, folders or notebooks; without any: nbgrader's exchange")
+    command.add_argument("--submitted-at", type=moment, help="when they were handed in, where no name says so")
+    command.add_argument("--on-time", action="store_true", help="in time, unless a name or LATE says otherwise")
 
 
 @instructors
 def collect(options: argparse.Namespace) -> int:
-    from posebook.grading.collect import collect, exchange
+    from posebook.grading.collect import collect, count, exchange
     from posebook.grading.course import Course
 
     course = Course.open()
-    return show(collect(course, options.set, options.paths) if options.paths else exchange(course, options.set))
+    dates = {"submitted_at": options.submitted_at, "on_time": options.on_time}
+    lines = collect(course, options.set, options.paths, **dates) if options.paths else exchange(course, options.set)
+    status = show(lines)
+    print(count(lines))
+    return status
 
 
 # ---------------------------------------------------------------------------------------------------------------------

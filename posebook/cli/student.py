@@ -61,12 +61,39 @@ def lab(options: argparse.Namespace) -> int:
         arguments.append("--no-browser")
     if getattr(os, "geteuid", lambda: 1)() == 0:
         arguments.append("--allow-root")  # in a container
-    from jupyterlab.labapp import main as jupyterlab
-
+    if coco := os.environ.pop("POSEBOOK_COCO", ""):  # kernels start in folders of their own
+        os.environ["POSEBOOK_COCO"] = os.path.abspath(os.path.expanduser(coco))
     # Without a terminal JupyterLab leaves SIGINT to Python, and may then hang; SIGTERM ends it in every case.
     signal.signal(signal.SIGINT, lambda *_: signal.raise_signal(signal.SIGTERM))
-    jupyterlab(arguments)
+    with tempfile.TemporaryDirectory(prefix="posebook-lab-") as folder:
+        if closed := closed_folders():
+            print(f"{', '.join(closed.values())} cannot be written to: JupyterLab forgets its settings when it ends.",
+                  flush=True)
+            os.environ |= {name: os.path.join(folder, name) for name in closed}
+        from jupyterlab.labapp import main as jupyterlab
+
+        jupyterlab(arguments)
     return 0
+
+
+def closed_folders() -> dict[str, str]:
+    """The folders in a home, by the variables that name them, where Jupyter wants to write and cannot."""
+    from jupyter_core.paths import jupyter_config_dir, jupyter_data_dir, jupyter_runtime_dir
+
+    ipython = os.environ.get("IPYTHONDIR") or os.path.expanduser("~/.ipython")
+    folders = {"JUPYTER_CONFIG_DIR": jupyter_config_dir(), "JUPYTER_DATA_DIR": jupyter_data_dir(),
+               "JUPYTER_RUNTIME_DIR": jupyter_runtime_dir(), "IPYTHONDIR": ipython}
+    return {name: folder for name, folder in folders.items() if unwritable(Path(folder))}
+
+
+def unwritable(folder: Path) -> str:
+    """Why nothing can be written to a folder, or to the one in which it would be made; "" where it can."""
+    there = next(up for up in (folder, *folder.parents) if os.path.exists(up))
+    try:
+        tempfile.TemporaryFile(dir=there).close()
+    except OSError as error:
+        return error.strerror
+    return ""
 
 
 def course_chapters() -> list[str]:
@@ -98,7 +125,7 @@ class Finding(NamedTuple):
 
 
 def doctor(options: argparse.Namespace) -> int:
-    findings = [*packages(), device(), widgets(), notebooks(), writing()]
+    findings = [*packages(), device(), widgets(), notebooks(), writing(), home()]
     findings.append(program("chromium", command="chromium", use="the tests that drive JupyterLab's page"))
     findings.append(program("bubblewrap", command="bwrap", use="grading in a sandbox"))
     for good, text, remedy, needed in findings:
@@ -173,13 +200,17 @@ def notebooks() -> Finding:
 
 
 def writing() -> Finding:
-    folder = WORK if WORK.exists() else Path(".")
-    try:
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        text = f"{folder.absolute()} cannot be written to ({error.strerror})"
+    folder = (WORK if WORK.exists() else Path(".")).absolute()
+    if why := unwritable(folder):
+        text = f"{folder} cannot be written to ({why})"
         return Finding(False, text, "change its owner or rights, or move the course")
-    return Finding(True, f"{folder.absolute()} can be written to", "")
+    return Finding(True, f"{folder} can be written to", "")
+
+
+def home() -> Finding:
+    closed = ", ".join(closed_folders().values())
+    text = f"{closed} cannot be written to" if closed else "Jupyter can keep its settings"
+    return Finding(not closed, text, "JupyterLab forgets its settings when it ends", needed=False)
 
 
 def program(name: str, *, command: str, use: str) -> Finding:

@@ -1,22 +1,24 @@
-"""What every explorer shares: tags, marks and maps to draw with; controls, one observer, one view, a status line."""
+"""What explorers are drawn with: tags, panels, marks, maps and plots as SVG, tables as HTML, all of it strings."""
 
 import base64
 import functools
 import html
 import io
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ipywidgets import HTML, BoundedFloatText, FloatLogSlider, FloatSlider, HBox, Layout, ToggleButtons, VBox
 from PIL import Image
 from torch import Tensor
 
 INK, GRAY, LINE, PAPER = "#1f2328", "#57606a", "#d0d4d9", "#ffffff"
 BLUE, ORANGE, GREEN, RED = "#0072b2", "#a86400", "#00785a", "#c14a00"  # 4.5 to 1 on paper; shapes tell them apart too
 
+FONT, SIZE = "system-ui, sans-serif", 12  # px; no panel is shrunk while it fits, so that its print stays as large
+WIDTH, GAP = 826, 24  # px, of a row of panels and between two of them
+
 SHAPES = {  # SVG paths some 10 units wide around (0, 0)
-    "circle": "M-4.2 0a4.2 4.2 0 1 0 8.4 0a4.2 4.2 0 1 0-8.4 0z",
+    "circle": "M4 0C4 2.2 2.2 4 0 4C-2.2 4-4 2.2-4 0C-4-2.2-2.2-4 0-4C2.2-4 4-2.2 4 0z",
     "square": "M-5-5H5V5H-5z",
     "diamond": "M0-6.2L6.2 0L0 6.2L-6.2 0z",
     "triangle": "M0-6L5.6 4.2H-5.6z",
@@ -27,10 +29,11 @@ _PALETTE = [round(255 + (dark - 255) * (i / 255) ** 0.8) for i in range(256) for
 
 _STYLE = f"""<style>
 .posebook {{max-width: 860px; box-sizing: border-box; padding: 12px 16px; border: 1px solid {LINE}; border-radius: 8px;
-  background: {PAPER}; color: {INK}; font: 13px/1.5 system-ui, sans-serif; white-space: normal}}
-.posebook svg {{font: 12px system-ui, sans-serif; vertical-align: middle}}
-.posebook > svg {{max-width: 100%; height: auto}}
-.posebook .below {{display: flex; flex-wrap: wrap; gap: 8px 44px; margin-top: 8px}}
+  background: {PAPER}; color: {INK}; font: 13px/1.5 {FONT}; white-space: normal}}
+.posebook > div {{display: flex; flex-wrap: wrap; gap: 8px {GAP}px; align-items: flex-start}}
+.posebook > div > svg {{max-width: 100%; height: auto}}
+.posebook table svg {{vertical-align: middle}}
+.posebook .below {{margin-top: 8px; column-gap: 44px}}
 .posebook .below > div {{flex: 1 1 300px}}
 .posebook .below p {{margin: 0 0 8px; font-size: 15px}}
 .posebook small {{font-size: 12px; color: {GRAY}}}
@@ -41,18 +44,25 @@ _STYLE = f"""<style>
 </style>"""
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# What is drawn: SVG and HTML, as strings
-
-
 def tag(name: str, *children: str, **attributes: object) -> str:
     """One element. Children are markup; attributes are plain, and ``_`` in their names stands for ``-``.
 
     >>> tag("text", "tau", x=2.5, text_anchor="end")
     '<text x="2.5" text-anchor="end">tau</text>'
     """
-    pairs = "".join(f' {key.rstrip("_").replace("_", "-")}="{_plain(value)}"' for key, value in attributes.items())
+    pairs = "".join([f' {_named(key)}="{_plain(value)}"' for key, value in attributes.items()])
     return f"<{name}{pairs}>{''.join(children)}</{name}>"
+
+
+@functools.cache
+def _named(key: str) -> str:
+    return key.rstrip("_").replace("_", "-")
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    return html.escape(value) if isinstance(value, str) else str(value)
 
 
 def words(text: str, x: float, y: float, *, color: str = GRAY, anchor: str = "start") -> str:
@@ -60,10 +70,11 @@ def words(text: str, x: float, y: float, *, color: str = GRAY, anchor: str = "st
     return tag("text", html.escape(text), x=x, y=y, fill=color, text_anchor=anchor)
 
 
-def picture(width: int, height: int, sentence: str, *children: str) -> str:
-    """A whole SVG; a screen reader reads the sentence in its place."""
+def panel(title: str, width: int, height: int, *children: str) -> str:
+    """A picture under its title. Panels stand in a row, and one below the other where the page is narrow."""
     box = {"width": width, "height": height, "viewBox": f"0 0 {width} {height}"}
-    return tag("svg", *children, xmlns="http://www.w3.org/2000/svg", role="img", aria_label=sentence, **box)
+    font = {"font_family": FONT, "font_size": SIZE, "aria_hidden": "true"}
+    return tag("svg", words(title, 1, 14, color=INK), *children, xmlns="http://www.w3.org/2000/svg", **box, **font)
 
 
 def window(x: float, y: float, width: float, height: float, view: tuple[float, ...], *children: str) -> str:
@@ -168,6 +179,7 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     return tag("table", tag("thead", top), tag("tbody", *body))
 
 
+@functools.cache
 def legend(shape: str, color: str, name: str) -> str:
     """A shape and its name, for a row of a table."""
     view = "-20 -20 40 40" if shape == "reticle" else "-11 -11 22 22"
@@ -175,10 +187,21 @@ def legend(shape: str, color: str, name: str) -> str:
     return f"{icon} {name}"
 
 
-def card(svg: str, table: str, sentence: str, note: str) -> str:
-    """All that an explorer shows, as light as paper on a light page and on a dark one."""
-    side = tag("div", tag("p", sentence), tag("small", note))
-    return _STYLE + tag("div", svg, tag("div", table, side, class_="below"), class_="posebook")
+@dataclass(frozen=True)
+class View:
+    """All that an explorer shows: a pure function of what it computed."""
+
+    panels: tuple[str, ...]  # SVG
+    table: str  # HTML, and the panels' legend
+    sentence: str  # one line with the numbers, which a screen reader reads in place of the panels
+    verdict: str  # its end: what follows from the numbers
+    note: str  # what the panels' lines and colors mean
+
+    def html(self) -> str:
+        """As light as paper on a light page and on a dark one."""
+        panels = tag("div", *self.panels, role="img", aria_label=self.sentence)
+        side = tag("div", tag("p", html.escape(self.verdict)), tag("small", html.escape(self.note)))
+        return _STYLE + tag("div", panels, tag("div", tag("div", self.table), side, class_="below"), class_="posebook")
 
 
 def figure(number: float) -> str:
@@ -191,82 +214,3 @@ def figure(number: float) -> str:
         return f"{number:.2f}"
     digit, power = f"{number:.0e}".split("e")
     return f"{digit}e{int(power)}"
-
-
-def _plain(value: object) -> str:
-    return f"{value:.5g}" if isinstance(value, float) else html.escape(str(value))
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# What is moved: widgets
-
-
-def number(name: str, value: float, low: float, high: float, *, step: float, log: bool = False) -> HBox:
-    """A number box, which has the label and holds the value, and its slider. With ``log``, a step is one of log10.
-
-    The page moves a slider to its nearest step and tells the kernel: within half a step neither follows the other,
-    so that a number stays as it was typed.
-    """
-    box = BoundedFloatText(value, description=name, min=low, max=high, step=None, layout=Layout(width="140px"))
-    box.style.description_width = "50px"
-    place = math.log10 if log else float
-    slider = (FloatLogSlider if log else FloatSlider)(value, min=place(low), max=place(high), step=step, readout=False)
-    slider.layout.width = "250px"
-
-    def follow(change: dict) -> None:
-        other = slider if change["owner"] is box else box
-        if abs(place(change["new"]) - place(other.value)) > 0.5 * step + 1e-9:
-            other.value = float(f"{change['new']:.4g}")
-
-    box.observe(follow, "value")
-    slider.observe(follow, "value")
-    return HBox([box, slider], layout=Layout(flex="0 0 410px"))
-
-
-def choice(name: str, value: object, options: tuple, *, width: int = 50) -> HBox:
-    """Labeled buttons ``width`` px wide, one of them down; wide ones get a row of their own."""
-    buttons = ToggleButtons(value=value, options=options, description=name)
-    buttons.style.description_width, buttons.style.button_width = "50px", f"{width}px"
-    buttons.layout = Layout(width="auto", display="flex", align_items="center")
-    return HBox([buttons], layout=Layout(flex="0 0 410px" if width * len(options) < 300 else "0 0 100%"))
-
-
-class Explorer:
-    """Owns the widgets; what they show is a pure function of a state.
-
-    Args:
-        state: where to start, a frozen dataclass.
-        controls: a :func:`number` or :func:`choice` for each of its fields, in reading order.
-        compute: state -> result.
-        view, sentence, png: result -> HTML, one line with the numbers, a picture for pages without a kernel.
-    """
-
-    def __init__(
-        self, state: object, controls: dict[str, HBox], *,
-        compute: Callable, view: Callable, sentence: Callable, png: Callable,
-    ):
-        self._state, self._compute, self._view, self._sentence, self._png = type(state), compute, view, sentence, png
-        self.controls = {name: row.children[0] for name, row in controls.items()}
-        self.view, self.status = HTML(), HTML()
-        rows = HBox(list(controls.values()), layout=Layout(flex_flow="row wrap", max_width="860px"))
-        self.box = VBox([rows, self.view, self.status])
-        for control in self.controls.values():
-            control.observe(self._move, "value")
-        self._move()
-
-    def _move(self, _change: object = None) -> None:
-        """The one observer: controls, state, result, one trait. An exception would leave no trace, so it is said."""
-        said = ""
-        try:
-            result = self._compute(self._state(**{name: control.value for name, control in self.controls.items()}))
-            self.view.value = self._view(result)
-            self.result = result
-        except Exception as error:
-            said = f"{type(error).__name__}: {error}"
-        self.status.value = tag("div", html.escape(said), role="status")
-
-    def _repr_mimebundle_(self, **_: object) -> tuple[dict, dict]:
-        sentence = self._sentence(self.result)
-        png = base64.b64encode(self._png(self.result)).decode()
-        data = self.box._repr_mimebundle_() | {"image/png": png, "text/plain": sentence}
-        return data, {"image/png": {"alt": sentence}}

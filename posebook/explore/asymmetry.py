@@ -1,33 +1,27 @@
-"""The asymmetry explorer: mean minus mode of a lopsided peak grows as which power of the stride? Say what is fixed.
+"""The asymmetry explorer: how the bias of a lopsided peak grows with the stride depends on what is held fixed.
 
->>> for fixed in FIXED:
-...     print(f"{fixed}:", verdict(compute(State(fixed=fixed, stride=4))))
-image px: Stride x 2, bias x 1. The first-order law holds.
-shape in cells: Stride x 2, bias x 2. The first-order law holds.
-width in cells: Stride x 2, bias x 16. The first-order law holds.
-3 taps: Stride x 2, bias x 16. The small-stride law holds.
+>>> for fixed in ("mu and sigma in px", "mu in px, sigma in cells"):
+...     print(verdict(compute(State(fixed=fixed, stride=4))))
+The law holds to 10 %: twice the stride, the same bias (from stride 2 to 4 it grew 1.00 times).
+The law holds to 10 %: twice the stride, 16 times the bias (from stride 2 to 4 it grew 16.01 times).
 """
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from posebook import _args, theory
+from posebook import theory
 from posebook.expectation import soft_argmax
 from posebook.explore import _page
+from posebook.explore._controls import Checked, choice, explorer, number
 
 STRIDES = (1, 2, 4, 8, 16)
 BASE = 8  # the stride at which mu and sigma are given
-FIXED = {  # what the strides share -> its name in theory.ASYMMETRY_EXPONENTS
-    "image px": "mu and sigma in px",
-    "shape in cells": "mu and sigma in cells",
-    "width in cells": "mu in px, sigma in cells",
-    "3 taps": "mu and sigma in px, three taps",
-}
-MU, TAU, SIGMA = (1e-5, 2e-3), (0.1, 4.0), (2.0, 12.0)  # lowest and highest
+FIXED = tuple(theory.ASYMMETRY_EXPONENTS)  # what the strides share
+THREE = FIXED[-1]  # of them: the window has three cells only
 REACH = 8  # standard deviations of the peak that the window holds each way, if the cubic leaves as much
 
 POINTS = {
@@ -39,21 +33,14 @@ POINTS = {
 
 
 @dataclass(frozen=True)
-class State:
+class State(Checked):
     """Where the controls stand: at stride ``BASE``, mu per px^3 and sigma in px; ``fixed`` says what at others."""
 
-    fixed: str = "width in cells"
-    stride: int = 8
-    mu: float = 3e-4
-    tau: float = 1.0
-    sigma: float = 8.0
-
-    def __post_init__(self):
-        _args.one_of("fixed", self.fixed, tuple(FIXED))
-        if self.stride not in STRIDES:
-            _args.fail("stride", "one of " + ", ".join(map(str, STRIDES)), self.stride)
-        for name, bounds in {"mu": MU, "tau": TAU, "sigma": SIGMA}.items():
-            _args.within(name, getattr(self, name), bounds)
+    fixed: str = choice("mu in px, sigma in cells", FIXED, width=230)
+    stride: int = choice(8, STRIDES)
+    mu: float = number(3e-4, 1e-5, 2e-3, step=0.02, log=True)
+    tau: float = number(1.0, 0.1, 4, step=0.02, log=True)
+    sigma: float = number(8.0, 2, 12, step=0.1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,17 +55,16 @@ class Result:
     cells: Tensor  # places
     mean: float  # of the peak between the cells as well
     measured: dict[float, float]  # stride -> soft-argmax of the cells
-    law: float
-    exponent: int  # of the law
-    slope: float  # of what is measured, here
+    law: float  # of the bias, to first order
+    growth: float  # of what is measured, from half of this stride to this one
 
 
 def compute(state: State) -> Result:
-    """Measure at every stride, and a little to either side of this one."""
+    """Measure at every stride, and at half of this one."""
     mu, sigma, s = *_peak(state, state.stride), state.stride
     width = sigma * math.sqrt(state.tau)
     reach = _reach(mu, sigma, state.tau)
-    near = [_measure(state, s * step)[1] for step in (0.98, 1.02)]
+    measured, half = {stride: _measure(state, stride)[1] for stride in STRIDES}, _measure(state, s / 2)[1]
     return Result(
         state=state,
         mu=mu,
@@ -87,17 +73,16 @@ def compute(state: State) -> Result:
         reach=reach,
         cells=_measure(state, s)[0],
         mean=_mean(torch.linspace(-reach, reach, 401, dtype=torch.float64), mu, sigma, state.tau),
-        measured={stride: _measure(state, stride)[1] for stride in STRIDES},
+        measured=measured,
         law=_law(state, s),
-        exponent=theory.ASYMMETRY_EXPONENTS[FIXED[state.fixed]],
-        slope=round(math.log(near[1] / near[0]) / math.log(1.02 / 0.98), 4) + 0.0 if min(near) > 0 else math.nan,
+        growth=measured[s] / half if half > 0 else math.inf,
     )
 
 
 def _peak(state: State, stride: float) -> tuple[float, float]:
     """mu per px^3 and sigma in px at a stride."""
     ratio = stride / BASE
-    mu = state.mu / ratio**3 if state.fixed == "shape in cells" else state.mu
+    mu = state.mu / ratio**3 if state.fixed == "mu and sigma in cells" else state.mu
     return mu, state.sigma * ratio if "cells" in state.fixed else state.sigma
 
 
@@ -113,7 +98,7 @@ def _reach(mu: float, sigma: float, tau: float) -> float:
 def _measure(state: State, stride: float) -> tuple[Tensor, float]:
     """The cells, one of them at the mode, and their soft-argmax."""
     mu, sigma = _peak(state, stride)
-    n = 1 if state.fixed == "3 taps" else max(1, int(_reach(mu, sigma, state.tau) / stride + 1e-9))
+    n = 1 if state.fixed == THREE else max(1, int(_reach(mu, sigma, state.tau) / stride + 1e-9))
     x = stride * torch.arange(-n, n + 1, dtype=torch.float64)
     return x, _mean(x, mu, sigma, state.tau)
 
@@ -126,7 +111,7 @@ def _mean(x: Tensor, mu: float, sigma: float, tau: float) -> float:
 
 def _law(state: State, stride: float) -> float:
     """Bias to first order: a straight line in the logarithms."""
-    if state.fixed == "3 taps":
+    if state.fixed == THREE:
         return state.mu * stride**4 / (9 * state.tau)
     return theory.asymmetry_bias(*_peak(state, stride), state.tau)
 
@@ -141,48 +126,50 @@ def sentence(result: Result) -> str:
     where = f"Fixed: {s.fixed}. Stride {s.stride}, tau {s.tau:.2f}, mu {show(result.mu)} per px^3, "
     peak = f"sigma {result.sigma:.2f} px: gamma = {show(result.gamma)}."
     bias = f"Mean minus mode in px: law {show(result.law)}, soft-argmax {show(result.measured[s.stride])}."
-    return f"{where}{peak} {bias} Slope {result.exponent}, measured {result.slope:.2f}. {verdict(result)}"
+    return f"{where}{peak} {bias} {verdict(result)}"
 
 
 def verdict(result: Result) -> str:
     """What a doubled stride does to the bias, and whether the law holds here; if not, why."""
-    s, measured = result.state, result.measured[result.state.stride]
-    power = f"Stride x 2, bias x {2**result.exponent}"
+    s, measured, times = result.state, result.measured[result.state.stride], 2 ** _power(result.state.fixed)
+    rule = "twice the stride, " + (f"{times} times the bias" if times > 1 else "the same bias")
     if abs(measured - result.law) <= 0.1 * result.law:
-        return f"{power}. The {'small-stride' if s.fixed == '3 taps' else 'first-order'} law holds."
-    if s.fixed == "3 taps":
-        return f"{power}: no longer, as the taps reach too far down the peak."
-    if abs(result.mean - result.law) > 0.1 * result.law:
-        return f"{power}: no longer, as the peak is too lopsided for first order (gamma {result.gamma:.2f})."
-    return f"{power}: no longer, as the cells are too coarse for the peak."
+        seen = f"from stride {s.stride / 2:g} to {s.stride} it grew {result.growth:.2f} times"
+        if abs(result.growth / times - 1) <= 0.2:
+            return f"The law holds to 10 %: {rule} ({seen})."
+        return f"The bias is that of the law to 10 %, but its rule ({rule}) fails here: {seen}."
+    if s.fixed == THREE:
+        why = "the taps reach too far down the peak"
+    elif abs(result.mean - result.law) > 0.1 * result.law:
+        why = f"the peak is too lopsided for a law of first order (gamma {result.gamma:.2f})"
+    else:
+        why = "the cells are too coarse for the peak"
+    off = f"it says {_page.figure(result.law)} px, soft-argmax {_page.figure(measured)} px"
+    return f"The law ({rule}) fails here, as {why}: {off}."
+
+
+def _power(fixed: str) -> int:
+    return theory.ASYMMETRY_EXPONENTS[fixed]
 
 
 def table(result: Result) -> str:
-    """The four points; its shapes are the picture's legend."""
+    """The four points; its shapes are the panels' legend."""
     rows = [(_page.legend(*POINTS[name], name), _page.figure(x)) for name, x in _points(result).items()]
     return _page.table(("point", "x in px"), rows)
 
 
-def svg(result: Result) -> str:
+def view(result: Result) -> _page.View:
     """The peak and its cells; bias against stride for all that may be fixed."""
-    s = result.state
-    return _page.picture(
-        826, 254, sentence(result),
-        _page.words(f"softmax, stride {s.stride}", 1, 14, color=_page.INK),
-        _left(result),
-        _page.words(f"bias in px, {s.fixed} fixed", 464, 14, color=_page.INK),
-        _page.words(f"slope {result.exponent}, measured {result.slope:.2f}", 808, 14, color=_page.INK, anchor="end"),
-        _right(result),
+    panels = (
+        _page.panel(f"softmax of the peak, stride {result.state.stride}", 402, 254, _left(result)),
+        _page.panel("bias in px against the stride", 400, 254, _right(result)),
     )
-
-
-def view(result: Result) -> str:
-    """All that a move changes."""
     note = (
-        f"mu (per px^3) and sigma (px) are those at stride {BASE}: there all laws but that of 3 taps meet. One cell "
-        "lies at the mode. Gray: the other laws, with their slopes. The window ends where the cubic turns up again."
+        f"The controls give mu (per px^3) and sigma (px) at stride {BASE}, so there all laws but that of three taps "
+        "say the same. One cell lies at the mode. Black line: the law of what is fixed; gray: the other three laws; "
+        "at their ends their powers of the stride. Dots: measured. The window ends where the cubic turns up again."
     )
-    return _page.card(svg(result), table(result), verdict(result), note)
+    return _page.View(panels, table(result), sentence(result), verdict(result), note)
 
 
 def _points(result: Result) -> dict[str, float]:
@@ -214,6 +201,8 @@ def _left(result: Result) -> str:
         (right, top), bottom = plot.at(at, height), plot.at(0, 0)[1]
         shape, color = POINTS[name]
         parts.append(_page.tag("line", x1=right, x2=right, y1=top, y2=bottom, stroke=color, stroke_width=1.2))
+        if at > plot.x[1]:
+            parts.append(_page.words(f"{at:.0f} px, off this picture", right - 10, top + 4, color=color, anchor="end"))
         points.append(_page.mark(shape, color, right, top, name=name))
     return "".join(parts + points)
 
@@ -230,31 +219,32 @@ class _Heights:
         return (_scores(x, self.mu, self.sigma) / self.tau).exp().tolist()
 
 
-_PLOT = _page.Plot((464, 24, 344, 192), x=(0.85, 19.0), y=(1e-5, 100.0))  # stride, bias
+_PLOT = _page.Plot((36, 24, 302, 192), x=(0.85, 19.0), y=(1e-6, 1e4))  # stride, bias
 
 
 @functools.cache
 def _axes() -> str:
     """The same for every state."""
-    labels = {1e-4: "1e-4", 1e-2: "0.01", 1.0: "1", 100.0: "100"}
-    return _PLOT.axes({float(s): str(s) for s in STRIDES}, labels, "stride s (3 taps: or dilation) in px")
+    labels = {1e-6: "1e-6", 1e-4: "1e-4", 1e-2: "0.01", 1.0: "1", 100.0: "100", 1e4: "1e4"}
+    return _PLOT.axes({float(s): str(s) for s in STRIDES}, labels, "stride (three taps: or dilation) in px")
 
 
 def _right(result: Result) -> str:
     """The law of what is fixed among the others, hollow dots where it was measured, a full one here."""
     state, low, high = result.state, *_PLOT.x
     strides = [low * (high / low) ** (i / 20) for i in range(21)]
-    parts = [_axes()]
+    parts, ends = [_axes()], []
     for fixed in sorted(FIXED, key=state.fixed.__eq__):
-        other = State(fixed, state.stride, state.mu, state.tau, state.sigma)
-        look = (_page.INK, 2) if fixed == state.fixed else (_page.LINE, 1.5)
-        parts.append(_PLOT.curve([(s, _law(other, s)) for s in strides], *look))
-        end = _law(other, high)
-        if end <= _PLOT.y[1] and fixed in (state.fixed, "image px", "shape in cells", "width in cells"):
-            color = _page.INK if fixed == state.fixed else _page.GRAY
-            power = str(theory.ASYMMETRY_EXPONENTS[FIXED[fixed]])
-            parts.append(_page.words(power, 813, _PLOT.at(high, end)[1] + 4, color=color))
-    if state.fixed == "3 taps":
+        other = replace(state, fixed=fixed)
+        line, text, width = (_page.INK, _page.INK, 2) if fixed == state.fixed else ("#9aa1a9", _page.GRAY, 1.5)
+        parts.append(_PLOT.curve([(s, _law(other, s)) for s in strides], line, width))
+        name = f"s^{_power(fixed)}{' taps' if fixed == THREE else ''}"
+        ends.append((_PLOT.at(high, _law(other, high))[1], name, text))
+    lowest = 0.0
+    for down, power, color in sorted(ends):  # each at least a line below the one above
+        lowest = max(lowest + 13, down + 4)
+        parts.append(_page.words(power, _PLOT.box[0] + _PLOT.box[2] + 5, lowest, color=color))
+    if state.fixed == THREE:
         exact = [(s, theory.three_tap_bias(state.mu, state.sigma, s, state.tau)) for s in strides]
         parts.append(_PLOT.curve(exact, stroke_dasharray="5 4"))
     for stride, bias in result.measured.items():
@@ -262,49 +252,13 @@ def _right(result: Result) -> str:
             right, down = _PLOT.at(stride, bias)
             hollow = {"fill": _page.PAPER, "stroke": _page.BLUE, "stroke_width": 2}
             parts.append(_page.tag("circle", cx=right, cy=down, r=4, **hollow))
-    here = _PLOT.at(state.stride, result.measured[state.stride])
-    parts.append(_page.mark("circle", _page.BLUE, *here, scale=1.3, name="place"))
+    bias = result.measured[state.stride]
+    right, down = _PLOT.at(state.stride, bias)
+    if bias < _PLOT.y[0]:
+        x, anchor = (right - 12, "end") if state.stride > 4 else (right + 12, "start")
+        parts.append(_page.words(f"below: {_page.figure(bias)}", x, down - 6, color=_page.BLUE, anchor=anchor))
+    parts.append(_page.mark("circle", _page.BLUE, right, down, scale=1.3, name="place"))
     return "".join(parts)
 
 
-def png(result: Result) -> bytes:
-    """The two pictures, for pages without a kernel."""
-    from posebook import draw  # matplotlib is slow to import, and no move needs it
-
-    s, width = result.state, result.sigma * math.sqrt(result.state.tau)
-    fig, (peak, bias) = draw.axes(2, width=8.6)
-    heights = _Heights(result.mu, result.sigma, s.tau)
-    reach = min(result.reach, 4 * width)
-    x = torch.linspace(-reach, reach, 241, dtype=torch.float64)
-    peak.plot(x.tolist(), heights(x), color=_page.INK)
-    cells = result.cells[result.cells.abs() <= 4 * width]
-    peak.vlines(cells.tolist(), 0, heights(cells), color=_page.BLUE, alpha=0.45)
-    for (name, at), style in zip(_points(result).items(), ("-", "--", "-.", ":"), strict=True):
-        peak.axvline(at, color=POINTS[name][1], linestyle=style, label=f"{name}: {_page.figure(at)}")
-    peak.set(title=f"softmax, stride {s.stride}", xlabel="x in px", ylim=(0, 1.1))
-    peak.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    for fixed in FIXED:
-        other = State(fixed, s.stride, s.mu, s.tau, s.sigma)
-        color = _page.INK if fixed == s.fixed else _page.LINE
-        bias.loglog(STRIDES, [_law(other, stride) for stride in STRIDES], color=color)
-    positive = {stride: value for stride, value in result.measured.items() if value > 0}
-    bias.plot(positive.keys(), positive.values(), "o", color=_page.BLUE, fillstyle="none")
-    if s.stride in positive:
-        bias.plot(s.stride, positive[s.stride], "o", color=_page.BLUE)
-    bias.set(title=f"bias in px: slope {result.exponent}", xlabel="stride in px", ylim=_PLOT.y)
-    bias.set_xticks(STRIDES, list(map(str, STRIDES)))
-    bias.minorticks_off()
-    return draw.png(fig)
-
-
-def explore(**start: float | str) -> _page.Explorer:
-    """The explorer; ``explore(fixed="image px", mu=1e-4)`` starts there."""
-    s = State(**start)
-    controls = {
-        "fixed": _page.choice("fixed", s.fixed, tuple(FIXED), width=125),
-        "stride": _page.choice("stride", s.stride, STRIDES),
-        "mu": _page.number("mu", s.mu, *MU, step=0.02, log=True),
-        "tau": _page.number("tau", s.tau, *TAU, step=0.02, log=True),
-        "sigma": _page.number("sigma", s.sigma, *SIGMA, step=0.1),
-    }
-    return _page.Explorer(s, controls, compute=compute, view=view, sentence=sentence, png=png)
+explore = explorer(State, compute, view)

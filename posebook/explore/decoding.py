@@ -2,8 +2,8 @@
 
 >>> for tau in (0.01, 0.1, 1.0):
 ...     print(verdict(compute(State(stride=4, tau=tau))))
-Soft-argmax is off by 0.20 cells, as the closed form says.
-Soft-argmax is off by 0.02 cells, as the closed form says.
+Soft-argmax is off by 0.28 cells or 1.12 px, as the closed form says.
+Soft-argmax is off by 0.03 cells or 0.14 px, as the closed form says.
 Soft-argmax is exact to float32 round-off.
 """
 
@@ -14,16 +14,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from posebook import _args, theory
+from posebook import theory
 from posebook.decode import argmax, refine_dark, refine_quarter
-from posebook.expectation import soft_argmax
+from posebook.expectation import soft_argmax, spatial_softmax
 from posebook.explore import _page
+from posebook.explore._controls import Checked, choice, explorer, number
 from posebook.grid import Grid
 
 HW = (96, 128)  # of the image
 SIGMA = 6.0  # of the Gaussian whose logarithm the logits are, in image px
 STRIDES = (1, 2, 4, 8, 16)
-TAU, X, Y = (0.01, 10.0), (0.0, HW[1] - 1.0), (0.0, HW[0] - 1.0)  # lowest and highest
 
 KEYPOINT = "reticle", _page.INK
 DECODERS = {
@@ -35,24 +35,18 @@ DECODERS = {
 
 
 @dataclass(frozen=True)
-class State:
+class State(Checked):
     """Where the controls stand; the keypoint (x, y) in image px."""
 
-    stride: int = 8
-    tau: float = 0.25
-    x: float = 61.3
-    y: float = 40.4
-
-    def __post_init__(self):
-        if self.stride not in STRIDES:
-            _args.fail("stride", "one of " + ", ".join(map(str, STRIDES)), self.stride)
-        for name, bounds in {"tau": TAU, "x": X, "y": Y}.items():
-            _args.within(name, getattr(self, name), bounds)
+    stride: int = choice(8, STRIDES)
+    tau: float = number(0.25, 0.01, 10, step=0.02, log=True)
+    x: float = number(61.3, 0, HW[1] - 1, step=0.25)
+    y: float = number(40.4, 0, HW[0] - 1, step=0.25)
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What follows from a state. Errors in cells are soft-argmax's, the root mean square of x and y."""
+    """What follows from a state. Every error is a distance; those in cells are soft-argmax's."""
 
     state: State
     prob: Tensor  # (H, W), softmax of logits / tau
@@ -61,7 +55,7 @@ class Result:
     q: float  # width of prob in cells
     measured: float  # error in cells
     expected: float  # by the closed form, which knows no border
-    excess: float  # measured less expected, as vectors
+    excess: float  # between the measured and the expected point
     floor: float  # what float32 resolves in the middle of the map, in cells
 
 
@@ -80,19 +74,15 @@ def compute(state: State) -> Result:
     expected = theory.alias_error(keypoint.double() - keypoint.double().round(), q)
     return Result(
         state=state,
-        prob=(logits / state.tau).flatten().softmax(0).view_as(logits),
+        prob=spatial_softmax(logits, state.tau),
         points=dict(zip(DECODERS, map(tuple, grid.to_image(cells).tolist()), strict=True)),
         errors=dict(zip(DECODERS, (state.stride * error.norm(dim=1)).tolist(), strict=True)),
         q=q,
-        measured=_rms(error[-1]),
-        expected=_rms(expected),
-        excess=_rms(error[-1] - expected),
+        measured=error[-1].norm().item(),
+        expected=expected.norm().item(),
+        excess=(error[-1] - expected).norm().item(),
         floor=torch.finfo(torch.float32).eps * len(x) / 2,
     )
-
-
-def _rms(error: Tensor) -> float:
-    return error.square().mean().sqrt().item()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -110,58 +100,67 @@ def sentence(result: Result) -> str:
 def verdict(result: Result) -> str:
     """Is soft-argmax where the closed form says?"""
     if result.excess > max(4 * result.floor, 0.1 * result.expected):
-        return f"The border pulls soft-argmax off the curve, by {_page.figure(result.excess)} cells."
+        return f"The border pulls soft-argmax off the curve, by {_both(result, result.excess)}."
     if result.measured <= 4 * result.floor:
         return "Soft-argmax is exact to float32 round-off."
-    return f"Soft-argmax is off by {_page.figure(result.measured)} cells, as the closed form says."
+    return f"Soft-argmax is off by {_both(result, result.measured)}, as the closed form says."
+
+
+def _both(result: Result, cells: float) -> str:
+    return f"{_page.figure(cells)} cells or {_page.figure(cells * result.state.stride)} px"
 
 
 def table(result: Result) -> str:
-    """Points and errors; its shapes are the picture's legend."""
-    rows = [(_page.legend(*KEYPOINT, "keypoint"), f"{result.state.x:.2f}", f"{result.state.y:.2f}", "")]
-    for name, (x, y) in result.points.items():
-        rows.append((_page.legend(*DECODERS[name], name), f"{x:.2f}", f"{y:.2f}", _page.figure(result.errors[name])))
-    return _page.table(("point", "x", "y", "error in px"), rows)
+    """Points and errors; its shapes are the panels' legend."""
+    s = result.state
+    rows = [(_page.legend(*KEYPOINT, "keypoint"), f"{s.x:.2f}", f"{s.y:.2f}", "", "")]
+    for name, xy in result.points.items():
+        errors = result.errors[name], result.errors[name] / s.stride
+        rows.append((_page.legend(*DECODERS[name], name), *(f"{v:.2f}" for v in xy), *map(_page.figure, errors)))
+    return _page.table(("point", "x", "y", "error in px", "in cells"), rows)
 
 
-def svg(result: Result) -> str:
+def view(result: Result) -> _page.View:
     """The heatmap on the image, three cells around the keypoint, and the place on the curve."""
     (h, w), s = HW, result.state
     image = (-0.5, -0.5, w, h)
     zoom = (s.x - 1.5 * s.stride, s.y - 1.5 * s.stride, 3 * s.stride, 3 * s.stride)
     heatmap = _page.heatmap(result.prob, *image)
     marks = functools.partial(_page.points, {"keypoint": KEYPOINT, **DECODERS}, (s.x, s.y), result.points)
-    return _page.picture(
-        826, 254, sentence(result),
-        _page.words(f"softmax, {w // s.stride} x {h // s.stride} cells", 1, 14, color=_page.INK),
-        _page.window(1, 24, 256, 192, image, heatmap, marks(scale=0.6 * w / 256)),
-        _page.words("3 x 3 cells around the keypoint", 277, 14, color=_page.INK),
-        _page.window(277, 24, 192, 192, zoom, heatmap, _page.cells(HW, s.stride, -0.5),
-                     marks(scale=1.1 * zoom[2] / 192)),
-        _page.words("soft-argmax: error per axis in cells", 520, 14, color=_page.INK),
-        _curve(), _place(result),
+    panels = (
+        _page.panel(f"keypoint and softmax, {w // s.stride} x {h // s.stride} cells", 226, 194,
+                    _page.window(1, 24, 224, 168, image, heatmap, marks(scale=0.6 * w / 224))),
+        _page.panel("3 x 3 cells around it", 170, 194,
+                    _page.window(1, 24, 168, 168, zoom, _near(result), _page.cells(HW, s.stride, -0.5),
+                                 marks(scale=1.1 * zoom[2] / 168))),
+        _page.panel("soft-argmax: distance from the keypoint in cells", 312, 254, _curve(), _place(result)),
     )
-
-
-def view(result: Result) -> str:
-    """All that a move changes."""
     note = (
-        f"Image of {HW[1]} x {HW[0]} px, tiled by the cells; Gaussian of sigma = {SIGMA:g} px; computed in float32. "
-        "Curve: closed form, root mean square over all phases. Ring: closed form at this phase. Dot: measured."
+        f"An image of {w} x {h} px, tiled by the cells, and a Gaussian with sigma = {SIGMA:g} px, computed in float32. "
+        "All errors are distances. Curve: the closed form, its root mean square over all places of the keypoint "
+        "within a cell. Ring: the closed form for this place. Dot: measured."
     )
-    return _page.card(svg(result), table(result), verdict(result), note)
+    return _page.View(panels, table(result), sentence(result), verdict(result), note)
+
+
+def _near(result: Result) -> str:
+    """The part of the heatmap around the keypoint, which holds its peak."""
+    stride = result.state.stride
+    x, y = (int((v + 0.5) // stride) for v in (result.state.x, result.state.y))
+    left, top = max(0, x - 2), max(0, y - 2)
+    part = result.prob[top : y + 3, left : x + 3]
+    return _page.heatmap(part, left * stride - 0.5, top * stride - 0.5, *(n * stride for n in part.shape[::-1]))
 
 
 # The curve: both axes are logarithmic.
 
-_MARKERS = {"square": "s", "diamond": "D", "triangle": "^", "circle": "o"}
-_PLOT = _page.Plot((556, 24, 270, 192), x=(0.03, 30.0), y=(1e-8, 10.0))  # q, error
+_PLOT = _page.Plot((36, 24, 270, 192), x=(0.03, 30.0), y=(1e-8, 10.0))  # q, distance
 
 
 @functools.cache
 def _closed_form() -> list[tuple[float, float]]:
     """Points (q, error) of the curve, as far down as it is drawn."""
-    points = [(q, theory.alias_rms(q)) for q in (_PLOT.x[0] * 10 ** (i / 100) for i in range(160))]
+    points = [(q, math.sqrt(2) * theory.alias_rms(q)) for q in (_PLOT.x[0] * 10 ** (i / 100) for i in range(160))]
     return [(q, error) for q, error in points if error > _PLOT.y[0]]
 
 
@@ -169,8 +168,8 @@ def _closed_form() -> list[tuple[float, float]]:
 def _curve() -> str:
     """Axes, the closed form, the level of argmax: the same for every state."""
     x, _, width, _ = _PLOT.box
-    argmax = 1 / math.sqrt(12)
-    label = _page.words("argmax 0.29", x + width, _PLOT.at(1, argmax)[1] + 14, color=_page.RED, anchor="end")
+    argmax = math.sqrt(2 / 12)  # uniform over the cell, on both axes
+    label = _page.words("argmax 0.41", x + width, _PLOT.at(1, argmax)[1] + 14, color=_page.RED, anchor="end")
     return "".join([
         _PLOT.axes(
             {q: f"{q:g}" for q in (0.1, 0.5, 1, 2, 10)},
@@ -195,38 +194,4 @@ def _place(result: Result) -> str:
     return "".join(parts)
 
 
-def png(result: Result) -> bytes:
-    """Five cells around the keypoint and the curve, for pages without a kernel."""
-    from posebook import draw  # matplotlib is slow to import, and no move needs it
-
-    (h, w), s = HW, result.state
-    fig, (image, curve) = draw.axes(2, width=8.6)
-    prob = result.prob.numpy()
-    image.imshow(prob, cmap="Blues", vmax=2 * prob.max(), extent=(-0.5, w - 0.5, h - 0.5, -0.5))
-    reach = 2.5 * s.stride
-    image.set(xlim=(s.x - reach, s.x + reach), ylim=(s.y + reach, s.y - reach), xlabel="x in px", ylabel="y in px")
-    image.set_title(f"softmax, stride {s.stride}, tau {s.tau:.2f}")
-    for (name, (shape, color)), (x, y) in zip(DECODERS.items(), result.points.values(), strict=True):
-        label = f"{name}: {result.errors[name]:.2f} px"
-        image.plot(x, y, _MARKERS[shape], color=color, fillstyle="none", markeredgewidth=2, label=label)
-    image.plot(s.x, s.y, "+", color=KEYPOINT[1], markersize=12, label="keypoint")
-    image.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    curve.loglog(*zip(*_closed_form(), strict=True), color=_page.INK, label="closed form")
-    curve.axhline(1 / math.sqrt(12), color=_page.RED, linestyle="--", label="argmax")
-    curve.axhspan(_PLOT.y[0], result.floor, color=_page.GRAY, alpha=0.12, label="float32 round-off")
-    curve.plot(result.q, max(result.measured, _PLOT.y[0]), "o", color=_page.BLUE, label="measured")
-    curve.set(title="soft-argmax: error per axis in cells", xlabel="q in cells", xlim=_PLOT.x, ylim=_PLOT.y)
-    curve.legend(fontsize=8, loc="center right", frameon=False)
-    return draw.png(fig)
-
-
-def explore(**start: float) -> _page.Explorer:
-    """The explorer; ``explore(stride=4, tau=1.0)`` starts there."""
-    s = State(**start)
-    controls = {
-        "stride": _page.choice("stride", s.stride, STRIDES),
-        "tau": _page.number("tau", s.tau, *TAU, step=0.02, log=True),
-        "x": _page.number("x", s.x, *X, step=0.25),
-        "y": _page.number("y", s.y, *Y, step=0.25),
-    }
-    return _page.Explorer(s, controls, compute=compute, view=view, sentence=sentence, png=png)
+explore = explorer(State, compute, view)

@@ -1,6 +1,6 @@
 """The training explorer: what a regression and a heatmap network say of one picture while they learn.
 
->>> early, late = (compute(State(step=step)) for step in STEP)
+>>> early, late = (compute(State(step=step)) for step in (EPOCHS[0], EPOCHS[-1]))
 >>> all(late.median[name] < early.median[name] for name in NETS)
 True
 """
@@ -12,15 +12,14 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from posebook import _args
 from posebook.explore import _page
+from posebook.explore._controls import Checked, choice, explorer
 from posebook.metrics import epe
 from posebook.skeleton import COCO_17
 from posebook.training.table import EPOCHS, epochs
 
 NETS = {"regression": "regression", "heatmap": "cross-entropy"}  # as they are called here -> whose run it is
 KEYPOINTS = ("nose", "left wrist", "right wrist", "left knee", "right ankle")
-STEP = (1.0, float(EPOCHS[-1]))  # lowest and highest
 FLAT = 0.05  # a map without a cell of this probability looks thin
 
 KEYPOINT = "reticle", _page.INK
@@ -28,15 +27,11 @@ MARKS = {"regression": ("square", _page.RED), "heatmap": ("circle", _page.BLUE)}
 
 
 @dataclass(frozen=True)
-class State:
-    """Where the controls stand."""
+class State(Checked):
+    """Where the controls stand: the steps of training after which the networks are asked, and for what."""
 
-    step: float = 60.0
-    keypoint: str = "left wrist"
-
-    def __post_init__(self):
-        _args.within("step", self.step, STEP)
-        _args.one_of("keypoint", self.keypoint, KEYPOINTS)
+    step: int = choice(60, EPOCHS, slider=True)
+    keypoint: str = choice("left wrist", KEYPOINTS, width=92)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +39,6 @@ class Result:
     """What follows from a state; places and errors in image px."""
 
     state: State
-    steps: int  # of training after which the networks were asked: the last stored moment not after the state's
     truth: tuple[float, float]  # of the chosen keypoint
     found: dict[str, Tensor]  # network -> (17, 2)
     points: dict[str, tuple[float, float]]  # network -> where it puts the chosen keypoint
@@ -56,14 +50,13 @@ class Result:
 
 def compute(state: State) -> Result:
     """Look up what was stored."""
-    moment = sum(step <= state.step for step in EPOCHS) - 1
+    moment = EPOCHS.index(state.step)
     k = COCO_17.names.index(state.keypoint.replace(" ", "_"))
     found = {name: run["found"][moment] for name, run in _runs().items()}
     truth = _runs()["heatmap"]["xy"][k]
     prob = _runs()["heatmap"]["prob"][moment, k].float()
     return Result(
         state=state,
-        steps=EPOCHS[moment],
         truth=tuple(truth.tolist()),
         found=found,
         points={name: tuple(xy[k].tolist()) for name, xy in found.items()},
@@ -96,7 +89,7 @@ def _curves() -> dict[str, list[tuple[float, float]]]:
 
 def sentence(result: Result) -> str:
     """One line with the numbers."""
-    where = f"After {result.steps} steps of training, {result.state.keypoint}:"
+    where = f"After {result.state.step} steps of training, {result.state.keypoint}:"
     off = ", ".join(f"{name} {error:.2f}" for name, error in result.errors.items())
     median = ", ".join(f"{name} {error:.2f}" for name, error in result.median.items())
     peak = f"Highest probability of a cell {result.peak:.2f}."
@@ -113,7 +106,7 @@ def verdict(result: Result) -> str:
 
 
 def table(result: Result) -> str:
-    """Points and errors; its shapes are the picture's legend."""
+    """Points and errors; its shapes are the panels' legend."""
     x, y = result.truth
     rows = [(_page.legend(*KEYPOINT, result.state.keypoint), f"{x:.2f}", f"{y:.2f}", "", "")]
     for name, (x, y) in result.points.items():
@@ -122,33 +115,21 @@ def table(result: Result) -> str:
     return _page.table(("point", "x", "y", "error in px", "median"), rows)
 
 
-_SIDE, _LEFTS = 216, (1, 241)  # of the two windows
-
-
-def svg(result: Result) -> str:
+def view(result: Result) -> _page.View:
     """The picture twice, with what each network says, and the medians of both against the steps."""
-    windows = []
-    for name, left in zip(NETS, _LEFTS, strict=True):
+    panels = []
+    for name in NETS:
         veil = _veil(result) if name == "heatmap" else ""
-        windows += [
-            _page.words(f"{name}, after {result.steps} steps", left, 14, color=_page.INK),
-            _page.window(left, 24, _SIDE, _SIDE, (-0.5, -0.5, 64, 64), _picture(), veil,
-                         _pose(result.found[name], MARKS[name][1]), _marks(result, name)),
-        ]
-    return _page.picture(
-        826, 254, sentence(result), *windows,
-        _page.words("median error over the visible keypoints in px", 520, 14, color=_page.INK), _axes(), _place(result),
-    )
-
-
-def view(result: Result) -> str:
-    """All that a move changes."""
+        said = veil + _pose(result.found[name], MARKS[name][1]) + _marks(result, name)
+        window = _page.window(1, 24, 200, 200, (-0.5, -0.5, 64, 64), _picture(), said)
+        panels.append(_page.panel(f"{name}, after {result.state.step} steps", 202, 226, window))
+    panels.append(_page.panel("median error over visible keypoints, in px", 306, 254, _axes(), _place(result)))
     note = (
-        f"One picture that neither network was trained on; {len(EPOCHS)} moments of each training are stored. Lines: "
-        "the pose that the network sees. Median: over the visible keypoints. Blue veil: the probability of the chosen "
-        f"keypoint's cells, at most {result.peak:.2f}."
+        f"One picture that neither network was trained on. Of each training {len(EPOCHS)} moments are stored. Lines: "
+        "the pose that the network sees. Blue veil: the probability of the chosen keypoint's cells, at most "
+        f"{result.peak:.2f}."
     )
-    return _page.card(svg(result), table(result), verdict(result), note)
+    return _page.View(tuple(panels), table(result), sentence(result), verdict(result), note)
 
 
 @functools.cache
@@ -179,58 +160,24 @@ def _marks(result: Result, name: str) -> str:
     return truth + _page.mark(*MARKS[name], *result.points[name], scale=0.26, name=name)
 
 
-_PLOT = _page.Plot((556, 24, 254, 192), x=STEP, y=(0.5, 50.0))
+_PLOT = _page.Plot((36, 24, 254, 192), x=(2.5, EPOCHS[-1]), y=(0.5, 50.0))  # a logarithm has no 0: it stands at 2.5
 
 
 @functools.cache
 def _axes() -> str:
     """Axes and both curves: the same for every state."""
-    ticks = {float(n): str(n) for n in (1, 10, 100, 500)}
+    ticks = {_PLOT.x[0]: "0", **{float(n): str(n) for n in (5, 10, 50, 100, 500)}}
     parts = [_PLOT.axes(ticks, {0.5: "0.5", 1.0: "1", 5.0: "5", 10.0: "10", 50.0: "50"}, "steps of training")]
     for name, (_, color) in MARKS.items():
-        parts.append(_PLOT.curve([(max(step, STEP[0]), error) for step, error in _curves()[name]], color))
+        parts.append(_PLOT.curve([(max(step, _PLOT.x[0]), error) for step, error in _curves()[name]], color))
     return "".join(parts)
 
 
 def _place(result: Result) -> str:
-    step = max(float(result.steps), STEP[0])
-    right = _PLOT.at(step, 1)[0]
+    right = _PLOT.at(result.state.step, 1)[0]
     line = _page.tag("line", x1=right, x2=right, y1=24, y2=216, stroke=_page.INK, stroke_dasharray="2 3")
-    return line + "".join(_page.mark(*MARKS[name], *_PLOT.at(step, result.median[name]), name=f"median, {name}")
-                          for name in NETS)
+    return line + "".join(_page.mark(*MARKS[name], *_PLOT.at(result.state.step, error), name=f"median, {name}")
+                          for name, error in result.median.items())
 
 
-def png(result: Result) -> bytes:
-    """Both pictures and the curves, for pages without a kernel."""
-    from posebook import draw  # matplotlib is slow to import, and no move needs it
-
-    fig, axes = draw.axes(3, width=9.6)
-    for ax, name in zip(axes, NETS, strict=False):
-        ax.imshow(_runs()[name]["image"].permute(1, 2, 0).numpy())
-        if name == "heatmap":
-            alpha = (0.85 * result.prob / max(result.peak, FLAT)).numpy()
-            ax.imshow(np.ones_like(alpha), cmap="Blues", vmin=0, vmax=1.2, alpha=alpha, extent=(-0.5, 63.5, 63.5, -0.5))
-        for a, b in COCO_17.limbs:
-            ax.plot(*result.found[name][[a, b]].T.tolist(), "-", color=MARKS[name][1], linewidth=1.5)
-        ax.plot(*result.truth, "+", color="white", markersize=14, markeredgewidth=2)
-        ax.plot(*result.points[name], "s" if name == "regression" else "o", color=MARKS[name][1],
-                markeredgecolor="white")
-        ax.set(title=f"{name}, after {result.steps} steps", xticks=(), yticks=(), xlim=(-0.5, 63.5),
-               ylim=(63.5, -0.5))
-    for name in NETS:
-        steps, errors = zip(*_curves()[name], strict=True)
-        axes[2].loglog(steps, errors, color=MARKS[name][1], label=name)
-        axes[2].plot(result.steps, result.median[name], "o", color=MARKS[name][1])
-    axes[2].set(title="median error in px", xlabel="steps of training")
-    axes[2].legend(fontsize=8, frameon=False)
-    return draw.png(fig)
-
-
-def explore(**start: object) -> _page.Explorer:
-    """The explorer; ``explore(step=200, keypoint="nose")`` starts there."""
-    s = State(**start)
-    controls = {
-        "step": _page.number("step", s.step, *STEP, step=0.02, log=True),
-        "keypoint": _page.choice("point", s.keypoint, KEYPOINTS, width=92),
-    }
-    return _page.Explorer(s, controls, compute=compute, view=view, sentence=sentence, png=png)
+explore = explorer(State, compute, view)

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from posebook import _args
 from posebook.encode import gaussian_heatmap
 from posebook.expectation import soft_argmax
 from posebook.explore import _page
+from posebook.explore._controls import Checked, choice, explorer, number
 from posebook.grid import Grid
 from posebook.warp import flip_heatmap, flip_image, flip_points, flip_shift
 
@@ -25,7 +25,6 @@ SIGMA = 0.75  # of the Gaussian in cells: wide enough for its center of mass, na
 STRIDES = (2, 4, 8)
 GRIDS = ("index", "center", "unit length")
 SHIFTS = ("none", "one cell", "exact")
-X = (32.0, 63.0)  # the middle third of the image: no peak feels the border
 
 KEYPOINT = "reticle", _page.INK
 PEAKS = {
@@ -36,20 +35,13 @@ PEAKS = {
 
 
 @dataclass(frozen=True)
-class State:
+class State(Checked):
     """Where the controls stand; the keypoint's x in image px."""
 
-    stride: int = 4
-    grid: str = "index"
-    shift: str = "none"
-    x: float = 60.3
-
-    def __post_init__(self):
-        if isinstance(self.stride, bool) or self.stride not in STRIDES:
-            _args.fail("stride", "one of " + ", ".join(map(str, STRIDES)), self.stride)
-        _args.one_of("grid", self.grid, GRIDS)
-        _args.one_of("shift", self.shift, SHIFTS)
-        _args.within("x", self.x, X)
+    stride: int = choice(4, STRIDES)
+    x: float = number(60.3, 32, 63, step=0.25)  # the middle third of the image: no peak feels the border
+    grid: str = choice("index", GRIDS, width=99)
+    shift: str = choice("none", SHIFTS, width=99)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +52,7 @@ class Result:
     maps: dict[str, Tensor]  # peak -> its row of the heatmap (n,)
     peaks: dict[str, float]  # image px
     off: dict[str, float]  # from the keypoint in cells
-    stride: float  # px a cell, not quite the state's in unit length
+    stride: float  # px per cell, not quite the state's in unit length
     shift: float  # cells that the mirrored map was moved
     exact: float  # cells that it should have been moved
     middles: tuple[float, float]  # of the image and of the map in px
@@ -130,7 +122,7 @@ def verdict(result: Result) -> str:
 
 
 def table(result: Result) -> str:
-    """Peaks and errors; its shapes are the picture's legend."""
+    """Peaks and errors; its shapes are the panel's legend."""
     rows = [(_page.legend(*KEYPOINT, "keypoint"), f"{result.state.x:.2f}", "", "")]
     for name, x in result.peaks.items():
         off = result.off[name]
@@ -143,27 +135,27 @@ def _signed(value: float) -> str:
     return "0.00" if abs(value) < 0.005 else f"{value:+.2f}"
 
 
-_LEFT, _PX, _TOP, _ROW, _BAR = 53.0, 7.5, 66.0, 62.0, 32.0  # of the picture
+_LEFT, _PX, _TOP, _ROW, _BAR = 26.0, 4.0, 86.0, 62.0, 32.0  # px, of the panel
 _NAMES = {
     "image": "heatmap of the image",
-    "flipped back": "heatmap of the mirrored image, flipped back",
-    "average": "their average",
+    "flipped back": "of its mirror, flipped back",
+    "average": "average of both",
 }
 
 
-def svg(result: Result) -> str:
+def _rows(result: Result) -> str:
     """The image's pixels, the keypoint, the three maps over the cells, and both middles."""
     s, bottom = result.state, _TOP + 3 * _ROW
     image, cells = (_place(x) for x in result.middles)
     x, right = _place(s.x), s.x > result.middles[0]
     parts = [_pixels()]
     for middle, dash in ((image, "none"), (cells, "5 4")):
-        parts.append(_page.tag("line", x1=middle, x2=middle, y1=22, y2=bottom + 6, stroke=_page.GRAY,
+        parts.append(_page.tag("line", x1=middle, x2=middle, y1=42, y2=bottom + 6, stroke=_page.GRAY,
                                stroke_dasharray=dash))
-    parts.append(_page.words(f"middle of the image {result.middles[0]:.2f}", image, 14, anchor="middle"))
+    parts.append(_page.words(f"middle of the image {result.middles[0]:.2f}", image, 34, anchor="middle"))
     parts.append(_page.words(f"middle of the map {result.middles[1]:.2f}", cells, bottom + 20, anchor="middle"))
-    parts.append(_page.tag("line", x1=x, x2=x, y1=60, y2=bottom, stroke=_page.INK, stroke_dasharray="2 3"))
-    parts.append(_page.mark(*KEYPOINT, x, 32, scale=0.6, name="keypoint"))
+    parts.append(_page.tag("line", x1=x, x2=x, y1=80, y2=bottom, stroke=_page.INK, stroke_dasharray="2 3"))
+    parts.append(_page.mark(*KEYPOINT, x, 52, scale=0.6, name="keypoint"))
     for k, (name, peak) in enumerate(result.peaks.items()):
         top = _TOP + k * _ROW
         base = top + 16 + _BAR
@@ -178,17 +170,18 @@ def svg(result: Result) -> str:
         beside = 2 * _PX * result.stride + 10
         parts.append(_page.words("exact" if off == "0.00" else f"{off} cells", x + (beside if right else -beside),
                                  base - 10, color=PEAKS[name][1], anchor="start" if right else "end"))
-    return _page.picture(826, round(bottom) + 26, sentence(result), *parts)
+    return "".join(parts)
 
 
-def view(result: Result) -> str:
-    """All that a move changes."""
+def view(result: Result) -> _page.View:
+    """The rows, one below the other."""
+    rows = _page.panel(f"a row of {WIDTH} px, and the cells of its heatmaps", 428, 298, _rows(result))
     note = (
-        f"A row of {WIDTH} px; its cells below, a dot at each center. A network that makes no mistake: Gaussians of "
-        f"sigma = {SIGMA:g} cells. Peaks are centers of mass. A flip mirrors the image about its own middle and the "
-        "map about its own: unshifted, the peaks part by twice the distance between these."
+        "A dot is the center of a cell. The network makes no mistake: its heatmaps are Gaussians with "
+        f"sigma = {SIGMA:g} cells. A peak is the center of mass. A flip mirrors the image about its own middle and "
+        "the map about its own: without a shift, the peaks part by twice the distance between these two."
     )
-    return _page.card(svg(result), table(result), verdict(result), note)
+    return _page.View((rows,), table(result), sentence(result), verdict(result), note)
 
 
 def _place(x: float) -> float:
@@ -222,42 +215,10 @@ def _cells(stride: int, name: str) -> str:
 def _pixels() -> str:
     """The image's pixels with some of their numbers: the same for every state."""
     left, right = _place(-0.5), _place(WIDTH - 0.5)
-    path = f"M{left} 24H{right}V40H{left}z" + "".join(f"M{_place(k - 0.5)} 24v16" for k in range(1, WIDTH))
-    numbers = (_page.words(str(k), _place(k), 54, anchor="middle") for k in (0, 16, 32, 64, 80, 95))
+    path = f"M{left} 44H{right}V60H{left}z" + "".join(f"M{_place(k - 0.5)} 44v16" for k in range(1, WIDTH))
+    numbers = (_page.words(str(k), _place(k), 74, anchor="middle") for k in (0, 16, 32, 64, 80, 95))
     return _page.tag("path", d=path, fill="none", stroke=_page.LINE) + "".join(numbers) + _page.words(
-        "px", left - 10, 36, anchor="end")
+        "px", left - 6, 56, anchor="end")
 
 
-def png(result: Result) -> bytes:
-    """The same rows, for pages without a kernel."""
-    from posebook import draw  # matplotlib is slow to import, and no move needs it
-
-    s = result.state
-    grid = _grid(s.stride, s.grid)
-    fig, (ax,) = draw.axes(width=8.6, height=3.4)
-    for k, (name, peak) in enumerate(result.peaks.items()):
-        values = (result.maps[name] / result.maps["image"].max() * 0.7).tolist()
-        x = [_at(grid, i) for i in range(len(values))]
-        color = PEAKS[name][1]
-        ax.bar(x, values, width=0.9 * result.stride, bottom=2 - k, color=color, alpha=0.35)
-        ax.plot(x, [2 - k] * len(x), "|", color=_page.GRAY, markersize=5)
-        ax.plot(peak, 2 - k, "sDo"[k], color=color, label=f"{name}: {peak:.2f} px")
-    ax.axvline(s.x, color=_page.INK, linestyle=":", label=f"keypoint: {s.x:.2f} px")
-    ax.axvline(result.middles[0], color=_page.GRAY, linewidth=1, label="middle of the image")
-    ax.axvline(result.middles[1], color=_page.GRAY, linewidth=1, linestyle="--", label="middle of the map")
-    ax.set(title=f"Flip test: stride {s.stride}, {s.grid}, shift {s.shift}", xlabel="x in px", yticks=(),
-           xlim=(-5, WIDTH + 4), ylim=(-0.15, 2.9))
-    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    return draw.png(fig)
-
-
-def explore(**start: object) -> _page.Explorer:
-    """The explorer; ``explore(stride=8, shift="exact")`` starts there."""
-    s = State(**start)
-    controls = {
-        "stride": _page.choice("stride", s.stride, STRIDES),
-        "x": _page.number("x", s.x, *X, step=0.25),
-        "grid": _page.choice("grid", s.grid, GRIDS, width=99),
-        "shift": _page.choice("shift", s.shift, SHIFTS, width=99),
-    }
-    return _page.Explorer(s, controls, compute=compute, view=view, sentence=sentence, png=png)
+explore = explorer(State, compute, view)

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import torch
 
-from posebook import _args, fusion, theory
+from posebook import fusion, theory
 from posebook.explore import _page
+from posebook.explore._controls import Checked, explorer, number
 
-S, R, REPORTED = (0.5, 4.0), (-0.5, 0.9), (0.25, 8.0)  # lowest and highest
 ESTIMATES = (-1.0, 1.0)  # of the heads in px
 
 HEADS = {"head 1": ("square", _page.BLUE), "head 2": ("diamond", _page.ORANGE)}
@@ -24,17 +24,13 @@ NAIVE, BEST = ("circle", _page.GREEN), ("reticle", _page.INK)
 
 
 @dataclass(frozen=True)
-class State:
+class State(Checked):
     """Where the controls stand: standard deviations in px, the heads' correlation, and what head 2 says its own is."""
 
-    s1: float = 1.0
-    s2: float = 1.5
-    r: float = 0.0
-    reported: float = 1.1
-
-    def __post_init__(self):
-        for name, bounds in {"s1": S, "s2": S, "r": R, "reported": REPORTED}.items():
-            _args.within(name, getattr(self, name), bounds)
+    s1: float = number(1.0, 0.5, 4, step=0.05, label="sd 1")
+    s2: float = number(1.5, 0.5, 4, step=0.05, label="sd 2")
+    r: float = number(0.0, -0.5, 0.9, step=0.02)
+    reported: float = number(1.1, 0.25, 8, step=0.02, log=True)
 
 
 @dataclass(frozen=True)
@@ -121,7 +117,7 @@ def verdict(result: Result) -> str:
 
 
 def table(result: Result) -> str:
-    """Weights and variances; its shapes are the picture's legend."""
+    """Weights and variances; its shapes are the panels' legend."""
     rows = []
     for mark, name, m in (
         (BEST, "best mean", result.best),
@@ -135,23 +131,18 @@ def table(result: Result) -> str:
     return _page.table(("estimate", "weight", "sd in px", "variance", "/ best"), rows)
 
 
-def svg(result: Result) -> str:
+def view(result: Result) -> _page.View:
     """The bells around what the heads say, and the bowl."""
-    return _page.picture(
-        826, 254, sentence(result),
-        _page.words("errors as bells around the estimates", 1, 14, color=_page.INK), _bells(result),
-        _page.words("the bowl: variance of the mean / best variance", 470, 14, color=_page.INK), _axes(), _bowl(result),
+    panels = (
+        _page.panel("errors as bells around the estimates", 412, 254, _bells(result)),
+        _page.panel("the bowl: variance of the mean / best variance", 362, 254, _axes(), _bowl(result)),
     )
-
-
-def view(result: Result) -> str:
-    """All that a move changes."""
     note = (
-        "Head 1 says -1 px, head 2 says +1 px. Dotted: head 2 as it reports itself. Naive: weights 1 / reported "
-        "variance, correlation ignored. Without correlation, a variance misjudged twofold (a standard deviation, "
-        "1.41-fold) costs 11 % for equal heads, 12.5 % at most."
+        "Head 1 says -1 px, head 2 says +1 px. Dotted: head 2 as it reports itself. The naive mean weights by "
+        "1 / reported variance and ignores the correlation. Without correlation, a variance that is misjudged by a "
+        "factor of 2 (a standard deviation, of 1.41) costs 11 % for equal heads and 12.5 % at most."
     )
-    return _page.card(svg(result), table(result), verdict(result), note)
+    return _page.View(panels, table(result), sentence(result), verdict(result), note)
 
 
 def _upper(text: str) -> str:
@@ -199,7 +190,7 @@ _STEPS = [k / 8 for k in range(-28, 29)]
 
 # The bowl: weight of head 1 across, variance over the best upwards.
 
-_BOWL, _W, _TIMES = (500, 24, 325, 192), (-0.75, 1.75), (0.9, 3.0)
+_BOWL, _W, _TIMES = (30, 24, 325, 192), (-0.75, 1.75), (0.9, 3.0)
 
 
 def _across(left: float, width: float, low: float, high: float, value: float) -> float:
@@ -244,47 +235,10 @@ def _bowl(result: Result) -> str:
         parts.append(_page.mark(shape, color, *_at(weight, times), scale=0.8, name=name))
     above = result.naive.times > _TIMES[1]
     x, y = _at(result.naive.weight, 2.9 if above else result.naive.times)
-    if above:
-        parts.append(_page.words(f"above: {result.naive.times:.2f}", x + 10, y + 4, color=NAIVE[1]))
     parts.append(_page.mark(*NAIVE, x, y, scale=1.1, name="naive"))
     parts.append(_page.mark(*BEST, *_at(best.weight, 1), scale=0.7, name="best"))
-    return _page.window(*_BOWL, tuple(map(float, _BOWL)), *parts)
+    label = _page.words(f"above: {result.naive.times:.2f}", x + 10, y + 4, color=NAIVE[1]) if above else ""
+    return _page.window(*_BOWL, tuple(map(float, _BOWL)), *parts) + label
 
 
-def png(result: Result) -> bytes:
-    """Bells and bowl, for pages without a kernel."""
-    from posebook import draw  # matplotlib is slow to import, and no move needs it
-
-    s, least = result.state, result.best.variance
-    fig, (left, right) = draw.axes(2, width=8.6)
-    for name, center, sd, (_, color), line in _shapes(result):
-        x = [center + z * sd for z in _STEPS]
-        y = [math.exp(-z * z / 2) / (sd * math.sqrt(2 * math.pi)) for z in _STEPS]
-        style = {"reported": ":", "best": "--"}.get(name, "-")
-        left.plot(x, y, style, color=color, linewidth=line["stroke_width"], label=f"{name}: {sd:.2f} px")
-    left.set(title="errors around the estimates", xlabel="px", xlim=(-_REACH, _REACH), yticks=())
-    left.legend(fontsize=8, frameon=False)
-    weights = [_W[0] + (_W[1] - _W[0]) * k / 60 for k in range(61)]
-    right.axvspan(0, 1, color=_page.GRAY, alpha=0.1)
-    right.plot(weights, [actual(s, w) / least for w in weights], color=_page.INK)
-    right.plot(1, s.s1**2 / least, "s", color=HEADS["head 1"][1], label="head 1 alone")
-    right.plot(0, s.s2**2 / least, "D", color=HEADS["head 2"][1], label="head 2 alone")
-    right.plot(result.naive.weight, result.naive.times, "o", color=NAIVE[1], label=f"naive: {result.naive.times:.2f}")
-    right.plot(result.best.weight, 1, "+", color=BEST[1], markersize=12, label="best: 1.00")
-    right.set(title="variance of the mean / best", xlabel="weight of head 1", xlim=_W, ylim=_TIMES)
-    right.legend(fontsize=8, loc="upper right")
-    return draw.png(fig)
-
-
-def explore(**start: float) -> _page.Explorer:
-    """The explorer; ``explore(r=0.8)`` starts there."""
-    s = State(**start)
-    controls = {
-        "s1": _page.number("sd 1", s.s1, *S, step=0.05),
-        "s2": _page.number("sd 2", s.s2, *S, step=0.05),
-        "r": _page.number("r", s.r, *R, step=0.02),
-        "reported": _page.number("reported", s.reported, *REPORTED, step=0.02, log=True),
-    }
-    for row in controls.values():
-        row.children[0].style.description_width = "60px"
-    return _page.Explorer(s, controls, compute=compute, view=view, sentence=sentence, png=png)
+explore = explorer(State, compute, view)

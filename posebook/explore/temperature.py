@@ -15,15 +15,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from posebook import _args, theory
+from posebook import theory
 from posebook.decode import argmax
-from posebook.expectation import soft_argmax, spread
+from posebook.expectation import soft_argmax, spatial_softmax, spread
 from posebook.explore import _page
+from posebook.explore._controls import Checked, explorer, number
 
 HW = (18, 24)  # of the map
 CELL = 8, 7  # x and y of the keypoint at phase 0, off the map's center
 DRAWS = 24  # of noise, always the same
-TAU, SIGMA, NOISE, PHASE = (0.002, 20.0), (0.5, 3.0), (0.02, 1.0), (0.0, 0.5)  # lowest and highest
+TAU = 0.002, 20.0  # lowest and highest
 TAUS = tuple(TAU[0] * 10 ** (i / 6) for i in range(25))  # of the curves
 
 KEYPOINT = "reticle", _page.INK
@@ -31,17 +32,13 @@ MARKS = {"here": ("circle", _page.BLUE), "sweet spot": ("diamond", _page.ORANGE)
 
 
 @dataclass(frozen=True)
-class State:
+class State(Checked):
     """Where the controls stand: a Gaussian's logits, ``sigma`` wide, ``phase`` from the center of a cell."""
 
-    tau: float = 0.1
-    sigma: float = 2.0
-    noise: float = 0.3
-    phase: float = 0.3
-
-    def __post_init__(self):
-        for name, bounds in {"tau": TAU, "sigma": SIGMA, "noise": NOISE, "phase": PHASE}.items():
-            _args.within(name, getattr(self, name), bounds)
+    tau: float = number(0.1, *TAU, step=0.02, log=True)
+    sigma: float = number(2.0, 0.5, 3, step=0.05)
+    noise: float = number(0.3, 0.02, 1, step=0.02, log=True)
+    phase: float = number(0.3, 0, 0.5, step=0.01)
 
 
 @dataclass(frozen=True)
@@ -49,8 +46,8 @@ class Curves:
     """What follows from all of a state but tau; one value for each of ``TAUS``. Lengths in cells."""
 
     entropy: tuple[float, ...]  # of the softmax without noise
-    spread: tuple[float, ...]  # its standard deviation, an axis
-    rms: tuple[float, ...]  # of soft-argmax's error under noise, an axis
+    spread: tuple[float, ...]  # its standard deviation per axis
+    rms: tuple[float, ...]  # of soft-argmax's error under noise, per axis
     argmax: float  # the same of argmax
 
 
@@ -65,9 +62,9 @@ class Result:
     entropy: float
     gaussian: float  # entropy by the formula for a wide peak
     q: float  # width of the Gaussian
-    spread: float  # of prob: its standard deviation, an axis
+    spread: float  # of prob: its standard deviation per axis
     estimates: Tensor  # (DRAWS, 2), soft-argmax under noise
-    rms: float  # of their errors, an axis
+    rms: float  # of their errors, per axis
     best: int  # index in TAUS of the lowest rms
     curves: Curves
 
@@ -75,7 +72,7 @@ class Result:
 def compute(state: State) -> Result:
     """Spread of the softmax without noise, and what soft-argmax says under each draw of noise."""
     clean, keypoint = _logits(state.sigma, state.phase)
-    prob = (clean / state.tau).flatten().softmax(0).view(HW)
+    prob = spatial_softmax(clean, state.tau)
     entropy, covariance = spread(clean, state.tau)
     estimates = soft_argmax((clean + state.noise * _draws()).float(), state.tau)
     q = math.sqrt(state.tau) * state.sigma
@@ -85,7 +82,7 @@ def compute(state: State) -> Result:
         prob=prob,
         mean=tuple(soft_argmax(clean, state.tau).tolist()),
         covariance=covariance,
-        entropy=entropy.item(),
+        entropy=abs(entropy.item()),  # round-off may leave -0.0
         gaussian=theory.gaussian_entropy(q**2 * torch.eye(2)).item(),
         q=q,
         spread=math.sqrt(covariance.trace().item() / 2),
@@ -130,11 +127,12 @@ def _curves(sigma: float, noise: float, phase: float) -> Curves:
 def sentence(result: Result) -> str:
     """One line with the numbers."""
     s, best = result.state, result.best
-    where = f"Tau {s.tau:.2f}, sigma {s.sigma:.2f}, noise {s.noise:.2f}, phase {s.phase:.2f}: q = {result.q:.2f} cells."
+    settings = f"Tau {_page.figure(s.tau)}, sigma {s.sigma:.2f}, noise {s.noise:.2f}, phase {s.phase:.2f}"
     entropy = f"Entropy {result.entropy:.2f} nats, by the Gaussian formula {result.gaussian:.2f}."
     errors = f"Spread of p {_page.figure(result.spread)} cells, RMS error of its mean {_page.figure(result.rms)}"
-    others = f"best {_page.figure(result.curves.rms[best])} at tau {TAUS[best]:.2f}, argmax {result.curves.argmax:.2f}"
-    return f"{where} {entropy} {errors}, {others}. {verdict(result)}"
+    least = f"best {_page.figure(result.curves.rms[best])} at tau {_page.figure(TAUS[best])}"
+    errors += f", {least}, argmax {result.curves.argmax:.2f}"
+    return f"{settings}: q = {result.q:.2f} cells. {entropy} {errors}. {verdict(result)}"
 
 
 def verdict(result: Result) -> str:
@@ -157,43 +155,39 @@ def verdict(result: Result) -> str:
 
 
 def table(result: Result) -> str:
-    """The place and two others; its shapes are the picture's legend."""
+    """The place and two others; its shapes are the panels' legend."""
     curves, best = result.curves, result.best
     rows = {
-        "here": (f"{result.state.tau:.2f}", result.spread, result.rms),
-        "sweet spot": (f"{TAUS[best]:.2f}", curves.spread[best], curves.rms[best]),
+        "here": (_page.figure(result.state.tau), result.spread, result.rms),
+        "sweet spot": (_page.figure(TAUS[best]), curves.spread[best], curves.rms[best]),
         "argmax": ("0", 0.0, curves.argmax),
     }
     cells = [(_page.legend(*MARKS[name], name), tau, *map(_page.figure, rest)) for name, (tau, *rest) in rows.items()]
     return _page.table(("in cells", "tau", "spread of p", "RMS error"), cells)
 
 
-def svg(result: Result) -> str:
+def view(result: Result) -> _page.View:
     """The softmax with its ellipse and the estimates; entropy and error against tau."""
     h, w = HW
     around = (CELL[0] - 8, CELL[1] - 6, 16, 12)
     heatmap = _page.heatmap(result.prob, -0.5, -0.5, w, h)
     keypoint = _page.mark(*KEYPOINT, CELL[0] + result.state.phase, CELL[1], scale=16 / 256, name="keypoint")
-    return _page.picture(
-        826, 254, sentence(result),
-        _page.words(f"softmax p, 16 x 12 of its {w} x {h} cells", 1, 14, color=_page.INK),
-        _page.window(1, 24, 256, 192, around, heatmap, keypoint, _estimates(result), _ellipse(result)),
-        _page.words("Ellipse: one standard deviation of p.", 1, 231),
-        _page.words("Dots: its mean under each draw of noise.", 1, 246),
-        _page.words("entropy in nats", 297, 14, color=_page.INK),
-        _axes(), _entropy(result),
-        _page.words("RMS error of the mean, in cells", 566, 14, color=_page.INK),
-        _error(result),
+    nats, cells = _axes()
+    panels = (
+        _page.panel(
+            f"softmax p, 16 x 12 of its {w} x {h} cells", 258, 254,
+            _page.window(1, 24, 256, 192, around, heatmap, keypoint, _estimates(result), _ellipse(result)),
+            _page.words("Ellipse: one standard deviation of p.", 1, 231),
+            _page.words("Dots: its mean under each draw of noise.", 1, 246),
+        ),
+        _page.panel("entropy in nats", 246, 254, nats, _entropy(result)),
+        _page.panel("RMS error of the mean per axis, in cells", 272, 254, cells, _error(result)),
     )
-
-
-def view(result: Result) -> str:
-    """All that a move changes."""
     note = (
-        f"Logits of a Gaussian, plus white noise: the same {DRAWS} draws at each tau. RMS over draws, x and y. "
-        "Entropy and spread without noise. Dashed: laws of a wide peak far from the border."
+        f"Logits of a Gaussian, plus white noise: the same {DRAWS} draws at each tau. The RMS is over draws, x and y. "
+        "Entropy and spread are without noise. Dashed: laws of a wide peak far from the border."
     )
-    return _page.card(svg(result), table(result), verdict(result), note)
+    return _page.View(panels, table(result), sentence(result), verdict(result), note)
 
 
 def _estimates(result: Result) -> str:
@@ -216,24 +210,25 @@ def _ellipse(result: Result) -> str:
     )
 
 
-_NATS = _page.Plot((297, 24, 210, 192), x=TAU, y=(-3.0, 7.0), log="x")
-_CELLS = _page.Plot((566, 24, 252, 192), x=TAU, y=(1e-3, 10.0))
+_NATS = _page.Plot((26, 24, 212, 192), x=TAU, y=(-3.0, 7.0), log="x")
+_CELLS = _page.Plot((42, 24, 224, 192), x=TAU, y=(1e-3, 10.0))
 _TICKS = {0.01: "0.01", 0.1: "0.1", 1.0: "1", 10.0: "10"}
 
 
 @functools.cache
-def _axes() -> str:
-    """What is the same for every state."""
+def _axes() -> tuple[str, str]:
+    """What is the same for every state, in the two plots."""
     left, _, width, _ = _NATS.box
     tie = _NATS.at(TAU[0], math.log(2))[1]
-    return "".join([
+    nats = "".join([
         _NATS.axes(_TICKS, {float(n): str(n) for n in (-2, 0, 2, 4, 6)}, "tau"),
         _NATS.level(0.0, _page.GRAY), _NATS.level(math.log(2), _page.GRAY, stroke_dasharray="2 3"),
         _page.words("ln 2: a tie", left + width - 2, tie - 4, anchor="end"),
         _page.words(f"ln {HW[0] * HW[1]}: all cells", left + 2, _NATS.at(1, math.log(HW[0] * HW[1]))[1] - 4),
         _NATS.level(math.log(HW[0] * HW[1]), _page.GRAY, stroke_dasharray="2 3"),
-        _CELLS.axes(_TICKS, {1e-3: "0.001", 1e-2: "0.01", 0.1: "0.1", 1.0: "1", 10.0: "10"}, "tau"),
     ])
+    levels = {1e-3: "0.001", 1e-2: "0.01", 0.1: "0.1", 1.0: "1", 10.0: "10"}
+    return nats, _CELLS.axes(_TICKS, levels, "tau")
 
 
 def _entropy(result: Result) -> str:
@@ -246,8 +241,9 @@ def _entropy(result: Result) -> str:
     parts = [plot.curve(formula, _page.GREEN, stroke_dasharray="6 4")]
     if TAU[0] < crossing:
         parts += _page.tag("line", x1=right, x2=right, y1=zero, y2=bottom, stroke=_page.GREEN)
-        parts += _page.words("q = 0.242", right + 6, bottom - 22, color=_page.GREEN)
-        parts += _page.words("Gaussian below 0", right + 6, bottom - 7, color=_page.GREEN)
+        beside = {"x": right + 6} if right < 120 else {"x": right - 6, "anchor": "end"}
+        parts += _page.words("q = 0.242", y=bottom - 22, color=_page.GREEN, **beside)
+        parts += _page.words("Gaussian below 0", y=bottom - 7, color=_page.GREEN, **beside)
     parts += plot.curve(zip(TAUS, result.curves.entropy, strict=True))
     return "".join(parts) + _page.mark(*MARKS["here"], *plot.at(s.tau, result.entropy), name="entropy")
 
@@ -278,45 +274,4 @@ def _fine() -> tuple[float, ...]:
     return tuple(TAU[0] * 10 ** (i / 8) for i in range(33))
 
 
-def png(result: Result) -> bytes:
-    """The three pictures, for pages without a kernel."""
-    from matplotlib.patches import Ellipse
-
-    from posebook import draw  # matplotlib is slow to import, and no move needs it
-
-    s, curves, taus = result.state, result.curves, torch.tensor(_fine())
-    fig, (image, nats, cells) = draw.axes(3, width=9.6)
-    image.imshow(result.prob.numpy(), cmap="Blues", vmax=2 * result.prob.max().item())
-    image.plot(*result.estimates.T.tolist(), ".", color=_page.BLUE, markersize=3)
-    (xx, xy), (_, yy) = result.covariance.tolist()
-    middle, half = (xx + yy) / 2, math.hypot((xx - yy) / 2, xy)
-    size = 2 * math.sqrt(middle + half), 2 * math.sqrt(max(middle - half, 0))
-    turn = math.degrees(math.atan2(2 * xy, xx - yy) / 2)
-    image.add_patch(Ellipse(result.mean, *size, angle=turn, fill=False, color=_page.ORANGE, linewidth=1.5))
-    image.set_title(f"softmax, tau {s.tau:.2f}")
-    nats.semilogx(TAUS, curves.entropy, color=_page.INK)
-    nats.semilogx(taus, (2 * math.pi * math.e * taus * s.sigma**2).log(), "--", color=_page.GREEN, label="Gaussian")
-    nats.plot(s.tau, result.entropy, "o", color=_page.BLUE)
-    nats.axhline(0, color=_page.GRAY, linewidth=1)
-    nats.set(title="entropy in nats", xlabel="tau", ylim=_NATS.y)
-    cells.loglog(TAUS, curves.rms, color=_page.INK, label="error of the mean")
-    cells.loglog(TAUS, curves.spread, color=_page.GREEN, label="spread of p")
-    cells.axhline(curves.argmax, color=_page.RED, linestyle="--", label="argmax")
-    cells.plot(TAUS[result.best], curves.rms[result.best], "D", color=_page.ORANGE, label="sweet spot")
-    cells.plot(s.tau, result.rms, "o", color=_page.BLUE, label="here")
-    cells.set(title="RMS in cells", xlabel="tau", ylim=_CELLS.y)
-    for ax in (nats, cells):
-        ax.legend(fontsize=8, loc="best", frameon=False)
-    return draw.png(fig)
-
-
-def explore(**start: float) -> _page.Explorer:
-    """The explorer; ``explore(tau=1.0, sigma=3)`` starts there."""
-    s = State(**start)
-    controls = {
-        "tau": _page.number("tau", s.tau, *TAU, step=0.02, log=True),
-        "sigma": _page.number("sigma", s.sigma, *SIGMA, step=0.05),
-        "noise": _page.number("noise", s.noise, *NOISE, step=0.02, log=True),
-        "phase": _page.number("phase", s.phase, *PHASE, step=0.01),
-    }
-    return _page.Explorer(s, controls, compute=compute, view=view, sentence=sentence, png=png)
+explore = explorer(State, compute, view)

@@ -6,9 +6,11 @@ claims. Here nothing is unpacked to disk but one notebook for each student, read
 
 import re
 import stat
+import unicodedata
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -23,7 +25,11 @@ STAMP = re.compile(  # after the id: 2026-11-19T20-30-10Z and the like
     r"_(\d{4})-?(\d\d)-?(\d\d)[T_ -](\d\d)[:.-]?(\d\d)[:.-]?(\d\d)(?:\.\d+)?(Z|[+-]\d\d:?\d\d)?(?![0-9A-Za-z])"
 )
 CANVAS = re.compile(r"(?P<name>[^_]+)_(?P<late>LATE_)?(?P<user>\d+)_\d+_")  # doejane_LATE_4711_90210_decoding-1.ipynb
-MOODLE = re.compile(r"(?P<name>[^_]+)_(?P<user>\d+)_assignsubmission_")  # Jane Doe_90210_assignsubmission_file/
+MOODLE = re.compile(r"(?P<name>[^_]+)_\d+_assignsubmission_")  # Jane Doe_90210_assignsubmission_file/
+FILE = "the file's date"
+ON_TIME = "counts as ON TIME"
+OTHER = "not a notebook"
+WAY_ON = "give it the name <id>_{}.ipynb (for a team: one copy for each of its members)"
 
 
 class Refused(ValueError):
@@ -32,55 +38,106 @@ class Refused(ValueError):
 
 @dataclass(frozen=True)
 class File:
-    """Something that may be a submission: where it lay, its date, whose word that is, and its bytes when asked."""
+    """Something that may be a submission: where it lay, its date, and its bytes when asked."""
 
-    name: str
-    when: datetime
-    clock: str
+    name: str  # with / between folders, its accents composed
+    date: datetime
+    clock: str  # whose word the date is
     read: Callable[[], bytes]
 
 
-def collect(course: Course, name: str, paths: list[Path]) -> list[Line]:
-    """Lay out submitted/<student>/<set>/<set>.ipynb with its timestamp.txt; of several submissions the newest.
+@dataclass(frozen=True, order=True)
+class Claim:
+    """A student's file; of several the greatest counts: named after the set, and of these the newest."""
+
+    named: bool
+    when: datetime
+    date: datetime
+    file: File = field(compare=False)
+    says: str = field(compare=False)  # who says when
+
+
+@dataclass(frozen=True)
+class Dates:
+    """What the instructor knows of dates where a file's name says nothing.
+
+    Args:
+        submitted_at: when all of them were handed in.
+        on_time: they were handed in in time, whatever their dates.
+        due: a file that only its own date calls late counts as handed in then: unpacking gives files a new date.
+    """
+
+    submitted_at: datetime | None = None
+    on_time: bool = False
+    due: datetime | None = None
+
+    def of(self, file: File, late: bool) -> tuple[datetime, str]:
+        """When a file whose name has no stamp was handed in, and who says so; ``late``: Canvas does."""
+        if self.submitted_at:
+            return self.submitted_at, "--submitted-at"
+        says = file.clock + (", late says Canvas" if late else "")
+        if late or self.due is None or file.date <= self.due or not (self.on_time or file.clock == FILE):
+            return file.date, says
+        if self.on_time:
+            return self.due, "--on-time"
+        return self.due, (f"nobody, so it {ON_TIME}: {file.date.astimezone(UTC):%Y-%m-%d %H:%M} UTC, the file's date, "
+                          "may be that of unpacking; if you know better, --submitted-at")
+
+
+def collect(course: Course, name: str, paths: list[Path], *, submitted_at: datetime | None = None,
+            on_time: bool = False) -> list[Line]:
+    """Lay out submitted/<student>/<set>/<set>.ipynb with its timestamp.txt.
 
     Running it again changes nothing; an older file never replaces a newer one.
     """
     course.problems(name)
+    dates = Dates(submitted_at, on_time, course.due(name))
     students = list(course.students().values())
     lines: list[Line] = []
-    newest: dict[str, File] = {}
+    best: dict[str, Claim] = {}
     for file in files(paths, lines):
         try:
-            student, after_id = owner(file.name, students)
+            student, after = owner(file.name, students, WAY_ON.format(name))
         except Refused as error:
             lines.append(Line(file.name, False, str(error)))
             continue
-        when, says = clock(after_id, file.when, file.clock)
-        file = replace(file, when=when, clock=says)
-        older, newer = sorted((file, newest.get(student, file)), key=lambda found: found.when)
-        newest[student] = newer
-        if older is not newer:
-            lines.append(Line(older.name, True, f"{student}: there is a newer one, {newer.name}"))
-    for student, file in sorted(newest.items()):
+        when, says = stamp(after) or dates.of(file, late=after == "LATE_")
+        own = PurePosixPath(file.name).name if after in ("", "LATE_") else after
+        claim = Claim(name.lower() in own.lower(), when, file.date, file, says)
+        worse, best[student] = sorted((best.get(student, claim), claim))
+        if worse is not best[student]:
+            other = best[student]
+            why = "newer" if worse.named == other.named else "named after the set"
+            lines.append(Line(worse.file.name, True, f"{student}: there is one that is {why}, {other.file.name}"))
+    for number, line in enumerate(lines):  # a text or a picture may lie beside a notebook
+        with suppress(Refused):
+            if line.says == OTHER and owner(line.name, students, "")[0] in best:
+                lines[number] = replace(line, good=True, says=f"left out: {OTHER}")
+    for student, claim in sorted(best.items()):
         try:
-            says = place(course, name, student, file)
+            lines.append(Line(claim.file.name, True, f"{student}: {place(course, name, student, claim)}"))
         except Refused as error:
-            lines.append(Line(file.name, False, f"{student}: {error}"))
-        else:
-            lines.append(Line(file.name, True, f"{student}: {says}"))
+            lines.append(Line(claim.file.name, False, f"{student}: {error}"))
     return lines
 
 
-def place(course: Course, name: str, student: str, file: File) -> str:
+def count(lines: list[Line]) -> str:
+    """How many of each kind, in one line."""
+    failed, guessed = sum(not line.good for line in lines), sum(ON_TIME in line.says for line in lines)
+    return f"{len(lines)} files: {len(lines) - failed} ok, {failed} FAILED" + (
+        f"; of {guessed} nobody says when: ON TIME" if guessed else "")
+
+
+def place(course: Course, name: str, student: str, claim: Claim) -> str:
     """Write one student's submission; says what was done."""
-    data = notebook(file, name)
+    data = notebook(claim.file, name)
     target = course.notebook("submitted", name, student)
     stamp = target.with_name("timestamp.txt")
-    when = f"{file.when.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-    says = f"{when} by {file.clock}"
+    when = f"{claim.when.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    says = f"{when} by {claim.says}"
     before = course.coursedir.get_existing_timestamp(str(target.parent))
     if target.exists() and before:
-        if before > file.when.astimezone(UTC).replace(tzinfo=None, microsecond=0):
+        if before > claim.when.astimezone(UTC).replace(tzinfo=None, microsecond=0):
             return f"left alone: what is there is newer, {before:%Y-%m-%d %H:%M:%S} UTC"
         if target.read_bytes() == data and stamp.read_text().strip() == when:
             return f"there already, {says}"
@@ -117,15 +174,16 @@ def files(paths: list[Path], lines: list[Line]) -> Iterator[File]:
 
 
 def _on_disk(path: Path, name: str, lines: list[Line]) -> Iterator[File]:
+    name = spell(name)
     if hidden(name) or path.name == "timestamp.txt":
         return
     if path.is_symlink() or not path.is_file():
         lines.append(Line(name, False, "a link, not a file" if path.is_symlink() else "there is no such file"))
     elif not handed_in(name):
-        lines.append(Line(name, False, "not a notebook"))
+        lines.append(Line(name, False, OTHER))
     else:
         when = datetime.fromtimestamp(int(path.stat().st_mtime), UTC)
-        yield File(name, when, "the file's date", lambda: _read(path.open("rb"), name))
+        yield File(name, when, FILE, lambda: _read(path.open("rb"), name))
 
 
 def _in_archive(path: Path, lines: list[Line]) -> Iterator[File]:
@@ -136,20 +194,38 @@ def _in_archive(path: Path, lines: list[Line]) -> Iterator[File]:
         lines.append(Line(path.name, False, f"not an archive that can be read: {error}"))
         return
     for member in archive.infolist():
-        if member.is_dir() or hidden(member.filename):
+        name = member_name(member)
+        if name.endswith("/") or hidden(name):
             continue
         try:
             check_member(member)
         except Refused as error:
-            lines.append(Line(member.filename, False, str(error)))
+            lines.append(Line(name, False, str(error)))
             continue
-        if PurePosixPath(member.filename).name == "timestamp.txt":
-            lines.append(Line(member.filename, True, "left out: a file's own claim of its time does not count"))
-        elif not handed_in(member.filename):
-            lines.append(Line(member.filename, False, "not a notebook"))
+        if PurePosixPath(name).name == "timestamp.txt":
+            lines.append(Line(name, True, "left out: a file's own claim of its time does not count"))
+        elif not handed_in(name):
+            lines.append(Line(name, False, OTHER))
         else:
-            yield File(member.filename, _date(member), "the archive's date",
-                       lambda member=member: _extract(archive, member))
+            yield File(name, _date(member), "the archive's date", lambda member=member: _extract(archive, member))
+
+
+def spell(name: str) -> str:
+    """A name as everybody else spells it: / between folders, and letters with their accents, which a Mac takes apart.
+
+    >>> spell("jdoe\\\\Zoe\u0308.ipynb") == "jdoe/Zo\u00eb.ipynb"
+    True
+    """
+    return unicodedata.normalize("NFC", name.replace("\\", "/"))
+
+
+def member_name(member: zipfile.ZipInfo) -> str:
+    """Its name in the archive. Some programs write UTF-8 there without saying so, and zipfile reads an old code."""
+    name = member.filename
+    if not member.flag_bits & 0x800:
+        with suppress(UnicodeError):
+            name = name.encode("cp437").decode()
+    return spell(name)
 
 
 def handed_in(name: str) -> bool:
@@ -163,8 +239,8 @@ def hidden(name: str) -> bool:
 
 def check_member(member: zipfile.ZipInfo) -> None:
     """Refuse what no platform packs."""
-    path = PurePosixPath(member.filename.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:", member.filename):
+    path = PurePosixPath(member_name(member))
+    if path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:", str(path)):
         raise Refused("its path leads out of the archive")
     if stat.S_ISLNK(member.external_attr >> 16):
         raise Refused("a link, not a file")
@@ -174,7 +250,7 @@ def check_member(member: zipfile.ZipInfo) -> None:
 
 def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     try:
-        return _read(archive.open(member), member.filename)
+        return _read(archive.open(member), member_name(member))
     except Refused:
         raise
     except Exception as error:  # zipfile and its decompressors raise a dozen kinds
@@ -202,13 +278,14 @@ def notebook(file: File, name: str) -> bytes:
         raise Refused(f"not an archive that can be read: {error}") from None
     if len(archive.infolist()) > MAX_MEMBERS:
         raise Refused(f"the archive holds more than {MAX_MEMBERS} files")
-    found = [member for member in archive.infolist() if member.filename.lower().endswith(".ipynb")
-             and not hidden(member.filename)]
-    named = [member for member in found if PurePosixPath(member.filename).name.startswith(name)]
+    found = {member_name(member): member for member in archive.infolist()}
+    found = {inside: member for inside, member in found.items()
+             if inside.lower().endswith(".ipynb") and not hidden(inside)}
+    named = [inside for inside in found if PurePosixPath(inside).name.lower().startswith(name.lower())]
     if len(named or found) != 1:
-        inside = ", ".join(member.filename for member in found[:4]) or "none"
+        inside = ", ".join(list(found)[:4]) or "none"
         raise Refused(f"want one notebook {name}.ipynb in the archive; it holds {inside}")
-    member, = named or found
+    member = found[(named or list(found))[0]]
     check_member(member)
     return _extract(archive, member)
 
@@ -217,39 +294,56 @@ def notebook(file: File, name: str) -> bytes:
 # Whose, and when
 
 
-def owner(name: str, students: list[Student]) -> tuple[str, str]:
+def owner(name: str, students: list[Student], way_on: str) -> tuple[str, str]:
     """The id of the student whose file this is, and what the platform wrote after it.
 
-    The outermost folder that says so decides, by an id, or by Canvas's or Moodle's names; what is within it, and what
-    follows Canvas's numbers, has been named by the student.
+    The outermost folder that says so decides: a folder by its whole name, an id, or by Canvas's or Moodle's; the file
+    also by an id that its name begins with. What is within that folder has been named by the student.
 
     Raises:
-        Refused: nobody, or several, of the roster.
+        Refused: nobody of the roster, several, or two clues that disagree; ``way_on`` is what to do about it.
     """
-    ids = {student.id.lower(): student.id for student in students}
     *folders, last = PurePosixPath(name).parts
-    for part in (*folders, PurePosixPath(last).stem):
-        fitting = [known for known in ids if f"{part.lower()}_".startswith(f"{known}_")]
-        if fitting:
-            known = max(fitting, key=len)
-            return ids[known], part[len(known):]
-        if found := CANVAS.match(part) or MOODLE.match(part):
-            return _by_name(found["name"], found["user"], students), found.groupdict().get("late") or ""
-    raise Refused("no student of the roster fits this name")
+    for part in folders:
+        clues = [student.id for student in students if student.id.lower() == part.lower()]
+        if clues or CANVAS.match(part) or MOODLE.match(part):
+            return (clues[0], "") if clues else _platform(part, students, [], way_on)
+    stem = PurePosixPath(last).stem
+    fitting = [student.id for student in students if f"{stem.lower()}_".startswith(f"{student.id.lower()}_")]
+    clues = [max(fitting, key=len)] if fitting else []
+    if CANVAS.match(stem) or MOODLE.match(stem):
+        return _platform(stem, students, clues, way_on)
+    if not clues:
+        raise Refused(f"no student of the roster fits this name: {way_on}")
+    return clues[0], stem[len(clues[0]):]
 
 
-def _by_name(name: str, user: str, students: list[Student]) -> str:
-    by_number = [student.id for student in students if user in (student.lms_user_id, student.id)]
-    if len(by_number) == 1:
-        return by_number[0]
-    squeezed = squeeze(name)
-    fitting = [s.id for s in students
-               if squeezed in (squeeze(s.last_name + s.first_name), squeeze(s.first_name + s.last_name))]
-    if len(fitting) == 1:
-        return fitting[0]
-    if not fitting:
-        raise Refused(f"no student of the roster is called {name} or has the number {user}")
-    raise Refused(f"{', '.join(fitting)} are all called {name}: add the column lms_user_id to the roster")
+def _platform(part: str, students: list[Student], ids: list[str], way_on: str) -> tuple[str, str]:
+    """As :func:`owner`, by Canvas's or Moodle's pattern; ``ids`` is the id, if any, that the name begins with.
+
+    Canvas numbers people, Moodle numbers what is handed in, so only Canvas's number is a clue.
+    """
+    canvas = CANVAS.match(part)
+    found = canvas or MOODLE.match(part)
+    name, number = found["name"], canvas["user"] if canvas else ""
+    after = part[len(ids[0]):] if ids else (canvas["late"] or "") if canvas else ""
+    called = [s.id for s in students
+              if squeeze(name) in (squeeze(s.last_name + s.first_name), squeeze(s.first_name + s.last_name))]
+    numbered = [s.id for s in students if number and s.lms_user_id == number]
+    named = ids or called
+    if named and numbered and not set(named) & set(numbered):
+        raise Refused(f"the name says {' or '.join(named)}, the number {number} says {numbered[0]}: {way_on}")
+    agreed = [student for student in named if student in numbered] or named or numbered
+    other = {s.id: s.lms_user_id for s in students}
+    if not agreed:
+        raise Refused(f"no student of the roster is called {name}" + f" or has the number {number}" * bool(number)
+                      + f": {way_on}")
+    if len(agreed) > 1:
+        column = " add the column lms_user_id to the roster, or" * bool(canvas)
+        raise Refused(f"{', '.join(agreed)} are all called {name}:{column} {way_on}")
+    if canvas and not ids and not numbered and other[agreed[0]]:
+        raise Refused(f"the name says {agreed[0]}, whose number is {other[agreed[0]]}, not {number}: {way_on}")
+    return agreed[0], after
 
 
 def squeeze(name: str) -> str:
@@ -258,11 +352,11 @@ def squeeze(name: str) -> str:
     >>> squeeze("O'Neil-Smith, Zoë")
     'oneilsmithzoë'
     """
-    return "".join(letter for letter in name.lower() if letter.isalnum())
+    return "".join(letter for letter in unicodedata.normalize("NFKC", name).casefold() if letter.isalnum())
 
 
-def clock(after_id: str, otherwise: datetime, says: str) -> tuple[datetime, str]:
-    """When a file was handed in, and how that is known: an ISO stamp right after the student's id comes first."""
+def stamp(after_id: str) -> tuple[datetime, str] | None:
+    """When a file was handed in, by an ISO stamp right after the student's id, and that its name says so."""
     if found := STAMP.match(after_id):
         *numbers, zone = found.groups()
         try:
@@ -270,7 +364,7 @@ def clock(after_id: str, otherwise: datetime, says: str) -> tuple[datetime, str]
             return (when if zone else when.astimezone()), "its name"
         except ValueError:
             pass  # a month 13
-    return otherwise, says + (", late says Canvas" if after_id == "LATE_" else "")
+    return None
 
 
 def _date(member: zipfile.ZipInfo) -> datetime:

@@ -4,8 +4,9 @@ import os
 import re
 import shutil
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -68,6 +69,7 @@ class Course:
     def open(cls, root: Path | str = ".", *, db: str = "") -> "Course":
         """Raises CourseError where there is no course; ``db`` is used in place of the settings' gradebook."""
         root = Path(root).resolve()
+        check_name(root)
         if not (root / "nbgrader_config.py").is_file():
             raise CourseError(f"want a course's folder (posebook course init): no nbgrader_config.py in {root}")
         find_alembic()
@@ -131,6 +133,12 @@ class Course:
             return {s.id: Student(s.id, s.first_name or "", s.last_name or "", s.email or "", s.lms_user_id or "")
                     for s in gradebook.students}
 
+    def due(self, name: str) -> datetime | None:
+        """When a set has to be handed in, if it was released with a date."""
+        with self.gradebook() as gradebook, suppress(MissingEntry):
+            due = gradebook.find_assignment(name).duedate
+            return due.replace(tzinfo=UTC) if due else None
+
     def scores(self, name: str) -> dict[str, Score]:
         """The recorded submissions of a set, by student.
 
@@ -164,6 +172,12 @@ def _problem(marks: dict) -> Problem:
     if marks["points"] != problem.points:
         raise CourseError(f"the cell {marks['grade_id']} gives {marks['points']} points, its problem {problem.points}")
     return problem
+
+
+def check_name(root: Path) -> None:
+    """Raises CourseError for a folder in which nbgrader would look for another one."""
+    if wrong := sorted(set("[]?*") & set(str(root))):
+        raise CourseError(f"{root}: nbgrader takes {' '.join(wrong)} in a path for a pattern; rename the folder")
 
 
 def find_alembic() -> None:

@@ -1,8 +1,17 @@
-"""One submission, graded: its cells run in a sandbox, its functions are called from here and judged here."""
+"""One submission, graded: its cells run in a sandbox, its functions are called from here and judged here.
+
+1. Read its cells; the locked ones, which are the checks, do not run.
+2. Start a kernel in the sandbox and run the cells up to a problem's check cell.
+3. Try the problem there, as ``check`` did in the notebook: later cells may use the same names for something else.
+   Go on to the next one. Where the kernel is lost, a fresh one runs the cells up to there again.
+4. Try what did not pass once more after the last cell, since cells may have been run in another order. The better
+   report counts.
+"""
 
 import hashlib
 import hmac
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -64,7 +73,8 @@ def grade(submission: Submission, problems: Sequence[Problem], *, secret: bytes,
         unsafe: without a sandbox: only for notebooks that you trust.
 
     Raises:
-        SandboxError: no sandbox here, or a kernel did not even start, twice: not the student's doing.
+        SandboxError: no sandbox here, a kernel did not even start, twice, or the machine ran out of memory: not the
+            student's doing.
     """
     if not unsafe:
         sandbox.probe()
@@ -73,7 +83,7 @@ def grade(submission: Submission, problems: Sequence[Problem], *, secret: bytes,
     cells = [(number, cell.source) for number, cell in enumerate(submission.cells, start=1)
              if cell.kind == "code" and not cell.locked]
     with Session(cells, withheld=withheld(problems), limits=limits or Limits(), unsafe=unsafe) as session:
-        reports = tuple(_report(session, problem, seed) for problem in problems)
+        reports = _reports(session, problems, _places(submission), seed)
     status = next((status for status in WORST_FIRST if status in session.statuses), "unsafe" if unsafe else "ok")
     notes = (*submission.notes, *(session.cell_notes[number] for number in sorted(session.cell_notes)))
     return Result(status, reports, notes, round(time.monotonic() - start, 2), seed, sandbox.versions(),
@@ -85,12 +95,40 @@ def draw_seed(secret: bytes, assignment: str, student: str, sha256: str) -> str:
     return hmac.new(secret, json.dumps([assignment, student, sha256]).encode(), hashlib.sha256).hexdigest()
 
 
-def _report(session: Session, problem: Problem, seed: str) -> Report:
-    """A kernel that died is tried a second time: the machine may have run out of memory through others."""
+def _places(submission: Submission) -> dict[str, int]:
+    """The number of the cell that checks each problem: the one that came with the notebook, if it is still there."""
+    checks = [(cell, number) for number, cell in enumerate(submission.cells, start=1) if cell.checks]
+    return {cell.checks: number for cell, number in sorted(checks, key=lambda check: bool(check[0].grade_id))}
+
+
+def _reports(session: Session, problems: Sequence[Problem], places: dict[str, int], seed: str) -> tuple[Report, ...]:
+    """A report for each problem: steps 2 to 4."""
+    reports: dict[str, Report] = {}
+    again = []
+    for problem in sorted(problems, key=lambda problem: places.get(problem.name, math.inf)):
+        place = places.get(problem.name, math.inf)
+        session.ready(place)
+        before = len(session.statuses)
+        reports[problem.name] = report = _report(session, problem, place, seed)
+        took_too_much = len(session.statuses) > before
+        if place < math.inf and not report.passed and not took_too_much:
+            again.append(problem)
+    for problem in again:
+        other = _report(session, problem, math.inf, seed)
+        reports[problem.name] = max(reports[problem.name], other, key=lambda report: report.score)
+    return tuple(reports[problem.name] for problem in problems)
+
+
+def _report(session: Session, problem: Problem, at: float, seed: str) -> Report:
+    """Try a problem after the cells up to a number.
+
+    A kernel that died is tried a second time: the machine may have run out of memory through others.
+    """
     for _ in range(2):
-        session.ready()
+        session.ready(at)
         report = trial.evaluate(problem, Proxy(session, problem.name), seed=seed)
+        session.check_machine()
         if session.lost != "killed":
             break
-    session.statuses.update({session.lost} - {""})
+    session.statuses += filter(None, [session.lost])
     return replace(report, rows=tuple(replace(row, detail="") for row in report.rows))

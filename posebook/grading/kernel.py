@@ -5,7 +5,9 @@ Everything that comes out of a kernel is the student's claim. It is bounded in s
 """
 
 import builtins
+import math
 import os
+import re
 import select
 import signal
 import socket
@@ -14,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -23,18 +26,20 @@ from torch import Tensor
 
 from posebook.checks import calling, trial
 from posebook.grading import sandbox, wire
-from posebook.grading.sandbox import Limits, SandboxError
+from posebook.grading.sandbox import Limits, MachineFull, SandboxError
 
 START = 600  # seconds for a kernel to come up, which takes some 4 of a processor: what takes longer hangs
 GRACE = 5  # seconds for the kernel itself to interrupt a cell or a call, before it is killed
+ENTRY = 2048  # bytes of a file without content
 FREE = 256 * 2**20  # bytes that must stay free on the machine: some memory is counted for no process
 
 
 class Lost(Exception):
-    """The kernel is gone: "timeout", "memory", "output" or "killed"."""
+    """The kernel is gone: "timeout", "memory", "output" or "killed"; "full": the machine's memory was."""
 
     WORDS = {"timeout": "did not end in time, and the kernel was killed", "memory": "used too much memory",
-             "output": "sent back too much, or what is no answer", "killed": "ended the kernel"}
+             "output": "sent back too much, or what is no answer", "killed": "ended the kernel",
+             "full": "was ended, since the machine ran out of memory"}
 
     def __init__(self, status: str):
         super().__init__(self.WORDS[status])
@@ -166,8 +171,10 @@ class Kernel:
         while not poll.poll(200):
             if self.clock.is_over():
                 raise Lost("timeout")
-            if self._memory() > self.limits.memory or psutil.virtual_memory().available < FREE:
+            if self.memory() > self.limits.memory:
                 raise Lost("memory")
+            if psutil.virtual_memory().available < FREE:
+                raise Lost("full")
             if self.process.poll() is not None:
                 raise Lost("killed")
         if self.clock.is_over():  # a reply that comes byte by byte
@@ -181,9 +188,13 @@ class Kernel:
         except psutil.NoSuchProcess:
             return []
 
-    def _memory(self) -> int:
-        """Bytes in use by all processes of the sandbox: the limit on address space holds for each by itself."""
-        return sum(map(_in_use, self._processes()))
+    def memory(self) -> int:
+        """Bytes in use by all processes of the sandbox: the limit on address space holds for each by itself.
+
+        With what belongs to none of them: the entries of files, which are not in the size of a folder in memory, and
+        what waits in sockets.
+        """
+        return sum(map(_in_use, self._processes())) + (_of_no_process(self.main) if self.main else 0)
 
     def cpu(self) -> float:
         """Seconds of processors that all processes of the sandbox have had, those that have ended included."""
@@ -191,6 +202,20 @@ class Kernel:
 
     def waited(self) -> float:
         return calling.waited(self.main) if self.main else 0.0
+
+
+def _of_no_process(main: int) -> int:
+    """Bytes at most, by the numbers of files and of sockets; 0 for what the system does not say."""
+    found = 0
+    for folder in sandbox.WRITABLE:
+        with suppress(OSError):
+            there = os.statvfs(f"/proc/{main}/root{folder}")
+            found += ENTRY * (there.f_files - there.f_ffree)
+    with suppress(OSError, ValueError, IndexError):
+        words = Path(f"/proc/{main}/net/sockstat").read_text().split()
+        buffer = int(Path("/proc/sys/net/core/wmem_max").read_text())
+        found += int(words[words.index("used") + 1]) * 2 * buffer
+    return found
 
 
 def _cpu(process: psutil.Process) -> float:
@@ -242,13 +267,14 @@ class Session:
     def __init__(self, cells: Sequence[tuple[int, str]], *, withheld: Sequence[str], limits: Limits,
                  unsafe: bool = False):
         self.cells, self.withheld, self.limits, self.unsafe = cells, withheld, limits, unsafe
-        self.statuses: set[str] = set()  # what went wrong for good
+        self.statuses: list[str] = []  # what went wrong for good
         self.lost = ""  # why the last kernel was lost
         self.cell_notes: dict[int, str] = {}
         self.kernel: Kernel | None = None
         self.left = limits.total  # seconds
         self._folder = tempfile.TemporaryDirectory(prefix="posebook-course-")
         self._course = Path(self._folder.name, "course")
+        self._run = 0  # how many cells have run in this kernel
         self._died: set[int] = set()
         self._skipped: set[int] = set()
         sandbox.strip(self._course, withheld)
@@ -266,15 +292,17 @@ class Session:
             self.kernel.close()
         self.kernel = None
 
-    def ready(self) -> None:
-        """Have a kernel in which the cells have run.
+    def ready(self, until: float = math.inf) -> None:
+        """Have a kernel in which the cells up to this number have run.
 
         Raises:
             SandboxError: two fresh kernels did not even start: not the student's doing.
         """
-        while self.kernel is None and self.left > 0:
-            self.lost, self.kernel = "", self._fresh()
-            self._replay()
+        while self.left > 0:
+            if self.kernel is None:
+                self.lost, self.kernel, self._run = "", self._fresh(), 0
+            if self._run_cells(until):
+                return
 
     def ask(self, request: tuple, seconds: float) -> tuple:
         """A reply from the kernel.
@@ -294,6 +322,19 @@ class Session:
         finally:
             self.left -= kernel.took if kernel else 0.0
 
+    def why_missing(self, name: str) -> str:
+        """Words on a function that is not there: what came of the cell that defines it, if that is it."""
+        defines = re.compile(rf"^\s*(async )?def {name}\b|^{name}\s*=", re.MULTILINE)
+        notes = [self.cell_notes[number] for number, source in self.cells
+                 if number in self.cell_notes and defines.search(source)]
+        return f"there is no function `{name}`: {notes[-1]}" if notes else (
+            f"there is no function `{name}` after all cells have run")
+
+    def check_machine(self) -> None:
+        """Raises MachineFull where that is why the last kernel was lost: not the student's doing."""
+        if self.lost == "full":
+            raise MachineFull("the machine ran out of memory: close other programs, or grade fewer at a time (-j)")
+
     def _fresh(self) -> Kernel:
         for last in (False, True):
             try:
@@ -305,32 +346,40 @@ class Session:
                     words = sandbox.reason(lost.said) if lost.said else f"no kernel starts in the sandbox: it {lost}"
                     raise SandboxError(words) from None
 
-    def _replay(self) -> None:
-        for number, source in self.cells:
+    def _run_cells(self, until: float) -> bool:
+        """Go on with the cells; False where one of them has cost the kernel."""
+        for number, source in self.cells[self._run:]:
+            if number > until:
+                break
+            self._run += 1
             if number in self._skipped:
                 continue
             try:
                 reply = self.ask(("run", source, self.limits.cell), self.limits.cell + GRACE)
             except Lost as lost:
+                self.check_machine()
                 if lost.status != "killed" or number in self._died:  # once may have been the machine's fault
                     self._skipped.add(number)
-                    self.statuses.add(lost.status)
+                    self.statuses.append(lost.status)
                 self._died.add(number)
                 self.cell_notes[number] = f"cell {number} {lost}"
-                return
+                return False
             self._note(number, reply)
+        return True
 
     def _note(self, number: int, reply: tuple) -> None:
         self.cell_notes.pop(number, None)
         match reply:
             case ("timeout",):
-                self.statuses.add("timeout")
+                self.statuses.append("timeout")
                 self.cell_notes[number] = f"cell {number} did not end within {self.limits.cell:g} s"
             case ("error", str(name), str(text)):
                 if name == "MemoryError":
-                    self.statuses.add("memory")
-                if name != "Withheld":  # the cells with pictures call the library's functions
-                    self.cell_notes[number] = f"cell {number} raised {_plain(name, 60)}: {_plain(text, 200)}"
+                    self.statuses.append("memory")
+                self.cell_notes[number] = f"cell {number} raised {_plain(name, 60)}: {_plain(text, 200)}"
+            case ("ok", tuple(left_out)) if left_out and all(isinstance(text, str) for text in left_out):
+                why = "; ".join(_plain(text, 100) for text in left_out[:3])
+                self.cell_notes[number] = f"cell {number}: {why}: what needs it was left out"
 
 
 def _plain(text: str, most: int) -> str:
@@ -368,17 +417,17 @@ class Proxy:
                         before.data = became  # as a call in this process would leave it: a changed input is seen
                 return value
             case ("missing",):
-                raise calling.Told(f"there is no function `{self.name}` after all cells have run")
+                raise calling.Told(self.session.why_missing(self.name))
             case ("in place",):
                 raise calling.InPlace
             case ("withheld", str(name)) if name in self.session.withheld:
                 raise calling.Withheld(name)
             case ("raised", str(kind), bool(has_words)):
                 if kind == "MemoryError":
-                    self.session.statuses.add("memory")
+                    self.session.statuses.append("memory")
                 raise _exception(kind)("..." if has_words else "")
             case ("timeout",):
-                self.session.statuses.add("timeout")
+                self.session.statuses.append("timeout")
                 raise calling.Ended(f"did not return within {trial.SECONDS:g} s, and was interrupted")
         raise self._no_answer()
 

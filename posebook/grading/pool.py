@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection, wait
 
 from posebook.checks import PROBLEMS
 from posebook.grading.grade import grade
+from posebook.grading.sandbox import MachineFull
 from posebook.grading.submission import Submission
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -46,6 +47,8 @@ def serve(work: Callable[[Task], str], pipe: Connection) -> None:
             return
         try:
             pipe.send((True, work(job)))
+        except MachineFull as error:
+            pipe.send((None, str(error)))
         except Exception as error:
             pipe.send((False, f"{type(error).__name__}: {error}"))
 
@@ -68,11 +71,11 @@ class Worker:
             pass  # it has died: so says receive
 
     def receive(self) -> tuple[bool | None, str]:
-        """(True, result), (False, what was raised) or (None, how the process died)."""
+        """(True, result), (False, what was raised), or (None, why it may be otherwise with the machine to itself)."""
         try:
             return self.pipe.recv()
         except (EOFError, OSError):
-            self.process.join()
+            self.end()
             return None, f"the grading process died ({self.process.exitcode})"
 
     def end(self) -> None:
@@ -84,15 +87,19 @@ class Worker:
 def grade_all(tasks: list[Task], *, jobs: int, work: Callable[[Task], str] = work) -> Iterator[tuple[Task, bool, str]]:
     """Each task as it is done: whether it was graded, and the result as JSON or what went wrong.
 
-    A task whose process dies is tried once more; no other task loses anything by it. ``work`` has to be a function of
+    A task whose process dies, or that is short of memory, is tried once more in the end, alone; no other task loses
+    anything by it. ``work`` has to be a function of
     an importable module.
     """
     waiting = deque((task, 1) for task in tasks)
+    alone: deque[tuple[Task, int]] = deque()
     workers: list[Worker] = []
     tries: dict[Worker, int] = {}  # of those at work
     finished: list[tuple[Task, bool, str]] = []
     try:
-        while waiting or tries or finished:
+        while waiting or alone or tries or finished:
+            if alone and not waiting and not tries:
+                waiting.append(alone.popleft())
             while waiting and len(tries) < jobs:
                 worker = next((w for w in workers if w not in tries), None)
                 if worker is None:
@@ -104,11 +111,10 @@ def grade_all(tasks: list[Task], *, jobs: int, work: Callable[[Task], str] = wor
             ready = wait([worker.pipe for worker in tries]) if tries else []
             for worker in [worker for worker in tries if worker.pipe in ready]:
                 count, (good, text) = tries.pop(worker), worker.receive()
-                if good is None:
+                if not worker.process.is_alive():
                     workers.remove(worker)
-                    worker.end()
                 if good is None and count < TRIES:
-                    waiting.append((worker.task, count + 1))
+                    alone.append((worker.task, count + 1))
                 else:
                     finished.append((worker.task, bool(good), text))
     finally:

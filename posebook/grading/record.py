@@ -12,7 +12,7 @@ from pathlib import Path
 
 import bleach
 import nbformat
-from nbconvert.exporters import NotebookExporter
+from nbconvert.exporters import HTMLExporter, NotebookExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -54,6 +54,7 @@ def configure(c: Config) -> None:
     c.Autograde.exporter_class = GradedNotebook
     c.Autograde.sanitize_preprocessors = [RemoveOtherFiles, OverwriteCells, CheckCellMetadata]
     c.Autograde.autograde_preprocessors = [SaveAutoGrades, AssignLatePenalties, CheckCellMetadata]
+    c.GenerateFeedback.exporter_class = FeedbackPage
     c.Autograde.create_student = False  # a folder of an unknown name is a mistake, not a student
 
 
@@ -97,6 +98,14 @@ class GradedNotebook(NotebookExporter):
         return self.from_notebook_node(graded(HandedIn.read(course, name, student)), resources, **options)
 
 
+class FeedbackPage(HTMLExporter):
+    """Feedback: nbgrader's page, with the problems' names in its table of contents."""
+
+    def from_notebook_node(self, notebook: NotebookNode, resources: dict | None = None, **options) -> tuple[str, dict]:
+        page, resources = super().from_notebook_node(notebook, resources, **options)
+        return re.sub(r'(<a href="#check-(\w+)">)Test cell', r"\1<code>\2</code>", page), resources
+
+
 def graded(its: HandedIn) -> NotebookNode:
     """The notebook that nbgrader records: the submission's cells, with reports and scores."""
     result = its.graded()
@@ -107,7 +116,8 @@ def graded(its: HandedIn) -> NotebookNode:
         marks = cell.metadata.get("nbgrader")
         if cell.cell_type == "code" and marks and marks["grade"] and not marks["solution"]:
             cell.outputs = [output(reports.get(marks["grade_id"]))]
-    notes = [*(f"the cell `{grade_id}` is missing" for grade_id in missing), *result.notes]
+    notes = [*its.lateness(), *(f"the cell `{grade_id}` is missing" for grade_id in missing)]
+    notes += dict.fromkeys(its.notes + result.notes)
     if notes:
         lines = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
         cells.insert(0, new_markdown_cell(one_line(f"<div><p><b>From the grader</b></p><ul>{lines}</ul></div>")))
@@ -126,6 +136,9 @@ def rebuild(submission: Submission, release: NotebookNode) -> tuple[list[Noteboo
     originals = {cell.metadata.nbgrader.grade_id: cell for cell in release.cells if "nbgrader" in cell.metadata}
     trusted = {cell.source for cell in release.cells}
     cells = [_cell(cell, originals.get(cell.grade_id), trusted) for cell in submission.cells]
+    for number, cell in enumerate(cells, start=1):
+        if cell.cell_type == "code":
+            cell.execution_count = number  # is shown beside it: the notes speak of "cell 12"
     places = [cell.grade_id if cell.grade_id in originals else "" for cell in submission.cells]
     missing = [grade_id for grade_id in originals if grade_id not in places]
     order = list(originals)

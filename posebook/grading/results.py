@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from datetime import UTC
 from pathlib import Path
 
 from posebook import checks
@@ -26,6 +27,23 @@ class HandedIn:
     def read(cls, course: Course, set: str, student: str) -> "HandedIn":
         """Raises Malformed where there is no notebook, or none that can be graded."""
         return cls(course, set, student, read_file(course.notebook("submitted", set, student)))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was odd about it."""
+        names = {name for cell in self.submission.cells for name in (cell.grade_id, cell.checks)}
+        known = any(problem.name in names for problem in self.course.problems(self.set))
+        return self.submission.notes if known else (f"no cell of {self.set} is in it: is it another notebook?",)
+
+    def lateness(self) -> list[str]:
+        """When it was handed in, and how late that was, if it was late."""
+        folder = self.course.folder("submitted", self.set, self.student)
+        when = self.course.coursedir.get_existing_timestamp(str(folder))
+        due = self.course.due(self.set)
+        if not when or not due or when.replace(tzinfo=UTC) <= due:
+            return []
+        late = duration((when.replace(tzinfo=UTC) - due).total_seconds())
+        return [f"handed in {when:%Y-%m-%d %H:%M} UTC, {late} late"]
 
     @property
     def path(self) -> Path:
@@ -60,8 +78,18 @@ class HandedIn:
     def tag(self) -> str:
         """Fingerprint of all that the recorded notebook follows from; it stands there once that is recorded."""
         timestamp = self.course.folder("submitted", self.set, self.student) / "timestamp.txt"
-        parts = [self.path.read_bytes(), timestamp.read_bytes() if timestamp.is_file() else b""]
+        due = str(self.course.due(self.set)).encode()
+        parts = [self.path.read_bytes(), due, timestamp.read_bytes() if timestamp.is_file() else b""]
         return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def duration(seconds: float) -> str:
+    """
+    >>> duration(42), duration(150), duration(7200), duration(200_000)
+    ('42 s', '2 min', '2 h', '56 h')
+    """
+    unit, size = ("s", 1) if seconds < 100 else ("min", 60) if seconds < 6000 else ("h", 3600)
+    return f"{seconds / size:.0f} {unit}"
 
 
 def checks_version() -> str:

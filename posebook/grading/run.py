@@ -21,7 +21,7 @@ from sqlalchemy.exc import SAWarning
 
 from posebook.grading.course import Course, CourseError, Line, Score, Student, reason
 from posebook.grading.pool import Task
-from posebook.grading.results import HandedIn
+from posebook.grading.results import HandedIn, duration
 from posebook.grading.submission import Malformed
 
 Graded = Iterable[tuple[Task, bool, str]]
@@ -87,7 +87,7 @@ def record(its: HandedIn, *, again: bool = False) -> Line:
             done = its.course.api.autograde(its.set, its.student, force=True, create=False)
         if not done["success"]:
             return Line(its.student, False, "nbgrader: " + reason(done))
-    return Line(its.student, True, "; ".join(filter(None, (says, *its.submission.notes))))
+    return Line(its.student, True, "; ".join(filter(None, (says, *its.notes))))
 
 
 def is_recorded(its: HandedIn) -> bool:
@@ -127,12 +127,3 @@ def table(lines: list[Line], scores: dict[str, Score], students: dict[str, Stude
     before = "; the grade of what was handed in before stands"
     return shown + [f"NOT GRADED {line.name}: {line.says}{before if line.name in scores else ''}"
                     for line in lines if not line.good]
-
-
-def duration(seconds: float) -> str:
-    """
-    >>> duration(42), duration(150), duration(7200), duration(200_000)
-    ('42 s', '2 min', '2 h', '56 h')
-    """
-    unit, size = ("s", 1) if seconds < 100 else ("min", 60) if seconds < 6000 else ("h", 3600)
-    return f"{seconds / size:.0f} {unit}"

@@ -1,5 +1,6 @@
 """What an instructor does before and after grading: make a course, release a set, write the feedback."""
 
+import html
 import re
 import secrets
 from collections.abc import Iterator
@@ -7,8 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from posebook._files import write, write_new
-from posebook.grading.course import Course, CourseError, Line, reason
+from posebook.grading.course import Course, CourseError, Line, check_name, reason
+from posebook.grading.results import HandedIn
 from posebook.grading.roster import read_roster
+from posebook.grading.submission import Malformed
 
 CONFIG = '''\
 """Settings of this course, read by nbgrader and by posebook. Yours to change; never overwritten."""
@@ -29,10 +32,17 @@ c.LateSubmissionPlugin.penalty_method = "none"
 '''
 
 
+UNREADABLE = """<!DOCTYPE html>
+<html lang="en"><meta charset="utf-8"><title>{name}</title>
+<h1>{name}</h1><p>Your notebook could not be graded: {reason}. Please hand it in again.</p></html>
+"""
+
+
 def init(root: Path, *, roster: Path | None = None, db: str = "") -> list[str]:
     """Make a course in a folder, or add what it lacks and update its roster; returns what was done, line by line."""
     students = read_roster(roster) if roster else []
     root = root.resolve()
+    check_name(root)
     root.mkdir(parents=True, exist_ok=True)
     done = _copy_solutions(root)
     grading = root / "grading"
@@ -97,12 +107,23 @@ def release(course: Course, name: str, *, due: datetime | None = None) -> list[s
 
 
 def feedback(course: Course, name: str) -> Iterator[Line]:
-    """Write each graded student's feedback page; says, as soon as it is done, where it is or what went wrong."""
+    """Write a page for each student who handed something in; says of each, as soon as it is done, where it is or what
+    went wrong.
+    """
     course.problems(name)
-    for path in sorted(course.grading.glob(f"autograded/*/{name}/{name}.ipynb")):
-        student = path.parents[1].name
-        with course.only_the_notebook(name):
-            result = course.api.generate_feedback(name, student)
+    folders = [path for step in ("submitted", "autograded") for path in course.grading.glob(f"{step}/*/{name}")]
+    for student in sorted({folder.parent.name for folder in folders}):
         page = course.notebook("feedback", name, student).with_suffix(".html")
-        good = result["success"]
-        yield Line(student, good, str(page.relative_to(course.root)) if good else reason(result))
+        where = str(page.relative_to(course.root))
+        if course.notebook("autograded", name, student).is_file():
+            with course.only_the_notebook(name):
+                result = course.api.generate_feedback(name, student)
+            yield Line(student, result["success"], where if result["success"] else reason(result))
+            continue
+        try:
+            HandedIn.read(course, name, student)
+        except Malformed as error:
+            write(page, UNREADABLE.format(name=name, reason=html.escape(str(error))).encode())
+            yield Line(student, True, f"{where}, which says only that {error}")
+        else:
+            yield Line(student, False, f"not graded yet: posebook grade {name}")

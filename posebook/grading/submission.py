@@ -16,6 +16,7 @@ MAX_BYTES = 16 * 2**20  # the released notebooks have less than 1 MB; pictures i
 MAX_CELLS = 2000
 MAX_SOURCE = 2**20  # characters of all cells together
 NESTING = 64  # a notebook's outputs nest some ten deep
+CHECK = re.compile(r"""^\s*check\(\s*["'](\w+)["']""", re.MULTILINE)
 PICTURES = ("image/png", "image/jpeg", "image/gif")
 
 
@@ -35,6 +36,18 @@ class Cell:
     grade_id: str = ""
     locked: bool = False
     pictures: tuple[tuple[str, str, str], ...] = ()
+
+    @property
+    def checks(self) -> str:
+        """The name of the problem that this cell checks, or "". A cell without marks says so by its text.
+
+        >>> Cell("code", 'check("fuse", fuse)').checks, Cell("code", "", "check-fuse").checks, Cell("code", "1").checks
+        ('fuse', 'fuse', '')
+        """
+        if self.grade_id.startswith("check-"):
+            return self.grade_id.removeprefix("check-")
+        called = CHECK.search(self.source) if self.kind == "code" and not self.grade_id else None
+        return called[1] if called else ""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ def draw_people(count: int, hw: tuple[int, int] = (64, 64), **options) -> People
     Raises:
         ValueError: as :func:`sample_scene`.
 
+    See chapter 1, section 1.10.
+
     >>> people = draw_people(4, (64, 48), persons=2, seed=1)
     >>> people.image.shape, people.xy.shape, people.area.shape
     (torch.Size([4, 3, 64, 48]), torch.Size([4, 2, 17, 2]), torch.Size([4, 2]))

@@ -18,7 +18,7 @@ def turn(*steps: tuple[str, Tensor]) -> Tensor:
     total = None
     for axis, angle in steps:
         i, j = _AXES[axis]
-        one = torch.eye(3, device=angle.device).repeat(*angle.shape, 1, 1)
+        one = torch.eye(3, dtype=angle.dtype, device=angle.device).repeat(*angle.shape, 1, 1)
         one[..., i, i] = one[..., j, j] = angle.cos()
         one[..., j, i], one[..., i, j] = angle.sin(), -angle.sin()
         total = one if total is None else total @ one
@@ -173,9 +173,9 @@ def _looks(draws: Draws, sits: Tensor) -> tuple[dict[str, Tensor], dict[str, Ten
     """Colors ``(B, P, 3)``, seams ``(B, P)`` and which parts are shown ``(B, P)``."""
     tone = draws(0, len(_SKIN) - 1.001)
     low = tone.long()
-    skins = torch.tensor(_SKIN)
+    skins = tone.new_tensor(_SKIN)
     skin = torch.lerp(skins[low], skins[low + 1], (tone - low)[..., None]) * draws(0.93, 1.04)[..., None]
-    hair = torch.tensor(_HAIR)[(draws() * len(_HAIR)).long().clamp(max=len(_HAIR) - 1)] * draws(0.8, 1.15)[..., None]
+    hair = tone.new_tensor(_HAIR)[(draws() * len(_HAIR)).long().clamp(max=len(_HAIR) - 1)] * draws(0.8, 1.15)[..., None]
     color = {"skin": skin, "hair": hair, "shirt": _cloth(draws), "trousers": _cloth(draws),
              "shoes": _cloth(draws) * 0.7, "white": torch.full_like(skin, 0.9),
              "pupil": torch.full_like(skin, 0.07) + 0.25 * hair,
@@ -213,7 +213,8 @@ def person_slabs(frame, point, length, draws: Draws, sits: Tensor) -> dict[str, 
     return {
         "start": each(lambda p: point[p.start]), "end": each(lambda p: point[p.end]),
         "across": each(lambda p: frame[p.across][..., 0]),
-        "radius": wide * torch.tensor([p.radius for p in parts]), "half": wide * torch.tensor([p.half for p in parts]),
+        "radius": wide * wide.new_tensor([p.radius for p in parts]),
+        "half": wide * wide.new_tensor([p.half for p in parts]),
         "color": each(lambda p: torch.stack([color[c] for c in p.colors], -2)),
         "seam": each(lambda p: seam[p.seam]), "opacity": each(lambda p: shown[p.shown].float()),
         "stripes": stripes[..., None, :] * striped,

@@ -56,7 +56,8 @@ def render(scene: Scene, hw: tuple[int, int] = (64, 64)) -> People:
     _args.size("hw", hw)
     at_once = max(1, _CHUNK // (hw[0] * hw[1]))
     starts = range(0, max(1, len(scene.base)), at_once)
-    chunks = [_paint(scene.mapped(lambda tensor, at=at: tensor[at : at + at_once]), hw) for at in starts]
+    with _args.exact(scene.base.device):
+        chunks = [_paint(scene.mapped(lambda tensor, at=at: tensor[at : at + at_once]), hw) for at in starts]
     image, mask = torch.cat(chunks).split((3, scene.xy.shape[1]), 1)
     return People(image.clamp(0, 1), scene.xy, _visibility(scene, hw), mask.contiguous())
 
@@ -73,7 +74,7 @@ def _paint(scene: Scene, hw: tuple[int, int]) -> Tensor:
     image, tile = order // len(corner), order % len(corner)
 
     pixel = torch.arange(_TILE**2, device=order.device)
-    xy = corner.to(scene.start.dtype)[tile]  # (B*tiles, 2)
+    xy = corner[tile]  # (B*tiles, 2)
     x, y = xy[:, :1] + pixel % _TILE, xy[:, 1:] + pixel // _TILE  # (B*tiles, 64)
     canvas = _canvas(scene, x, y, image)  # (B*tiles, 3 + P, 64)
 
@@ -88,7 +89,7 @@ def _paint(scene: Scene, hw: tuple[int, int]) -> Tensor:
 
 def _tiles(scene: Scene, hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Corners ``(tiles, 2)`` of an image's tiles in px, and which slabs reach them, ``(B, tiles, N)``."""
-    steps = [torch.arange(0, n, _TILE, device=scene.base.device) for n in (hw[1], hw[0])]
+    steps = [torch.arange(0, n, _TILE, dtype=scene.start.dtype, device=scene.start.device) for n in (hw[1], hw[0])]
     corner = torch.stack(torch.meshgrid(*steps, indexing="xy"), -1).flatten(0, 1)  # (tiles, 2)
     middle = (corner + (_TILE - 1) / 2)[:, None] - scene.start[:, None]  # (B, tiles, N, 2)
     way = scene.end - scene.start
@@ -245,7 +246,7 @@ def _paint_slab(canvas: Tensor, rows: Tensor, x: Tensor, y: Tensor) -> None:
 
 def _showing() -> Tensor:
     """(K, parts): how far a keypoint may lie behind the middle of a part that shows it; -inf where another hides it."""
-    far = torch.full((len(_K), len(PARTS) + 3), -math.inf)
+    far = torch.full((len(_K), len(PARTS) + 3), -math.inf, dtype=torch.float32, device="cpu")
     for side in ("left", "right"):
         for joint, parts in (("eye", ("eye", "pupil")), ("ear", ("ear",)), ("shoulder", ("upper_arm",)),
                              ("elbow", ("upper_arm", "forearm")), ("wrist", ("forearm", "hand")), ("hip", ("thigh",)),

@@ -40,6 +40,10 @@ class Scene:
     def moved(self, *, zoom: float = 1.0, degrees: float = 0.0, shift: tuple[float, float] = (0.0, 0.0)) -> "Scene":
         """The scene under x -> zoom R x + shift, R turning clockwise about the center of the top-left pixel."""
         _args.positive("zoom", zoom)
+        with _args.exact(self.xy.device):
+            return self._moved(zoom, degrees, shift)
+
+    def _moved(self, zoom: float, degrees: float, shift: tuple[float, float]) -> "Scene":
         c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
         turn, shift = self.xy.new_tensor([[c, s], [-s, c]]), self.xy.new_tensor(shift)  # of row vectors
         k = self.wave[..., :2] @ turn / zoom
@@ -92,32 +96,37 @@ def sample_scene(
     bounds = persons if isinstance(persons, (tuple, list)) else (persons, persons)
     _check(count=count, hw=hw, persons=bounds, seed=seed, size=size, poses=poses, yaw=yaw, pitch=pitch,
            tilt=tilt, truncate=truncate, occluder=occluder, background=background, brightness=brightness)  # fmt: skip
-    least, most = bounds
-    uniform = torch.rand(count, _IMAGE + most * _PERSON, generator=torch.Generator().manual_seed(seed))
+    with torch.device("cpu"), _args.exact(torch.device("cpu")):  # whatever the program's defaults are
+        scene = _sample(count, hw, bounds, seed, size, tuple(POSES if poses is None else poses), yaw, pitch, tilt,
+                        truncate, occluder, background, brightness)  # fmt: skip
+    return scene.mapped(lambda tensor: tensor.to(device))
+
+
+def _sample(
+    count, hw, persons, seed, size, poses, yaw, pitch, tilt, truncate, occluder, background, brightness
+) -> Scene:
+    least, most = persons
+    draw = torch.Generator().manual_seed(seed)
+    uniform = torch.rand(count, _IMAGE + most * _PERSON, generator=draw, dtype=torch.float32)
     around, each = Draws(uniform[:, :_IMAGE]), Draws(uniform[:, _IMAGE:].reshape(count, most, _PERSON))
     present = torch.arange(most) < (least + (around() * (most - least + 1)).floor())[:, None]
     camera = turn(("z", torch.deg2rad(around(-tilt, tilt))), ("x", torch.deg2rad(around(*pitch))))[:, None]
-    slabs, xy, xy_depth = _people(
-        each, camera, hw, size, tuple(POSES if poses is None else poses), yaw, truncate, present
-    )
+    slabs, xy, xy_depth = _people(each, camera, hw, size, poses, yaw, truncate, present)
     base, wave, swing, strewn = _background(around, background, hw)
     slabs = _sorted([slabs, _clutter(around, hw, strewn), _occluder(around, hw, occluder, xy)], most)
     light = _light(around, brightness)
-    scene = Scene(**slabs, xy=torch.where(present[..., None, None], xy, 0.0), xy_depth=xy_depth, present=present,
-                  base=1.25 * base * light[:, 2:], wave=wave, swing=swing, light=light)  # fmt: skip
-    return scene.mapped(lambda tensor: tensor.to(device))
+    return Scene(**slabs, xy=torch.where(present[..., None, None], xy, 0.0), xy_depth=xy_depth, present=present,
+                 base=1.25 * base * light[:, 2:], wave=wave, swing=swing, light=light)  # fmt: skip
 
 
 def _check(
     *, count, hw, persons, seed, size, poses, yaw, pitch, tilt, truncate, occluder, background, brightness
 ) -> None:
-    if type(count) is not int or count < 0:
-        _args.fail("count", "a whole number >= 0", count)
+    _args.whole("count", count, 0)
     _args.size("hw", hw)
-    if [type(n) for n in persons] != [int, int] or not 1 <= persons[0] <= persons[1]:
+    if len(persons) != 2 or not all(map(_args.is_whole, persons)) or not 1 <= persons[0] <= persons[1]:
         _args.fail("persons", "a whole number >= 1, or (least, most) of them", persons)
-    if type(seed) is not int:
-        _args.fail("seed", "a whole number", seed)
+    _args.whole("seed", seed)
     for name, bounds in {"size": size, "yaw": yaw, "pitch": pitch, "brightness": brightness}.items():
         pair = isinstance(bounds, (tuple, list)) and len(bounds) == 2 and all(map(_args.is_number, bounds))
         if not pair or bounds[0] > bounds[1]:
@@ -224,7 +233,7 @@ def _clutter(draws: Draws, hw, strewn: Tensor) -> dict[str, Tensor]:
                      radius=(0.02, 0.07), half=(0.0, 0.18))  # fmt: skip
     behind["opacity"] = behind["opacity"] * strewn[:, None]
     horizon = draws(0.45, 0.95)
-    floor = _things(draws, hw, 1, part=len(PARTS) + 1, order=200.0, middle=torch.zeros(len(strewn), 1, 2),
+    floor = _things(draws, hw, 1, part=len(PARTS) + 1, order=200.0, middle=draws.uniform.new_zeros(len(strewn), 1, 2),
                     length=(0, 0), radius=(2, 2), half=(0, 0))  # fmt: skip
     y = (horizon + 2) * hw[0]
     floor["start"] = torch.stack((torch.full_like(y, -2.0 * hw[1]), y), -1)[:, None]
@@ -254,7 +263,8 @@ def _background(draws: Draws, style: str, hw) -> tuple[Tensor, Tensor, Tensor, T
     k = torch.stack((direction.cos(), direction.sin()), -1) * (2 * math.pi / period)[..., None]
     wave = torch.cat((k, draws(0, 2 * math.pi, 6)[..., None]), -1)
     tint = 1 + draws(-0.5, 0.5, 18).unflatten(-1, (6, 3))
-    strength = torch.stack([(kind > 1) * 0.07] * 2 + [(kind == 2) * 0.06] * 3 + [(kind == 3) * 0.13], -1)
+    shown = torch.stack([kind > 1] * 2 + [kind == 2] * 3 + [kind == 3], -1)
+    strength = shown * base.new_tensor([0.07, 0.07, 0.06, 0.06, 0.06, 0.13])
     return base, wave, tint * strength[..., None] * draws(0.3, 1.5, 6)[..., None], kind == 4
 
 

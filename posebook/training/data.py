@@ -16,7 +16,7 @@ def fresh(*, batch: int = 64, seed: int = 0, **options) -> Data:
     """New people at every step, never seen twice; the same for the same seed and step.
 
     Args:
-        batch: images a step.
+        batch: images per step.
         seed: whole number >= 0.
         options: of :func:`posebook.people.draw_people`.
     """
@@ -24,17 +24,17 @@ def fresh(*, batch: int = 64, seed: int = 0, **options) -> Data:
 
 
 def finite(images: Batch, *, batch: int = 64, seed: int = 0) -> Data:
-    """A fixed set of N images, in another order each time that it is used up.
+    """A fixed set of N images, in a new order each time that all have been used.
 
     Args:
         images: image ``(N, 3, H, W)`` float or, to save memory, uint8; xy ``(N, K, 2)`` px, vis ``(N, K)``.
-        batch: images a step; where N is no multiple of it, a batch reaches into the next order.
+        batch: images per step. Where N is no multiple of it, the last batch of one order goes on with the next order.
         seed: of the orders.
     """
     n = len(images[0])
 
     def order(epoch: int) -> Tensor:
-        return torch.randperm(n, generator=torch.Generator().manual_seed(1_000_003 * seed + epoch))
+        return torch.randperm(n, generator=torch.Generator().manual_seed(1_000_003 * seed + epoch), device="cpu")
 
     def data(step: int) -> Batch:
         first, last = step * batch, (step + 1) * batch - 1  # places in the orders, one after another
@@ -49,5 +49,5 @@ def finite(images: Batch, *, batch: int = 64, seed: int = 0) -> Data:
 def alone(people: People) -> Batch:
     """Images with one person each as a batch: image, xy and vis without the axis of persons."""
     if people.xy.shape[1] != 1:
-        _args.fail("people", "one person an image", people.xy.shape[1])
+        _args.fail("people", "one person per image", people.xy.shape[1])
     return people.image, people.xy[:, 0], people.vis[:, 0]

@@ -1,6 +1,6 @@
 """The representations: for each a network, a loss and the decoders of its output, on one trunk.
 
-A loss takes (net, image, xy (B, K, 2) px) and returns one value a keypoint; a decoder takes (net, output) and returns
+A loss takes (net, image, xy (B, K, 2) px) and returns one value per keypoint; a decoder takes (net, output) and returns
 (B, K, 2) px. Cells are those of ``net.grid``, in the targets as in the decoders.
 """
 
@@ -26,7 +26,7 @@ from posebook.training.files import load_weights
 from posebook.training.loop import evaluating
 
 SIGMA = {"heatmap": 2.0, "cross-entropy": 0.5}  # cells: of the targets; from short trials, nothing else was tuned
-SIMCC_SIGMA = 4.0  # bins: 2 px at two bins a pixel
+SIMCC_SIGMA = 4.0  # bins: 2 px at two bins per pixel
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,7 @@ def _soft(grid: Grid, logits: Tensor) -> Tensor:
 
 
 def _dark_of_softmax(net: HeatmapNet, logits: Tensor) -> Tensor:
-    prob = logits.flatten(-2).softmax(-1).view(logits.shape)
-    return net.grid.to_image(decode.refine_dark(prob))
+    return net.grid.to_image(decode.refine_dark(expectation.spatial_softmax(logits)))
 
 
 _ARGMAX = {"argmax": lambda net, maps: net.grid.to_image(decode.argmax(maps))}
@@ -104,7 +103,7 @@ STORED = ("regression", "cross-entropy", "SimCC", "hybrid")  # whose trained wei
 
 
 def make_net(method: str, *, seed: int = 0, **options) -> nn.Module:
-    """An untrained net of the method; the same for the same seed, whatever was drawn before.
+    """An untrained net of the method, float32 on the CPU; the same for the same seed, whatever was drawn before.
 
     Args:
         method: a key of ``METHODS``.
@@ -115,9 +114,14 @@ def make_net(method: str, *, seed: int = 0, **options) -> nn.Module:
     Grid(stride=8, offset=3.5)
     """
     _args.one_of("method", method, tuple(METHODS))
-    with torch.random.fork_rng(devices=[]):
+    before = torch.get_default_dtype()
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.manual_seed(seed)
-        return METHODS[method].net(**options)
+        torch.set_default_dtype(torch.float32)  # layers take it from there, with other first weights for another
+        try:
+            return METHODS[method].net(**options)
+        finally:
+            torch.set_default_dtype(before)
 
 
 def stored(method: str) -> nn.Module:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from posebook import _args, _files
+from posebook.expectation import spatial_softmax
 from posebook.metrics import epe, pck
 from posebook.people import render, sample_scene
 from posebook.training.data import Batch, Data, alone, finite
@@ -93,8 +94,8 @@ def people(count: int, *, seed: int = 0, centered: bool = False, shift: float = 
 def _centered(scene, shift: float):
     """Each person's keypoints about the middle of the image, then ``shift`` px aside: to the right, to the left ..."""
     low, high = scene.xy[:, 0].amin(1), scene.xy[:, 0].amax(1)  # (B, 2)
-    aside = shift * torch.tensor([[1.0, 0.0], [-1.0, 0.0]]).repeat(len(low) // 2 + 1, 1)[: len(low)]
-    move = torch.tensor([HW[1], HW[0]]) / 2 - 0.5 - (low + high) / 2 + aside
+    aside = shift * low.new_tensor([[1.0, 0.0], [-1.0, 0.0]]).repeat(len(low) // 2 + 1, 1)[: len(low)]
+    move = low.new_tensor([HW[1], HW[0]]) / 2 - 0.5 - (low + high) / 2 + aside
     phase = scene.wave[..., 2] - (scene.wave[..., :2] * move[:, None]).sum(-1)
     moved = replace(scene, start=scene.start + move[:, None], end=scene.end + move[:, None],
                     xy=scene.xy + move[:, None, None], wave=torch.cat((scene.wave[..., :2], phase[..., None]), -1))
@@ -103,7 +104,8 @@ def _centered(scene, shift: float):
 
 def training_data(run: Run) -> Data:
     image, xy, vis = (part[: run.images] for part in people(_rounded(run), centered=run.centered))
-    error = torch.randn(xy.shape, generator=torch.Generator().manual_seed(7))  # of the labels, once and for all
+    draw = torch.Generator().manual_seed(7)  # of the labels' error, once and for all
+    error = torch.randn(xy.shape, generator=draw, dtype=xy.dtype, device="cpu")
     return finite((image, xy + run.noise * error, vis), batch=BATCH, seed=run.seed)
 
 
@@ -254,7 +256,7 @@ class Epochs:
             image = self.image[0][EPOCH_IMAGE : EPOCH_IMAGE + 1] / 255
             self.found.append(predict(net, self.method, image)[0])
             if self.method == "cross-entropy":
-                self.maps.append(net(image)[0].flatten(1).softmax(1).view(-1, 16, 16))
+                self.maps.append(spatial_softmax(net(image)[0]))
 
     def write(self, path: Path | None = None) -> None:
         image, xy, vis = (part[EPOCH_IMAGE] for part in self.image)

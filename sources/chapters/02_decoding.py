@@ -27,7 +27,7 @@ import torch
 from posebook import coco, draw, theory
 from posebook.decode import argmax
 from posebook.encode import gaussian_heatmap
-from posebook.expectation import soft_argmax
+from posebook.expectation import soft_argmax, spatial_softmax
 from posebook.grid import Grid
 
 torch.set_printoptions(precision=3, sci_mode=False)
@@ -327,7 +327,8 @@ assert torch.allclose(soft_argmax(z), torch.stack((x_hat, y_hat)))
 # %%
 twins = torch.full((5, 9), -20.0)
 twins[2, 1] = twins[2, 7] = 0.0
-print("two equal peaks at x = 1 and x = 7:", soft_argmax(twins).tolist())
+x_hat, y_hat = soft_argmax(twins)
+print(f"two equal peaks at x = 1 and x = 7: x = {x_hat:.3f}, y = {y_hat:.3f}")
 assert torch.allclose(soft_argmax(twins), torch.tensor([4.0, 2.0]))
 assert torch.allclose(soft_argmax(twins, 0.01), torch.tensor([4.0, 2.0]))  # cold does not choose
 
@@ -337,7 +338,7 @@ assert torch.allclose(soft_argmax(twins, 0.01), torch.tensor([4.0, 2.0]))  # col
 # %%
 taus = (0.2, 1.0, 3.0)
 means = torch.stack([soft_argmax(z, tau) for tau in taus])
-maps = {f"tau = {tau}: x = {mean[0]:.2f}": (z / tau).flatten().softmax(0).view(5, 5)
+maps = {f"tau = {tau}: x = {mean[0]:.2f}": spatial_softmax(z, tau)
         for tau, mean in zip(taus, means, strict=True)}
 draw.show(draw.heatmaps(maps, means),
           "Softmax of the same 5 x 5 logits at three temperatures, the mean a circle. At tau 0.2 "
@@ -476,7 +477,7 @@ assert theory.alias_rms(0.5) < 0.02 and theory.alias_rms(0.9) < 1e-6
 
 # %%
 z = z.double()  # the logits of section 2.5
-p = z.flatten().softmax(0).view(5, 5)
+p = spatial_softmax(z)
 by_hand = p * (torch.arange(5.0) - soft_argmax(z)[0])
 leaf = z.clone().requires_grad_()
 soft_argmax(leaf)[0].backward()
@@ -497,7 +498,7 @@ def pull(tau):
 
 
 for tau in (1.0, 0.3, 0.1, 0.05):
-    prob = (z / tau).flatten().softmax(0).view(5, 5)
+    prob = spatial_softmax(z, tau)
     width = (prob * (torch.arange(5) - soft_argmax(z, tau)[0]) ** 2).sum().sqrt()  # of p, in x
     size = pull(tau).abs().sum()
     print(f"tau {tau:4.2f}: sum of |gradient| {size:.1e} <= spread / tau = {width / tau:.1e}")

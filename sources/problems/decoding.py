@@ -1,16 +1,21 @@
 # %% [markdown]
 # # Problems: decoding
 #
-# Write each function in the cell that says `raise NotImplementedError`, then run the check cell below it. The check tells you case
-# by case how it went, and where it recognizes a mistake, it names it. You may call anything in torch and numpy; the library
-# functions that answer a problem of this set are switched off while you are checked.
+# Write each function in the cell that says `raise NotImplementedError`, then run the check cell below it. The check shows, case by case, what it
+# tried and what came of it, and where it recognizes a mistake, it names it. You may call anything in torch, numpy and posebook, except the functions
+# that answer a problem of this set or do the heart of one. These, and the helpers that they are made of, are switched off while you are checked:
+# SWITCHED_OFF.
 #
 # These hold for all problems of this set:
 #
 # - tensors share one dtype, float32 or float64, and the result keeps it;
 # - `...` stands for any number of leading axes, none included;
 # - `stride`, `offset` and `tau` are plain numbers;
+# - a result is a tensor, a tuple or a plain Python number, as the problem says; not a list, and not a numpy array;
 # - inputs are left unchanged.
+#
+# When your work is graded, other numbers are drawn. A case whose right result is always the same earns points only where another case passes as well;
+# a case that every user of your function would meet counts more.
 #
 # The text behind them: [chapter 2](../../chapters/02_decoding.ipynb).
 
@@ -29,9 +34,9 @@ from posebook.checks import check
 #
 # `decode_argmax(heatmap (..., H, W), stride, offset=0.0) -> (..., 2)`
 #
-# The image position, (x, y) in px, of the highest cell of each map: cell $u$ lies at $\mathrm{offset} + \mathrm{stride} \cdot u$, with
-# x along the last axis. The result has the dtype of `heatmap`. Of several equally high cells, take the one with the lowest
-# flat index (first row first, then first column).
+# The image position, (x, y) in px, of the highest cell of each map. Cell $u$ lies at $\mathrm{offset} + \mathrm{stride} \cdot u$ px, with x along the
+# last axis. The result has the dtype of `heatmap`. Of several equally high cells, take the one with the lowest flat index (first row first, then
+# first column).
 #
 # Every decoder that refines a peak starts here, and swapped axes or a scaled offset spoil every keypoint that follows.
 #
@@ -47,24 +52,17 @@ draw.show(draw.heatmaps({"stride 4: (x, y) = (20, 8) px": picture}, decode.argma
 # %% [markdown]
 # <details><summary>Hint 1</summary>
 #
-# `heatmap.flatten(-2)` makes one axis of the last two; `argmax(-1)` then gives a flat index for each map.
+# torch looks for the highest value along one axis, or in the whole tensor. How do you make one axis of the last two, and of no others?
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# A row holds W cells, so `index // W` is the row. Which of x and y is that? Put x first, and only then go from cells to pixels.
+# In which row of a map with W = 9 does flat index 17 lie, and in which column? Which of the two numbers is x? Go from cells to pixels last.
 #
 # </details>
 
 # %%
-def decode_argmax(heatmap, stride, offset=0.0):
-    """Image px (x, y) of the highest cell: (..., H, W) -> (..., 2)."""
-    ### BEGIN SOLUTION
-    w = heatmap.shape[-1]
-    index = heatmap.flatten(-2).argmax(-1)
-    cells = torch.stack((index % w, index // w), dim=-1).to(heatmap.dtype)
-    return offset + stride * cells
-    ### END SOLUTION
+from posebook.checks.decoding.decode_argmax import decode_argmax
 
 # %%
 check("decode_argmax", decode_argmax)
@@ -80,11 +78,11 @@ check("decode_argmax", decode_argmax)
 #
 # `soft_argmax(logits (..., H, W), stride, tau=1.0, offset=0.0) -> (..., 2)`
 #
-# The image position, (x, y) in px, of the mean cell under a softmax of each map: with $p = \mathrm{softmax}(z / \tau)$ over all
-# H x W cells, $\hat u = \sum_u u\,p(u)$, and then $\mathrm{offset} + \mathrm{stride} \cdot \hat u$.
+# The image position, (x, y) in px, of the mean cell under a softmax of each map: with $p = \mathrm{softmax}(z / \tau)$ over all H x W cells, the mean
+# cell is $\hat u = \sum_u u\,p(u)$, and it lies at $\mathrm{offset} + \mathrm{stride} \cdot \hat u$ px.
 #
-# Adding a constant to all logits of a map must change nothing, even a constant as large as 10000 (tested in float64), and also when
-# one map of a batch has it and another has not. Gradients reach the logits. H = 1 is allowed.
+# Adding a constant to all logits of a map must change nothing, even a constant as large as 10000 (tested in float64), and also when one map of a
+# batch has it and another has not. Gradients reach the logits. H = 1 is allowed.
 #
 # It makes a network trainable on coordinates, and it answers between the cells.
 #
@@ -101,25 +99,18 @@ draw.show(draw.heatmaps({title: logits.flatten().softmax(0).view(6, 9)}, mean[No
 # %% [markdown]
 # <details><summary>Hint 1</summary>
 #
-# Flatten the last two axes, take `torch.softmax` over the one that you get, and shape it back to (..., H, W).
+# A softmax along each axis in turn is not the softmax over the map: its H x W probabilities sum to 1 together. What shape must the logits have for
+# `torch.softmax`, which takes one axis?
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# Summing over the rows leaves a distribution over x. Its mean is a sum of products with `torch.arange(W)`.
+# Sum p over the rows: what is left is a distribution over the columns. What is its mean? No exponential of your own is needed, so no overflow either.
 #
 # </details>
 
 # %%
-def soft_argmax(logits, stride, tau=1.0, offset=0.0):
-    """Image px (x, y) of the mean cell under a softmax: (..., H, W) -> (..., 2)."""
-    ### BEGIN SOLUTION
-    h, w = logits.shape[-2:]
-    prob = torch.softmax(logits.flatten(-2) / tau, dim=-1).unflatten(-1, (h, w))
-    x = (prob.sum(-2) * torch.arange(w)).sum(-1)
-    y = (prob.sum(-1) * torch.arange(h)).sum(-1)
-    return offset + stride * torch.stack((x, y), dim=-1)
-    ### END SOLUTION
+from posebook.checks.decoding.soft_argmax import soft_argmax
 
 # %%
 check("soft_argmax", soft_argmax)
@@ -131,13 +122,13 @@ check("soft_argmax", soft_argmax)
 # %% [markdown]
 # ## 3. `argmax_error_stats`
 #
-# *2 points, medium, about 10 minutes.*
+# *2 points, easy, about 10 minutes.*
 #
 # `argmax_error_stats(stride, convention="round") -> (bias, variance, mse)`
 #
-# The error, estimate minus truth in px on one axis, of snapping a coordinate to cells: its mean in px, its variance and its mean square in px
-# squared, as exact plain numbers. The keypoint is uniform over a cell, away from the border, without noise or offset. `convention` is
-# `"round"`, which takes the nearest cell, or `"floor"`, which takes the one below.
+# The error, estimate minus truth, that comes from snapping a coordinate to cells: the error along one axis. Return its mean in px, its variance and
+# its mean square, both in px squared, as exact plain Python numbers. The keypoint is uniform over a cell, away from the border, without noise or
+# offset. `convention` is `"round"`, which takes the nearest cell, or `"floor"`, which takes the one below.
 #
 # Three lines of algebra say what no benchmark table does: how much of an error is the decoder's.
 #
@@ -155,23 +146,17 @@ draw.show(fig, "Target: the errors to average at stride 4, over the place in the
 # %% [markdown]
 # <details><summary>Hint 1</summary>
 #
-# Both errors are uniform over a range of one stride. A uniform variable over a range r has variance r^2 / 12.
+# As the keypoint moves through its cell, from where to where does the error run? Every value in between is equally likely.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# The mean square is the variance plus the square of the mean.
+# The variance of a uniform variable depends on the length of its range alone. The mean square also depends on where the range lies.
 #
 # </details>
 
 # %%
-def argmax_error_stats(stride, convention="round"):
-    """Bias (px), variance and mean square error (px squared) of snapping to cells."""
-    ### BEGIN SOLUTION
-    if convention == "round":
-        return 0.0, stride**2 / 12, stride**2 / 12
-    return -stride / 2, stride**2 / 12, stride**2 / 3
-    ### END SOLUTION
+from posebook.checks.decoding.argmax_error_stats import argmax_error_stats
 
 # %%
 check("argmax_error_stats", argmax_error_stats)
@@ -186,9 +171,9 @@ check("argmax_error_stats", argmax_error_stats)
 #
 # `border_bias(distance, sigma) -> cells`
 #
-# How far soft-argmax leans inward when the softmax is a Gaussian of standard deviation `sigma` cells whose center lies `distance` >= 0 cells
-# inside the map's edge: the edge of the first cell, half a cell outside its center, far from any other edge. A plain positive number in cells, in
-# the continuous approximation: the mean of a bell that is cut off at the edge, minus its center.
+# Near a border soft-argmax leans inward. How far? The softmax is a Gaussian of standard deviation `sigma` cells whose center lies `distance` >= 0
+# cells inside the map's edge: that is the edge of the first cell, half a cell outside its center. All other edges are far away. Return a plain
+# positive Python number in cells, in the continuous approximation: the mean of a bell that is cut off at the edge, minus its center.
 #
 # People stand at the edges of pictures. There, soft-argmax loses to plain argmax.
 #
@@ -208,25 +193,18 @@ draw.show(fig, "Target: a bell with its center 1 cell inside the edge at 0; the 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
 #
-# With z = distance / sigma, the mean of a normal variable given that it is above -z is the normal density at z over the normal distribution
-# function at z.
+# Measure in units of sigma first. What the map sees of the bell is a truncated normal distribution. Its mean has a closed form, made of the normal
+# density and the normal distribution function at the cut.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `math.erf` gives the distribution function: (1 + erf(z / sqrt 2)) / 2.
+# `math.erf` is not yet the distribution function, which runs from 0 to 1 and has a root of 2 in its argument. In which unit is your result?
 #
 # </details>
 
 # %%
-def border_bias(distance, sigma):
-    """Inward bias of soft-argmax in cells."""
-    ### BEGIN SOLUTION
-    z = distance / sigma
-    density = math.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
-    inside = (1 + math.erf(z / math.sqrt(2))) / 2
-    return sigma * density / inside
-    ### END SOLUTION
+from posebook.checks.decoding.border_bias import border_bias
 
 # %%
 check("border_bias", border_bias)
@@ -237,16 +215,17 @@ check("border_bias", border_bias)
 # %% [markdown]
 # ## 5. `entropy_cov`
 #
-# *3 points, hard, about 20 minutes.*
+# *3 points, medium, about 20 minutes.*
 #
 # `entropy_cov(logits (..., H, W), tau=1.0) -> (entropy (...), covariance (..., 2, 2))`
 #
-# How wide the softmax $p$ of each map is: its entropy $-\sum p \ln p$ in nats, and the covariance of a cell drawn from it, in cells squared, in
-# the order x, y. Both stay finite where probabilities underflow to 0.
+# How wide the softmax $p$ of each map is, with $p = \mathrm{softmax}(z / \tau)$ over all H x W cells: its entropy $-\sum p \ln p$ in nats, and the
+# covariance of a cell drawn from it, in cells squared, in the order x, y. Both stay finite where probabilities underflow to 0, and exact where they
+# are small (tested in float64).
 #
 # Uncertainty heads report one or the other; section 2.13 shows what neither of them is.
 #
-# `posebook.expectation.spread` is the answer itself.
+# `posebook.expectation.spread` is the answer itself; a cross-entropy of posebook is half of it.
 
 # %%
 rows, columns = torch.meshgrid(torch.arange(9.0), torch.arange(13.0), indexing="ij")
@@ -260,28 +239,19 @@ draw.show(draw.heatmaps({f"entropy {entropy:.2f} nats": tilted.flatten().softmax
 # %% [markdown]
 # <details><summary>Hint 1</summary>
 #
-# `torch.log_softmax` gives ln p without taking the logarithm of a probability that has become 0.
+# In floating point 0 times the logarithm of 0 is NaN, and a small number added to p makes another entropy. Which function of torch gives ln p without
+# taking the logarithm of a probability?
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# With `cells` (H*W, 2) and their mean m, the covariance is the sum of p times the outer product of (cell - m) with itself.
+# A covariance is a weighted mean of products of two deviations. What are the weights, and from what do the cells deviate? A matrix product over the
+# cells gives all four entries at once.
 #
 # </details>
 
 # %%
-def entropy_cov(logits, tau=1.0):
-    """Entropy (nats) and covariance (cells squared; x, y) of a spatial softmax."""
-    ### BEGIN SOLUTION
-    h, w = logits.shape[-2:]
-    log_prob = torch.log_softmax(logits.flatten(-2) / tau, dim=-1)
-    prob = log_prob.exp()
-    entropy = -(prob * log_prob).sum(-1)
-    cells = torch.stack((torch.arange(w).repeat(h), torch.arange(h).repeat_interleave(w)), -1)
-    cells = cells.to(logits.dtype)  # (H*W, 2)
-    apart = cells - (prob[..., None] * cells).sum(-2, keepdim=True)  # (..., H*W, 2)
-    return entropy, (prob[..., None] * apart).transpose(-1, -2) @ apart
-    ### END SOLUTION
+from posebook.checks.decoding.entropy_cov import entropy_cov
 
 # %%
 check("entropy_cov", entropy_cov)
@@ -297,8 +267,9 @@ check("entropy_cov", entropy_cov)
 #
 # `asymmetry_bias(mu, sigma, tau=1.0) -> float`
 #
-# Mean minus mode in px of $p(x) \propto e^{(-x^2 / 2 \sigma^2 + \mu x^3 / 6) / \tau}$, a Gaussian of standard deviation `sigma` px whose logits have
-# a third derivative `mu` at the mode, in px to the power -3. To within 2 %, for $|\mu \sigma^3 \sqrt\tau| \le 0.02$; a plain number.
+# Mean minus mode in px of $p(x) \propto e^{(-x^2 / 2 \sigma^2 + \mu x^3 / 6) / \tau}$: a Gaussian of standard deviation `sigma` px whose logits have
+# a third derivative `mu` at the mode, in px to the power -3. Return a plain Python number that is right to within 2 %, for $|\mu \sigma^3 \sqrt\tau|
+# \le 0.02$.
 #
 # Peaks of real networks are lopsided. Soft-argmax leans to the longer side, argmax does not.
 #
@@ -316,21 +287,18 @@ draw.show(fig, "Target: a symmetric bell, and one with a fatter right side: both
 # %% [markdown]
 # <details><summary>Hint 1</summary>
 #
-# For small mu, $e^{\mu x^3 / 6 \tau} \approx 1 + \mu x^3 / 6 \tau$. What is left is a moment of a Gaussian. Of which variance?
+# For small mu, replace the exponential of the cubic term by the first two terms of its series. What remains is a Gaussian times a polynomial. `tau`
+# widens that Gaussian: what is its variance?
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# A Gaussian of variance v has $E[x^4] = 3 v^2$, and here $v = \tau \sigma^2$.
+# The mean is the integral of x times p. Which moments of the Gaussian does that take, and which of them vanish?
 #
 # </details>
 
 # %%
-def asymmetry_bias(mu, sigma, tau=1.0):
-    """Mean minus mode of a slightly lopsided peak, in px."""
-    ### BEGIN SOLUTION
-    return mu * tau * sigma**4 / 2
-    ### END SOLUTION
+from posebook.checks.decoding.asymmetry_bias import asymmetry_bias
 
 # %%
 check("asymmetry_bias", asymmetry_bias)
@@ -345,8 +313,9 @@ check("asymmetry_bias", asymmetry_bias)
 #
 # `anchor_decode(scores (B, A), anchors (A, 2), offsets (B, A, 2), mode="hard") -> (B, 2)`
 #
-# Each anchor votes for a place, its own plus its offset. `"hard"` returns the vote of the anchor with the highest score (no ties are drawn), `"soft"`
-# the mean of all votes weighted by the softmax of the scores. Gradients reach the offsets, and with `"soft"` the scores.
+# Each anchor votes for a place: its own place plus its offset. `"hard"` returns the vote of the anchor with the highest score; each row of the batch
+# has its own (no ties are drawn). `"soft"` returns the mean of all votes of a row, each weighted by the softmax of its scores over the A anchors.
+# Gradients reach the offsets, and with `"soft"` also the scores.
 #
 # Anchor-based detectors and offset heads on heatmaps are this function.
 #
@@ -366,25 +335,17 @@ draw.show(fig, "Target: six anchors on a grid of 8 px, each with an arrow, its o
 # %% [markdown]
 # <details><summary>Hint 1</summary>
 #
-# `anchors + offsets` broadcasts to (B, A, 2).
+# All votes together are one tensor. Which shape has it, and does broadcasting give it to you?
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `votes[torch.arange(B), best]` picks one vote for each row of the batch.
+# Each row of the batch picks another anchor, so one index is not enough: you may index with two tensors of the same length, or use `gather`.
 #
 # </details>
 
 # %%
-def anchor_decode(scores, anchors, offsets, mode="hard"):
-    """The vote of the best anchor, or the softmax-weighted mean of votes."""
-    ### BEGIN SOLUTION
-    votes = anchors + offsets  # (B, A, 2)
-    if mode == "hard":
-        best = scores.argmax(-1)
-        return votes[torch.arange(len(votes)), best]
-    return (scores.softmax(-1)[..., None] * votes).sum(1)
-    ### END SOLUTION
+from posebook.checks.decoding.anchor_decode import anchor_decode
 
 # %%
 check("anchor_decode", anchor_decode)
@@ -395,15 +356,16 @@ check("anchor_decode", anchor_decode)
 # %% [markdown]
 # ## 8. `fuse`
 #
-# *2 points, medium, about 10 minutes.*
+# *2 points, easy, about 10 minutes.*
 #
 # `fuse(estimates (M, ..., D), variances (M, ...)) -> (fused (..., D), variance (...))`
 #
-# The minimum-variance mean of M independent unbiased heads, and its variance. Each head has one variance, which its D axes share.
+# The minimum-variance mean of M independent unbiased heads, and its variance. Each head has one variance for each keypoint, which its D axes share;
+# for each keypoint the weights of the heads sum to 1. All variances are positive, and may be very small.
 #
 # Two heads, two cameras, a heatmap and a regression: whenever two estimates of one point meet, this is the rule, and its assumptions matter.
 #
-# `posebook.fusion.fuse_inverse_variance` is the answer itself.
+# `posebook.fusion.fuse_inverse_variance` is the answer itself; its kin, which take covariances, contain it.
 
 # %%
 x = torch.linspace(-4, 14, 181)
@@ -418,23 +380,18 @@ draw.show(fig, "Target: heads at 0 with variance 1 and at 10 with variance 4 fus
 # %% [markdown]
 # <details><summary>Hint 1</summary>
 #
-# Weights that sum to 1 and minimize the variance are proportional to 1 / variance.
+# Write down the variance of w a + (1 - w) b for two independent heads. Which w makes it least? The head that is surer should count more.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `variances[..., None]` lines up with the D axes.
+# A weighted sum has the variance: sum of squared weights times variances. With the best weights it becomes short. Mind that `estimates` has an axis
+# more than `variances`.
 #
 # </details>
 
 # %%
-def fuse(estimates, variances):
-    """Inverse-variance mean of M heads, and its variance."""
-    ### BEGIN SOLUTION
-    precision = 1 / variances  # (M, ...)
-    total = precision.sum(0)
-    return (precision[..., None] * estimates).sum(0) / total[..., None], 1 / total
-    ### END SOLUTION
+from posebook.checks.decoding.fuse import fuse
 
 # %%
 check("fuse", fuse)
@@ -449,12 +406,16 @@ check("fuse", fuse)
 #
 # `refine_dark(heatmap (..., H, W)) -> (..., 2)`
 #
-# The peak (x, y) in cells: the argmax (ties: lowest flat index) plus one Newton step on the logarithm $L$ of the heatmap, without any blur. Central
-# differences: first differences halved, second differences with unit spacing, the mixed one divided by 4; the full 2 x 2 Hessian; each axis of the step
-# clamped to [-1, 1].
+# The peak (x, y) in cells: the highest cell, and of equal ones that with the lowest flat index, plus one Newton step on the logarithm $L$ of the
+# heatmap, without any blur. The derivatives are central differences: first differences are halved, second differences have unit spacing, and the
+# mixed one is divided by 4. The step takes the full 2 x 2 Hessian; then each axis of the step is cut to [-1, 1] by itself.
 #
-# The cell stays unrefined where it lies in the first or last row or column, where any value of its 3 x 3 window is not positive, or where the
-# Hessian is not negative definite (determinant <= 0; no near-singular cases are drawn).
+# The cell stays as it is, unrefined, where
+#
+# - the peak lies in the first or last row or column; anywhere else it is refined, also right beside these;
+# - a value of its 3 x 3 window is 0 or negative, however many are positive; other values of the map do not matter, and a positive value counts as it
+#   is, however small;
+# - the Hessian is not negative definite (determinant <= 0; no near-singular cases are drawn).
 #
 # `posebook.decode.refine_dark` is the answer itself.
 
@@ -469,36 +430,19 @@ draw.show(draw.heatmaps({"argmax (4, 3), refined (4.3, 2.6)": bump}, refined[Non
 # %% [markdown]
 # <details><summary>Hint 1</summary>
 #
-# Write it for one map with Python indices first; then loop over `heatmap.reshape(-1, h, w)`.
+# Write it for one map with Python indices first, then loop over the maps of `heatmap.reshape(-1, h, w)`. Test what could go wrong before you take a
+# logarithm.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# The inverse of a symmetric [[a, b], [b, c]] is [[c, -b], [-b, a]] / (a c - b^2).
+# In one dimension the step is minus the first derivative over the second. In two it solves a linear system with the Hessian, whose determinant you
+# have to look at anyway.
 #
 # </details>
 
 # %%
-def refine_dark(heatmap):
-    """Argmax plus one clamped Newton step on the log of the heatmap, in cells."""
-    ### BEGIN SOLUTION
-    h, w = heatmap.shape[-2:]
-    out = []
-    for one in heatmap.reshape(-1, h, w):
-        y, x = divmod(int(one.argmax()), w)
-        cell = torch.tensor([x, y], dtype=heatmap.dtype)
-        window = one[max(y - 1, 0):y + 2, max(x - 1, 0):x + 2]
-        if window.shape == (3, 3) and (window > 0).all():
-            z = window.log()
-            gx, gy = (z[1, 2] - z[1, 0]) / 2, (z[2, 1] - z[0, 1]) / 2
-            a, c = z[1, 2] - 2 * z[1, 1] + z[1, 0], z[2, 1] - 2 * z[1, 1] + z[0, 1]
-            b = (z[2, 2] - z[2, 0] - z[0, 2] + z[0, 0]) / 4
-            det = a * c - b**2
-            if det > 0:
-                cell = cell - (torch.stack((c * gx - b * gy, a * gy - b * gx)) / det).clamp(-1, 1)
-        out.append(cell)
-    return torch.stack(out).reshape(*heatmap.shape[:-2], 2)
-    ### END SOLUTION
+from posebook.checks.decoding.refine_dark import refine_dark
 
 # %%
 check("refine_dark", refine_dark)
@@ -513,13 +457,13 @@ check("refine_dark", refine_dark)
 #
 # `flip_back(heatmaps (..., K, H, W), pairs, stride) -> (..., K, H, W)`
 #
-# The network has seen the mirrored image; undo that in its heatmaps, for targets at $u = x / \mathrm{stride}$. Mirror the last axis; swap the channels
-# of each (left, right) pair (the pairs are disjoint, there may be none, and other channels stay); then shift to the right by
-# $f = (\mathrm{stride} - 1) / \mathrm{stride}$ cells:
+# The network has seen the mirrored image; undo that in its heatmaps, for targets at $u = x / \mathrm{stride}$. Mirror the last axis; swap the
+# channels of each (left, right) pair; then shift the mirrored maps to the right by $f = (\mathrm{stride} - 1) / \mathrm{stride}$ cells:
 #
 # $$\mathrm{out}[i] = (1 - f)\,\mathrm{in}[i] + f\,\mathrm{in}[i - 1], \qquad \mathrm{in}[-1] := \mathrm{in}[0]$$
 #
-# `pairs` is a tuple of pairs of channel numbers, `stride` >= 1. Forgetting one of the three steps is the most common bug of the flip test.
+# `pairs` is a tuple of pairs of channel numbers. They are disjoint, there may be any number of them or none, and other channels stay. `stride` >= 1.
+# Forgetting one of the three steps is the most common bug of the flip test.
 #
 # `posebook.warp.flip_heatmap` is related: it works for any grid.
 
@@ -536,27 +480,18 @@ draw.show(fig, "Target: at stride 4 a mirrored peak at cell 8 moves three quarte
 # %% [markdown]
 # <details><summary>Hint 1</summary>
 #
-# Build a list of channels in their new order and index with it: `heatmaps[..., order, :, :]`.
+# When you swap two channels in place, the second assignment reads what the first has overwritten. Put their numbers in the new order instead: a list
+# of numbers can be an index.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `torch.cat((z[..., :1], z[..., :-1]), dim=-1)` is in[i - 1] with in[0] repeated.
+# All in[i - 1] together are the mirrored map moved by one column. Which column is lost, and which one comes in on the other side?
 #
 # </details>
 
 # %%
-def flip_back(heatmaps, pairs, stride):
-    """Undo a horizontal image flip: mirror, swap channels, shift by (stride - 1) / stride cells."""
-    ### BEGIN SOLUTION
-    order = list(range(heatmaps.shape[-3]))
-    for left, right in pairs:
-        order[left], order[right] = right, left
-    mirrored = heatmaps[..., order, :, :].flip(-1)
-    f = (stride - 1) / stride
-    before = torch.cat((mirrored[..., :1], mirrored[..., :-1]), dim=-1)
-    return (1 - f) * mirrored + f * before
-    ### END SOLUTION
+from posebook.checks.decoding.flip_back import flip_back
 
 # %%
 check("flip_back", flip_back)

@@ -1,9 +1,10 @@
 # %% [markdown]
 # # Problems: representations
 #
-# Write each function in the cell that says `raise NotImplementedError`, then run the check cell below it. The check tells you case
-# by case how it went, and where it recognizes a mistake, it names it. You may call anything in torch and numpy; the library
-# functions that are the answer, or the heart of it, are switched off while you are checked.
+# Write each function in the cell that says `raise NotImplementedError`, then run the check cell below it. The check shows, case by case, what it
+# tried and what came of it, and where it recognizes a mistake, it names it. You may call anything in torch, numpy and posebook, except the functions
+# that answer a problem of this set or do the heart of one. These, and the helpers that they are made of, are switched off while you are checked:
+# SWITCHED_OFF.
 #
 # These hold for all problems of this set:
 #
@@ -12,7 +13,11 @@
 # - tensors share one dtype, float32 or float64, and the result keeps it;
 # - `...` stands for any number of leading axes, none included;
 # - `stride`, `offset`, `sigma`, `tau`, `ratio` and `weight` are plain numbers;
+# - a result is a tensor, a tuple or a plain Python number, as the problem says; not a list, and not a numpy array;
 # - inputs are left unchanged.
+#
+# When your work is graded, other numbers are drawn. A case whose right result is always the same earns points only where another case passes as well;
+# a case that every user of your function would meet counts more.
 #
 # The first and the last problem make targets, the two between them losses. They belong to chapter 1.
 
@@ -30,14 +35,14 @@ from posebook.grid import Grid
 #
 # `gaussian_heatmap(xy (..., 2), hw, sigma, stride=1.0, offset=0.0) -> (..., H, W)`
 #
-# The heatmap that a network is to learn for each keypoint: the value in cell $u$ is $\exp(-\|u - c\|^2 / 2 \sigma^2)$, where $c$ is the keypoint
-# in cells. Cell $u$ lies at $\mathrm{offset} + \mathrm{stride} \cdot u$ px, columns along x and rows along y. `xy` and `offset` are in px, `stride`
-# in px per cell, `hw` and `sigma` in cells.
+# The heatmap that a network is to learn, a map for each keypoint: the value in cell $u$ is $\exp(-\|u - c\|^2 / 2 \sigma^2)$, where $c$ is the
+# keypoint in cells. Cell $u$ lies at $\mathrm{offset} + \mathrm{stride} \cdot u$ px, columns along x and rows along y. `xy` and `offset` are in px,
+# `stride` in px per cell, `hw` and `sigma` in cells.
 #
-# $c$ keeps its fraction, so the peak of 1 may lie between the cells, or outside the map. Every cell gets its value: nothing is cut off, nothing
-# divided by a sum. No gradients are asked for.
+# $c$ keeps its fraction, so the peak of 1 may lie between the cells, or outside the map. Every cell gets its value: nothing is cut off, and nothing
+# is divided by a sum. No gradients are asked for.
 #
-# Most pose networks train on this target. A rounded center alone costs them up to half a cell on each axis.
+# Most pose networks train on this target. A rounded center alone costs them up to half a cell in x and in y.
 #
 # `posebook.encode.gaussian_heatmap` is the answer itself; it takes cells, yours takes pixels.
 
@@ -53,24 +58,18 @@ draw.show(draw.heatmaps({title: target}, cell[None]),
 # %% [markdown]
 # <details><summary>Hint 1</summary>
 #
-# Go from pixels to cells first: solve x = offset + stride * u for u. From there on everything is in cells, `sigma` too.
+# Go from pixels to cells first: the statement says where cell u lies, so solve that for u. From there on everything is in cells, `sigma` too.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `torch.arange(W) - cells[..., 0, None, None]` has shape (..., 1, W). What has shape (..., H, 1)? Their squares broadcast to (..., H, W).
+# The squared distance is a sum of a part that depends on the column and a part that depends on the row. Which shapes must the two have so that their
+# sum is (..., H, W)?
 #
 # </details>
 
 # %%
-def gaussian_heatmap(xy, hw, sigma, stride=1.0, offset=0.0):
-    """Bump of peak 1 at each keypoint: px (..., 2) -> (..., H, W)."""
-    ### BEGIN SOLUTION
-    cells = (xy - offset) / stride
-    dx = torch.arange(hw[1]) - cells[..., 0, None, None]  # (..., 1, W)
-    dy = torch.arange(hw[0])[:, None] - cells[..., 1, None, None]  # (..., H, 1)
-    return torch.exp(-(dx**2 + dy**2) / (2 * sigma**2))
-    ### END SOLUTION
+from posebook.checks.representations.gaussian_heatmap import gaussian_heatmap
 
 # %%
 check("gaussian_heatmap", gaussian_heatmap)
@@ -82,23 +81,23 @@ check("gaussian_heatmap", gaussian_heatmap)
 # %% [markdown]
 # ## 2. `integral_loss`
 #
-# *3 points, medium, about 25 minutes.*
+# *3 points, hard, about 25 minutes.*
 #
 # `integral_loss(logits (B, K, H, W), xy (B, K, 2), mask (B, K), stride, tau=1.0, offset=0.0) -> scalar`
 #
-# How far the soft-argmax of each map lies from the truth `xy`: $|\Delta x| + |\Delta y|$ in px, the sum of the two axes, averaged over all labeled keypoints
-# of the batch together. `mask` is boolean, True where a keypoint is labeled. The soft-argmax is the mean cell under $p = \mathrm{softmax}(z / \tau)$ over
-# the H x W cells of a map, and cell $u$ lies at $\mathrm{offset} + \mathrm{stride} \cdot u$ px.
+# How far the soft-argmax of each map lies from the truth `xy`: $|\Delta x| + |\Delta y|$ in px, the sum over the two axes, then the mean over all
+# labeled keypoints of the batch together. `mask` is boolean, True where a keypoint is labeled. The soft-argmax is the mean cell under $p =
+# \mathrm{softmax}(z / \tau)$ over the H x W cells of a map, and cell $u$ lies at $\mathrm{offset} + \mathrm{stride} \cdot u$ px.
 #
-# - Where `mask` is False, `xy` may be anything, also NaN. Neither the loss nor its gradient is NaN then.
+# - Where `mask` is False, `xy` may be any number, or NaN. Neither the loss nor its gradient is NaN then.
 # - With nothing labeled in the batch the loss is 0, and `backward()` leaves gradients of 0 in the logits.
 # - Adding 10000 to the logits of any map changes nothing (tested in float64).
-# - Gradients reach the logits. No soft-argmax is drawn that hits the truth exactly, where |.| has a kink.
+# - Gradients reach the logits. No soft-argmax is drawn that hits the truth exactly, where $|\cdot|$ has a kink.
 #
 # This loss trains a heatmap on what you want of it, a place. Batches with few labels are where its implementations break.
 #
-# `posebook.losses.integral_loss` is the answer itself; its parts, `soft_argmax` and `masked_mean`, are switched off too: write the mean cell and the mean
-# over labeled keypoints yourself.
+# `posebook.losses.integral_loss` is the answer itself; its parts are switched off too: write the mean cell, the distance and the mean over labeled
+# keypoints yourself.
 
 # %%
 rows, columns = torch.meshgrid(torch.arange(6.0), torch.arange(9.0), indexing="ij")
@@ -119,30 +118,18 @@ draw.show(fig, f"Target: the softmax of one map at stride 4, its mean at ({x:.1f
 # %% [markdown]
 # <details><summary>Hint 1</summary>
 #
-# Flatten the last two axes, take `torch.softmax` over the one that you get, and shape it back. Summing p over the rows leaves a distribution
-# over x; its mean is a sum of products with `torch.arange(W)`.
+# First the mean cell of each map, in px: one softmax over all cells of a map, then the means of the columns and of the rows.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# 0 times NaN is NaN. Replace the truth where `mask` is False (`torch.where(mask[..., None], xy, 0.0)`) before you subtract, weight the errors by the mask, and
-# divide by `mask.sum()`, but never by less than 1.
+# 0 times NaN is NaN, in the value and in the gradient, so a truth that is not labeled must be gone before you subtract. And what is the mean of no
+# numbers?
 #
 # </details>
 
 # %%
-def integral_loss(logits, xy, mask, stride, tau=1.0, offset=0.0):
-    """Mean of |dx| + |dy| in px between soft-argmax and truth, over labeled keypoints."""
-    ### BEGIN SOLUTION
-    h, w = logits.shape[-2:]
-    prob = torch.softmax(logits.flatten(-2) / tau, dim=-1).unflatten(-1, (h, w))
-    x = (prob.sum(-2) * torch.arange(w)).sum(-1)
-    y = (prob.sum(-1) * torch.arange(h)).sum(-1)
-    soft = offset + stride * torch.stack((x, y), dim=-1)  # (B, K, 2) px
-    truth = torch.where(mask[..., None], xy, 0.0)  # no NaN takes part, not even times 0
-    error = (soft - truth).abs().sum(-1)  # (B, K)
-    return (error * mask).sum() / mask.sum().clamp(min=1)
-    ### END SOLUTION
+from posebook.checks.representations.integral_loss import integral_loss
 
 # %%
 check("integral_loss", integral_loss)
@@ -158,18 +145,19 @@ check("integral_loss", integral_loss)
 #
 # `hybrid_loss(logits (B, K, H, W), xy_regressed (B, K, 2), xy (B, K, 2), mask (B, K), stride, weight) -> scalar`
 #
-# A network with two heads says two places for each keypoint: the soft-argmax of its logits (temperature 1, cell $u$ at $\mathrm{stride} \cdot u$ px) and
-# coordinates that it regresses, in px. The loss has an error for each, and a term that draws the two together:
+# A network with two heads says two places for each keypoint: the soft-argmax of its logits (temperature 1, cell $u$ at $\mathrm{stride} \cdot u$ px)
+# and coordinates that it regresses, in px. The loss has an error for each, and a term that draws the two together:
 #
 # $$|r - t|_1 + |s - t|_1 + \mathrm{weight} \cdot |r - s|_1$$
 #
-# with $r$ regressed, $s$ soft, $t$ the truth, $|v|_1 = |v_x| + |v_y|$ in px, averaged over all labeled keypoints of the batch together.
+# with $r$ regressed, $s$ soft and $t$ the truth. Here $|v|_1 = |v_x| + |v_y|$ in px, and the mean is over all labeled keypoints of the batch
+# together.
 #
 # - Gradients reach both heads through each term that they stand in.
-# - Where `mask` is False, `xy` may be NaN; neither the loss nor a gradient is NaN then.
+# - Where `mask` is False, `xy` may be any number, or NaN; neither the loss nor a gradient is NaN then.
 # - With nothing labeled the loss is 0, and `backward()` leaves gradients of 0 in both heads.
-# - Adding 10000 to the logits of any map changes nothing (tested in float64). No two of the three points of a labeled keypoint coincide where gradients
-#   are asked for.
+# - Adding 10000 to the logits of any map changes nothing (tested in float64). No two of the three points of a labeled keypoint coincide where
+#   gradients are asked for.
 #
 # The last term alone supervises nothing: heads that agree on a wrong place have none of it.
 #
@@ -196,30 +184,18 @@ draw.show(fig, "Target: a triangle of the regressed point (29, 15), the soft-arg
 # %% [markdown]
 # <details><summary>Hint 1</summary>
 #
-# All three terms are distances of two points. With the three points at hand, (B, K, 2) each, the loss of a keypoint is one line.
+# All three terms are distances between two points. Get the three points first, (B, K, 2) each; then the loss of one keypoint is a sum of three.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# Replace what is not labeled in `xy` before you subtract, sum over the two axes, weight by the mask, divide by `mask.sum().clamp(min=1)`. Does the
-# agreement of an unlabeled keypoint count?
+# Over which keypoints is the mean taken? Does the agreement of an unlabeled keypoint count? What remains of your sum, and of its gradients, when
+# there is none?
 #
 # </details>
 
 # %%
-def hybrid_loss(logits, xy_regressed, xy, mask, stride, weight):
-    """Mean of both heads' errors and their weighted disagreement in px, over labeled keypoints."""
-    ### BEGIN SOLUTION
-    h, w = logits.shape[-2:]
-    prob = torch.softmax(logits.flatten(-2), dim=-1).unflatten(-1, (h, w))
-    x = (prob.sum(-2) * torch.arange(w)).sum(-1)
-    y = (prob.sum(-1) * torch.arange(h)).sum(-1)
-    soft = stride * torch.stack((x, y), dim=-1)  # (B, K, 2) px
-    truth = torch.where(mask[..., None], xy, 0.0)
-    error = (xy_regressed - truth).abs() + (soft - truth).abs()
-    error = (error + weight * (xy_regressed - soft).abs()).sum(-1)  # (B, K)
-    return (error * mask).sum() / mask.sum().clamp(min=1)
-    ### END SOLUTION
+from posebook.checks.representations.hybrid_loss import hybrid_loss
 
 # %%
 check("hybrid_loss", hybrid_loss)
@@ -235,11 +211,13 @@ check("hybrid_loss", hybrid_loss)
 #
 # `simcc_targets(xy (..., 2), hw, ratio, sigma) -> (x (..., round(W ratio)), y (..., round(H ratio)))`
 #
-# SimCC asks for x and y apart, each as a classification over bins finer than pixels: `ratio` bins a px, bin $i$ at $i / \mathrm{ratio}$ px. The target of an axis
-# is a Gaussian over the bins, of standard deviation `sigma` bins about the keypoint, divided by its sum over the bins, so that it is a
-# probability also where the image's edge cuts it. `hw` is the size of the image in px; `round` is Python's, and no size times ratio ends in a half.
+# SimCC asks for x and y apart, each as a classification over bins finer than pixels: `ratio` bins per pixel, bin $i$ at $i / \mathrm{ratio}$ px. Each
+# target is a Gaussian over the bins, of standard deviation `sigma` bins about the keypoint, divided by its sum over the bins. So it is a probability
+# also where the image's edge cuts it, and whatever the sum is. `hw` is the size of the image in px; `round` is Python's, and no size times ratio ends
+# in a half.
 #
-# The center is not rounded to a bin. Keypoints lie between the centers of the first and the last pixel. The result is a tuple, x first. No gradients are asked for.
+# The center is not rounded to a bin. Keypoints lie between the centers of the first and the last pixel. The result is a tuple, x first. No gradients
+# are asked for.
 #
 # Two lines of bins for each keypoint cost less than a map, and reach below a pixel.
 #
@@ -257,34 +235,23 @@ for ax, axis, center, size in zip(row, "xy", keypoint, (w, h), strict=True):
     ax.set(xlabel=f"bin of {axis}", ylabel="target" if axis == "x" else "")
     print(f"{axis}: {len(bump)} bins, sum {bump.sum():.3f}, highest {bump.max():.3f}")
 draw.show(fig, "Target: for the keypoint (0.3, 3.1) px in an image of 7 rows and 12 columns, 2 "
-               "bins a px: 24 bins of x with a bump about bin 0.6, cut by the left edge and "
+               "bins per pixel: 24 bins of x with a bump about bin 0.6, cut by the left edge and "
                "higher for it, and 14 bins of y with a whole bump about bin 6.2.")
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
 #
-# Do one axis in a small function or a loop: size and coordinate go in, a target comes out. Which entry of `hw` belongs to x?
+# x and y go the same way: write one target from a coordinate and a size, and call it twice. Which entry of `hw` belongs to x?
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# x px is bin x * ratio. exp(-d^2 / (2 sigma^2)), divided by its sum over the last axis, is the softmax of -d^2 / (2 sigma^2).
+# Which bin is x px? Measure the distance in bins, like `sigma`. Then make the values of one target sum to 1.
 #
 # </details>
 
 # %%
-def simcc_targets(xy, hw, ratio, sigma):
-    """Distributions over the bins of x and of y: px (..., 2) -> a tuple of two."""
-    ### BEGIN SOLUTION
-    h, w = hw
-    targets = []
-    for axis, size in enumerate((w, h)):
-        center = xy[..., axis, None] * ratio  # (..., 1) bins
-        bins = torch.arange(round(size * ratio))
-        bump = torch.exp(-((bins - center) ** 2) / (2 * sigma**2))
-        targets.append(bump / bump.sum(-1, keepdim=True))
-    return tuple(targets)
-    ### END SOLUTION
+from posebook.checks.representations.simcc_targets import simcc_targets
 
 # %%
 check("simcc_targets", simcc_targets)

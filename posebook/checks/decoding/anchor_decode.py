@@ -2,11 +2,11 @@
 
 import torch
 
-from posebook.checks.problem import Case, Mistake, Problem
+from posebook.checks.problem import Case, Mistake, Problem, changed, edited
 
 
 def anchor_decode(scores, anchors, offsets, mode="hard"):
-    """The plain solution."""
+    """The vote of the best anchor, or the softmax-weighted mean of votes: (B, 2)."""
     votes = anchors + offsets  # (B, A, 2)
     if mode == "hard":
         best = scores.argmax(-1)
@@ -30,28 +30,6 @@ def _by_loops(scores, anchors, offsets, mode="hard"):
         else:
             out.append(torch.softmax(score, 0) @ (anchors + offset))
     return torch.stack(out)
-
-
-def _with(votes=lambda anchors, offsets: anchors + offsets, weights=lambda scores: scores.softmax(-1), mode_used=None):
-    """The right answer with its votes, its weights or its mode changed."""
-
-    def answer(scores, anchors, offsets, mode="hard"):
-        v = votes(anchors, offsets)
-        if (mode_used or mode) == "hard":
-            return anchor_decode(scores, torch.zeros_like(anchors), v, "hard")
-        return (weights(scores)[..., None] * v).sum(1)
-
-    return answer
-
-
-def _best_of_the_first(scores, anchors, offsets, mode="hard"):
-    if mode == "hard":
-        return (anchors + offsets)[:, scores.argmax(-1)[0]]
-    return anchor_decode(scores, anchors, offsets, mode)
-
-
-def _overflows(scores):
-    return scores.exp() / scores.exp().sum(-1, keepdim=True)
 
 
 def _draw(rng, mode, batch=3, scale=1.0, dtype=torch.float32):
@@ -86,9 +64,10 @@ PROBLEM = Problem(
     cases=(
         Case("exact offsets find the keypoint, hard", lambda rng: _exact(rng, "hard")),
         Case("exact offsets find the keypoint, soft, whatever the scores", lambda rng: _exact(rng, "soft")),
-        Case("any offsets, hard: each row of the batch has its own best anchor", lambda rng: _draw(rng, "hard")),
+        Case("any offsets, hard: each row of the batch has its own best anchor", lambda rng: _draw(rng, "hard"),
+             weight=2),
         Case("hard is what you get without a mode", lambda rng: _draw(rng, "hard")[:3]),
-        Case("any offsets, soft", lambda rng: _draw(rng, "soft")),
+        Case("any offsets, soft", lambda rng: _draw(rng, "soft"), weight=2),
         Case("no offsets, soft: the mean anchor", _no_offsets),
         Case("with very sharp scores soft is hard", _sharp, holds=lambda a, b: bool(torch.allclose(a, b, atol=1e-4))),
         Case("float64 stays float64", lambda rng: _draw(rng, "soft", dtype=torch.float64), atol=1e-9),
@@ -96,20 +75,62 @@ PROBLEM = Problem(
         Case("gradients reach the offsets", lambda rng: _draw(rng, "hard"), vjp=("offsets", 0)),
     ),
     mistakes=(
-        Mistake("The offsets are missing: a vote is an anchor plus its offset.", _with(votes=lambda a, o: a + 0 * o)),
-        Mistake("The offset is subtracted: a vote is anchor + offset.", _with(votes=lambda a, o: a - o)),
-        Mistake("The best anchor of the first row is used for the whole batch.", _best_of_the_first),
+        Mistake("The offsets are missing: a vote is an anchor plus its offset.",
+                changed(anchor_decode, offsets=lambda offsets: 0 * offsets)),
+        Mistake("The offset is subtracted: a vote is anchor + offset.",
+                edited(anchor_decode, {"anchors + offsets": "anchors - offsets"})),
+        Mistake("The best anchor of the first row is used for the whole batch.",
+                edited(anchor_decode, {"torch.arange(len(votes)), best": ":, best[0]"})),
         Mistake("The softmax runs over the batch: it goes over the anchors, the last axis of `scores`.",
-                _with(weights=lambda s: s.softmax(0))),
-        Mistake("Both modes take the best anchor's vote: look at `mode`.", _with(mode_used="hard")),
-        Mistake("Both modes take the weighted mean: look at `mode`.", _with(mode_used="soft")),
+                edited(anchor_decode, {"softmax(-1)": "softmax(0)"})),
+        Mistake("Both modes take the best anchor's vote: look at `mode`.", changed(anchor_decode, mode="hard")),
+        Mistake("Both modes take the weighted mean: look at `mode`.", changed(anchor_decode, mode="soft")),
         Mistake("The votes all count the same: weight them by the softmax of their scores.",
-                _with(weights=lambda s: torch.full_like(s, 1 / s.shape[-1]) + 0 * s)),
-        Mistake("The weights are not normalized: softmax, not exp or sigmoid.", _with(weights=torch.sigmoid)),
+                edited(anchor_decode, {"scores.softmax": "(0 * scores).softmax"})),
+        Mistake("The weights are not normalized: softmax, not exp or sigmoid.",
+                edited(anchor_decode, {"softmax(-1)": "sigmoid()"})),
         Mistake("exp of a large score is infinite, and infinity / infinity is NaN; `softmax` takes care of that.",
-                _with(weights=_overflows)),
+                edited(anchor_decode, {"scores.softmax(-1)": "(scores.exp() / scores.exp().sum(-1, keepdim=True))"})),
         Mistake("The result is cut off from the scores: no `detach`, `item` or `numpy` on the way.",
-                _with(weights=lambda s: s.detach().softmax(-1))),
+                edited(anchor_decode, {"scores.softmax": "scores.detach().softmax"})),
+        *(Mistake("One best anchor serves the whole batch: each row of `scores` has its own.",
+                  edited(anchor_decode, {"torch.arange(len(votes)), best": f":, {best}"}))
+          for best in ("scores.sum(0).argmax()", "scores.argmax() % scores.shape[-1]")),
+        Mistake("The scores themselves are the weights: take their softmax.",
+                edited(anchor_decode, {"scores.softmax(-1)": "scores"})),
+        Mistake("The scores are divided by their sum: take their softmax.",
+                edited(anchor_decode, {"scores.softmax(-1)": "(scores / scores.sum(-1, keepdim=True))"})),
+        *(Mistake("The offsets are not weighted: each belongs to its anchor's vote, and the votes are weighted.",
+                  edited(anchor_decode, {"[..., None] * votes).sum(1)": f"[..., None] * anchors).sum(1) + {offset}"}))
+          for offset in ("offsets.mean(1)", "offsets.sum(1)",
+                         "offsets[torch.arange(len(offsets)), scores.argmax(-1)]")),
+        Mistake("The softmax's weights sum to 1 already: sum the weighted votes, do not take their mean.",
+                edited(anchor_decode, {".sum(1)": ".mean(1)"})),
+        Mistake("The softmax runs over all scores of the batch: each row has its own.",
+                edited(anchor_decode, {"scores.softmax(-1)": "scores.flatten().softmax(0).view_as(scores)"})),
+        Mistake("This is the place of the best anchor alone: its vote is anchor + offset.",
+                edited(anchor_decode, {"return votes[torch.arange(len(votes)), best]": "return anchors[best]"})),
+        Mistake("This is the anchor with the lowest score.", edited(anchor_decode, {"argmax": "argmin"})),
+        Mistake("Each row of the batch gets the votes of all rows' best anchors: index rows and anchors together.",
+                edited(anchor_decode, {"votes[torch.arange(len(votes)), best]": "votes[:, best]"})),
+        Mistake("Without a mode `hard` is meant: `mode=\"hard\"` is the default.",
+                lambda scores, anchors, offsets, mode="soft": anchor_decode(scores, anchors, offsets, mode)),
+        Mistake("The result is cut off from the offsets: no `detach`, `item` or `numpy` on the way.",
+                changed(anchor_decode, offsets=lambda offsets: offsets.detach())),
+        Mistake("The result is always float32. It should have the dtype of `scores`.",
+                changed(anchor_decode, result=lambda out: out.float())),
     ),
     alternatives=(_by_einsum, _by_loops),
+    clauses={
+        "its own place plus its offset": "The offsets are missing",
+        "`\"hard\"` returns the vote of the anchor with the highest score": "Both modes take the weighted mean",
+        "each row of the batch has its own": "The best anchor of the first row",
+        "`\"soft\"` returns the mean of all votes": "Both modes take the best anchor's vote",
+        "weighted by the softmax of its scores": "The votes all count the same",
+        "over the A anchors": "The softmax runs over the batch",
+        "mode=\"hard\"": "Without a mode",
+        "Gradients reach the offsets": "The result is cut off from the offsets",
+        "with `\"soft\"` also the scores": "The result is cut off from the scores",
+        "tensors share one dtype, float32 or float64, and the result keeps it": "The result is always float32",
+    },
 )

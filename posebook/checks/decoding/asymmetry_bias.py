@@ -2,11 +2,11 @@
 
 import torch
 
-from posebook.checks.problem import Case, Mistake, Problem, uniform
+from posebook.checks.problem import Case, Mistake, Problem, changed, edited, uniform
 
 
 def asymmetry_bias(mu, sigma, tau=1.0):
-    """The plain solution."""
+    """Mean minus mode of a slightly lopsided peak, in px."""
     return mu * tau * sigma**4 / 2
 
 
@@ -43,8 +43,8 @@ PROBLEM = Problem(
     reference=asymmetry_bias,
     own=("posebook.theory.asymmetry_bias",),
     cases=(
-        Case("mu = 0.001 and sigma = 2: a bias of 0.008 px", lambda rng: (1e-3, 2.0), atol=1e-9, rtol=0.02),
-        Case("a symmetric peak has none", lambda rng: (0.0, 3.0, 0.7), atol=1e-9),
+        Case("mu = 0.001 and sigma = 2: a bias of 0.008 px", lambda rng: (1e-3, 2.0), atol=1e-9, rtol=0.02, fixed=True),
+        Case("a symmetric peak has none", lambda rng: (0.0, 3.0, 0.7), atol=1e-9, fixed=True),
         Case("any peak, tau below 1", _draw, atol=1e-9, rtol=0.02),
         Case("tau = 4", lambda rng: (uniform(rng, 1e-3, 2e-3), 1.6, 4.0), atol=1e-9, rtol=0.02),
         Case("the mirror image has the opposite bias", _mirrored, atol=1e-9, rtol=0.02,
@@ -54,22 +54,42 @@ PROBLEM = Problem(
     ),
     mistakes=(
         Mistake("`tau` is missing: a higher temperature widens the peak, and a wider peak leans more.",
-                lambda mu, sigma, tau=1.0: mu * sigma**4 / 2),
+                changed(asymmetry_bias, tau=1.0)),
         Mistake("`tau` divides where it should multiply: it widens the variance and flattens mu, and the bias has two "
-                "powers of the first for one of the second.", lambda mu, sigma, tau=1.0: mu * sigma**4 / (2 * tau)),
+                "powers of the first for one of the second.", changed(asymmetry_bias, tau=lambda tau: 1 / tau)),
         Mistake("One power of `tau` too many: sigma^4 gives tau^2, but mu is divided by tau as well.",
-                lambda mu, sigma, tau=1.0: mu * tau**2 * sigma**4 / 2),
+                changed(asymmetry_bias, tau=lambda tau: tau**2)),
         Mistake("The power of sigma is 4, from E[x^4] = 3 sigma^4; this is 2.",
-                lambda mu, sigma, tau=1.0: mu * tau * sigma**2 / 2),
+                edited(asymmetry_bias, {"sigma**4": "sigma**2"})),
         Mistake("The power of sigma is 4, from E[x^4] = 3 sigma^4; this is 3.",
-                lambda mu, sigma, tau=1.0: mu * tau * sigma**3 / 2),
+                edited(asymmetry_bias, {"sigma**4": "sigma**3"})),
         Mistake("The factor is 3 / 6 = 1 / 2: a Gaussian's E[x^4] is 3 sigma^4, not sigma^4.",
-                lambda mu, sigma, tau=1.0: mu * tau * sigma**4 / 6),
+                edited(asymmetry_bias, {"/ 2": "/ 6"})),
         Mistake("The factor 1 / 6 of the cubic term is missing: mu is the third derivative.",
-                lambda mu, sigma, tau=1.0: 3 * mu * tau * sigma**4),
+                edited(asymmetry_bias, {"/ 2": "* 3"})),
         Mistake("The sign is wrong: mu > 0 raises the logits on the right, so the mean lies right of the mode.",
-                lambda mu, sigma, tau=1.0: -mu * tau * sigma**4 / 2),
-        Mistake("The bias has the sign of mu.", lambda mu, sigma, tau=1.0: abs(mu) * tau * sigma**4 / 2),
+                changed(asymmetry_bias, mu=lambda mu: -mu)),
+        Mistake("The bias has the sign of mu.", changed(asymmetry_bias, mu=lambda mu: abs(mu))),
+        Mistake("The root of `tau` is taken: sigma^4 gives tau^2, divided by tau once.",
+                changed(asymmetry_bias, tau=lambda tau: tau**0.5)),
+        Mistake("The factor 1 / 2 is missing: 3 / 6, from E[x^4] = 3 sigma^4 and the 6 of the cubic term.",
+                edited(asymmetry_bias, {" / 2": ""})),
+        Mistake("The power of sigma is 4, from E[x^4] = 3 sigma^4; this is 5.",
+                edited(asymmetry_bias, {"sigma**4": "sigma**5"})),
+        Mistake("A factor 1 / 2 too many: the cubic term has 1 / 6, and E[x^4] = 3 sigma^4 makes it 1 / 2.",
+                edited(asymmetry_bias, {"/ 2": "/ 4"})),
+        Mistake("This is the skewness, mu sigma^3, without the last factor sigma: px are asked for.",
+                edited(asymmetry_bias, {"tau * sigma**4": "tau**0.5 * sigma**3"})),
+        Mistake("The result is rounded: the bias is small, but it is asked for.",
+                changed(asymmetry_bias, result=lambda out: round(out, 2))),
     ),
     alternatives=(_by_quadrature, _next_order),
+    clauses={
+        "Mean minus mode in px": "The sign is wrong",
+        "\\mu x^3 / 6": "The factor 1 / 6",
+        "/ \\tau}": "`tau` is missing",
+        "of standard deviation `sigma` px": "The power of sigma is 4, from E[x^4] = 3 sigma^4; this is 2",
+        "to within 2 %": "The result is rounded",
+        "`mu` at the mode": "The bias has the sign of mu",
+    },
 )

@@ -4,11 +4,11 @@ import math
 
 import torch
 
-from posebook.checks.problem import Case, Mistake, Problem, uniform
+from posebook.checks.problem import Case, Mistake, Problem, changed, edited, uniform
 
 
 def border_bias(distance, sigma):
-    """The plain solution."""
+    """Inward bias of soft-argmax in cells."""
     z = distance / sigma
     density = math.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
     inside = (1 + math.erf(z / math.sqrt(2))) / 2
@@ -27,34 +27,10 @@ def _by_quadrature(distance, sigma):
     return (torch.trapezoid(x * weight, x) / torch.trapezoid(weight, x)).item()
 
 
-def _parts(distance, sigma):
-    z = distance / sigma
-    return z, math.exp(-(z**2) / 2) / math.sqrt(2 * math.pi), (1 + math.erf(z / math.sqrt(2))) / 2
-
-
-def _not_scaled(distance, sigma):
-    _, density, inside = _parts(distance, sigma)
-    return density / inside
-
-
-def _not_renormalized(distance, sigma):
-    _, density, _ = _parts(distance, sigma)
-    return sigma * density
-
-
-def _outside(distance, sigma):
-    z, density, inside = _parts(distance, sigma)
-    return sigma * density / max(1 - inside, 1e-12)
-
-
-def _no_root(distance, sigma):
-    z, density, _ = _parts(distance, sigma)
-    return sigma * density / ((1 + math.erf(z)) / 2)
-
-
-def _no_constant(distance, sigma):
-    z, density, inside = _parts(distance, sigma)
-    return sigma * math.exp(-(z**2) / 2) / inside
+def _by_cells(distance, sigma):
+    x = torch.arange(200.0, dtype=torch.float64) + 0.5  # from the edge
+    weight = torch.exp(-((x - distance) ** 2) / (2 * sigma**2))
+    return ((weight * x).sum() / weight.sum()).item() - distance
 
 
 PROBLEM = Problem(
@@ -62,9 +38,9 @@ PROBLEM = Problem(
     reference=border_bias,
     own=("posebook.theory.border_bias",),
     cases=(
-        Case("on the edge, sigma 2", lambda rng: (0.0, 2.0)),
-        Case("one sigma inside", lambda rng: (1.5, 1.5)),
-        Case("far inside nothing is left", lambda rng: (12.0, 1.0)),
+        Case("on the edge", lambda rng: (0.0, uniform(rng, 1, 3))),
+        Case("one sigma inside", lambda rng: ((sigma := uniform(rng, 1, 3)), sigma)),
+        Case("far inside nothing is left", lambda rng: (12.0, 1.0), fixed=True),
         Case("any distance within two sigma",
              lambda rng: ((sigma := uniform(rng, 1, 4)) * uniform(rng, 0.2, 2), sigma)),
         Case("a narrow peak", lambda rng: (uniform(rng, 0.2, 0.8), 0.8)),
@@ -73,20 +49,51 @@ PROBLEM = Problem(
     ),
     mistakes=(
         Mistake("The bias is inward and counts as positive: the part of the bell that is cut off lies outside.",
-                lambda distance, sigma: -border_bias(distance, sigma)),
+                changed(border_bias, result=lambda out: -out)),
         Mistake("What is left of the bell must be made to sum to 1 again: divide by the part that lies inside the map.",
-                _not_renormalized),
-        Mistake("The result is in units of sigma: multiply by sigma to have cells.", _not_scaled),
+                edited(border_bias, {" / inside": ""})),
+        Mistake("The result is in units of sigma: multiply by sigma to have cells. In terms of "
+                "z = distance / sigma the density is exp(-z^2 / 2) / sqrt(2 pi), with no other sigma in it.",
+                edited(border_bias, {"sigma * density": "density"})),
         Mistake("You divide by the part of the bell that lies outside the map; the mean is over the part inside.",
-                _outside),
+                edited(border_bias, {"/ inside": "/ max(1 - inside, 1e-12)"})),
         Mistake("`distance` is measured from the edge of the first cell, not from its center: nothing is to be added.",
-                lambda distance, sigma: border_bias(distance + 0.5, sigma)),
+                changed(border_bias, distance=lambda distance: distance + 0.5)),
         Mistake("`distance` is measured from the edge of the first cell, not from its center: subtract nothing.",
-                lambda distance, sigma: border_bias(distance - 0.5, sigma)),
-        Mistake("The normal distribution function is (1 + erf(z / sqrt 2)) / 2: the root of 2 is missing.", _no_root),
-        Mistake("The normal density has a factor 1 / sqrt(2 pi).", _no_constant),
+                changed(border_bias, distance=lambda distance: distance - 0.5)),
+        Mistake("The normal distribution function is (1 + erf(z / sqrt 2)) / 2: the root of 2 is missing.",
+                edited(border_bias, {"z / math.sqrt(2)": "z"})),
+        Mistake("The normal density has a factor 1 / sqrt(2 pi).",
+                edited(border_bias, {" / math.sqrt(2 * math.pi)": ""})),
         Mistake("The distance must be divided by sigma before it goes into the normal density and distribution.",
-                lambda distance, sigma: sigma * border_bias(distance, 1.0)),
+                edited(border_bias, {"distance / sigma": "distance"})),
+        Mistake("One factor of sigma too many: the result grows with sigma, not with its square.",
+                edited(border_bias, {"sigma * density": "sigma**2 * density"})),
+        Mistake("The root is missing in the density: exp(-z^2 / 2) / sqrt(2 pi).",
+                edited(border_bias, {"math.sqrt(2 * math.pi)": "(2 * math.pi)"})),
+        Mistake("The distance is not squared in the density: exp(-z^2 / 2).", edited(border_bias, {"z**2": "z"})),
+        Mistake("The 2 is missing in the density: exp(-z^2 / 2).", edited(border_bias, {"(z**2) / 2": "(z**2)"})),
+        Mistake("erf alone is not the distribution function: (1 + erf(z / sqrt 2)) / 2.",
+                edited(border_bias, {"(1 + math.erf(z / math.sqrt(2))) / 2": "max(math.erf(z / math.sqrt(2)), 1e-9)"})),
+        Mistake("The distribution function is not halved: (1 + erf(z / sqrt 2)) / 2.",
+                edited(border_bias, {"(1 + math.erf(z / math.sqrt(2))) / 2": "1 + math.erf(z / math.sqrt(2))"})),
+        Mistake("This is the mean's distance from the edge: subtract the center.",
+                changed(border_bias, result=lambda out, distance: out + distance)),
+        Mistake("The cells are summed one by one: the continuous approximation is asked for.",
+                lambda distance, sigma: _by_cells(distance, sigma)),
+        Mistake("`sigma` is taken for a variance: it is the standard deviation.",
+                changed(border_bias, sigma=lambda sigma: sigma**0.5)),
+        Mistake("`distance` is cut to whole cells: it may lie anywhere.",
+                changed(border_bias, distance=lambda distance: float(int(distance)))),
     ),
     alternatives=(_with_torch, _by_quadrature),
+    clauses={
+        "inward": "The bias is inward",
+        "of standard deviation `sigma` cells": "`sigma` is taken for a variance",
+        "the edge of the first cell, half a cell outside its center": "`distance` is measured from the edge",
+        "A plain positive Python number in cells": "The result is in units of sigma",
+        "in the continuous approximation": "The cells are summed",
+        "the mean of a bell that is cut off at the edge": "What is left of the bell",
+        "minus its center": "This is the mean's distance",
+    },
 )

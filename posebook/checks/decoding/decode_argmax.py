@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 
-from posebook.checks.problem import Case, Mistake, Problem
+from posebook.checks.problem import Case, Mistake, Problem, changed, edited
 
 
 def decode_argmax(heatmap, stride, offset=0.0):
-    """The plain solution."""
+    """Image px (x, y) of the highest cell: (..., H, W) -> (..., 2)."""
     w = heatmap.shape[-1]
     index = heatmap.flatten(-2).argmax(-1)
     cells = torch.stack((index % w, index // w), dim=-1).to(heatmap.dtype)
@@ -41,37 +41,11 @@ def _by_loops(heatmap, stride, offset=0.0, start=-float("inf")):
     return (cells * stride + offset).reshape(*heatmap.shape[:-2], 2)
 
 
-def _divided_by_height(heatmap, stride, offset=0.0):
-    h = heatmap.shape[-2]
-    index = heatmap.flatten(-2).argmax(-1)
-    return offset + stride * torch.stack((index % h, index // h), dim=-1).to(heatmap.dtype)
-
-
-def _marginals(heatmap, stride, offset=0.0):
-    cells = torch.stack((heatmap.sum(-2).argmax(-1), heatmap.sum(-1).argmax(-1)), dim=-1)
-    return offset + stride * cells.to(heatmap.dtype)
-
-
-def _one_axis_at_a_time(heatmap, stride, offset=0.0):
-    cells = torch.stack((heatmap.amax(-2).argmax(-1), heatmap.amax(-1).argmax(-1)), dim=-1)
-    return offset + stride * cells.to(heatmap.dtype)
-
-
-def _four_axes(heatmap, stride, offset=0.0):
-    b, k, h, w = heatmap.shape
-    return decode_argmax(heatmap, stride, offset)
-
-
-def _last_of_equals(heatmap, stride, offset=0.0):
-    h, w = heatmap.shape[-2:]
-    index = h * w - 1 - heatmap.flatten(-2).flip(-1).argmax(-1)
-    return offset + stride * torch.stack((index % w, index // w), dim=-1).to(heatmap.dtype)
-
-
-def _whole_batch(heatmap, stride, offset=0.0):
-    w = heatmap.shape[-1]
-    index = heatmap.argmax() % (heatmap.shape[-2] * w)
-    return offset + stride * torch.stack((index % w, index // w), dim=-1).to(heatmap.dtype)
+def _mean_of_equals(heatmap, stride, offset=0.0):
+    best = (heatmap == heatmap.amax((-2, -1), keepdim=True)).to(heatmap.dtype)
+    x, y = (best.sum(axis) / best.sum((-2, -1))[..., None] for axis in (-2, -1))
+    cells = torch.stack(((x * torch.arange(x.shape[-1])).sum(-1), (y * torch.arange(y.shape[-1])).sum(-1)), -1)
+    return offset + stride * cells
 
 
 def _one_peak(rng):
@@ -96,21 +70,26 @@ def _negative(rng):
 
 
 def _tie(rng):
+    """Four equal cells: the first by rows, the first by columns and the last are three of them."""
     heatmap = torch.rand(6, 8, generator=rng)
-    heatmap[4, 1] = heatmap[1, 6] = heatmap[1, 2] = 3.0
+    upper, left = (int(torch.randint(1, 3, (), generator=rng)) for _ in range(2))
+    heatmap[upper + 3, left + 2] = heatmap[upper + 2, left - 1] = heatmap[upper, left + 4] = heatmap[upper, left] = 3.0
     return heatmap, 8.0
 
+
+INDEX = "heatmap.flatten(-2).argmax(-1)"  # which the known mistakes find otherwise
 
 PROBLEM = Problem(
     name="decode_argmax", points=2, minutes=10,
     reference=decode_argmax,
     own=("posebook.decode.argmax", "posebook.decode.refine_quarter", "posebook.decode.refine_dark",
-         "posebook.decode._peak"),
+         "posebook.decode.refine_udp", "posebook.decode._peak"),
     cases=(
-        Case("a peak in row 2, column 5 at stride 4 lies at (20, 8)", _one_peak),
+        Case("a peak in row 2, column 5 at stride 4 lies at (20, 8)", _one_peak, fixed=True),
         Case("leading axes stay: 2 x 3 maps of 7 x 11 cells give (2, 3, 2)",
              lambda rng: (torch.rand(2, 3, 7, 11, generator=rng), 4.0)),
-        Case("an offset of 1.5 px is added in pixels", lambda rng: (torch.rand(4, 5, 9, generator=rng), 4.0, 1.5)),
+        Case("an offset of 1.5 px is added in pixels", lambda rng: (torch.rand(4, 5, 9, generator=rng), 4.0, 1.5),
+             weight=3),
         Case("one high cell wins over a long ridge", _ridge),
         Case("every value may be negative", _negative),
         Case("of equal cells the lowest flat index wins", _tie),
@@ -120,38 +99,65 @@ PROBLEM = Problem(
     ),
     mistakes=(
         Mistake("x and y are swapped: the last axis of `heatmap` is x, and x comes first in the result.",
-                lambda heatmap, stride, offset=0.0: decode_argmax(heatmap, stride, offset).flip(-1)),
+                changed(decode_argmax, result=lambda out: out.flip(-1))),
         Mistake("The offset is multiplied by the stride: it is already in pixels, so add it last, "
-                "`offset + stride * cell`.",
-                lambda heatmap, stride, offset=0.0: stride * (decode_argmax(heatmap, 1.0) + offset)),
+                "`offset + stride * cell`.", changed(decode_argmax, offset=lambda offset, stride: stride * offset)),
         Mistake("The stride is missing: cells are not pixels yet, `offset + stride * cell`.",
-                lambda heatmap, stride, offset=0.0: decode_argmax(heatmap, 1.0, offset)),
-        Mistake("The offset is missing: `offset + stride * cell`.",
-                lambda heatmap, stride, offset=0.0: decode_argmax(heatmap, stride)),
+                changed(decode_argmax, stride=1.0)),
+        Mistake("The offset is missing: `offset + stride * cell`.", changed(decode_argmax, offset=0.0)),
         Mistake("The flat index is taken apart with the height: a row is W cells long, so x = index % W, "
-                "y = index // W.", _divided_by_height),
+                "y = index // W.", edited(decode_argmax, {"shape[-1]": "shape[-2]"})),
         Mistake("Rows and columns are summed before the maximum: a long low ridge then beats the highest cell. "
-                "Look for the highest cell itself.", _marginals),
+                "Look for the highest cell itself.",
+                edited(decode_argmax, {INDEX: "heatmap.sum(-1).argmax(-1) * w + heatmap.sum(-2).argmax(-1)"})),
         Mistake("Column and row are looked for one by one: of two equal cells, the column of one meets the row of the "
-                "other. Find one cell, then take its index apart.", _one_axis_at_a_time),
+                "other. Find one cell, then take its index apart.",
+                edited(decode_argmax, {INDEX: "heatmap.amax(-1).argmax(-1) * w + heatmap.amax(-2).argmax(-1)"})),
         Mistake("Half a cell, or half of (stride - 1), is added: the statement puts cell u at offset + stride * u.",
-                lambda heatmap, stride, offset=0.0: decode_argmax(heatmap, stride, offset + (stride - 1) / 2)),
+                changed(decode_argmax, offset=lambda offset, stride: offset + (stride - 1) / 2)),
         Mistake("Half a cell is added: the statement puts cell u at offset + stride * u.",
-                lambda heatmap, stride, offset=0.0: decode_argmax(heatmap, stride, offset + stride / 2)),
+                changed(decode_argmax, offset=lambda offset, stride: offset + stride / 2)),
         Mistake("The offset is subtracted: `offset + stride * cell`.",
-                lambda heatmap, stride, offset=0.0: decode_argmax(heatmap, stride, -offset)),
+                changed(decode_argmax, offset=lambda offset: -offset)),
         Mistake("Cells are counted from 1: the first one is cell 0.",
-                lambda heatmap, stride, offset=0.0: decode_argmax(heatmap, stride, offset + stride)),
+                changed(decode_argmax, offset=lambda offset, stride: offset + stride)),
         Mistake("You count on four axes, or another fixed number: `...` stands for any number of leading axes, none "
-                "included. `heatmap.shape[-2:]` and `flatten(-2)` do not care.", _four_axes),
+                "included. `heatmap.shape[-2:]` and `flatten(-2)` do not care.",
+                edited(decode_argmax, {"w = heatmap.shape[-1]": "b, k, h, w = heatmap.shape"})),
         Mistake("The search starts from 0, so a map of negative values has no maximum. Start from minus infinity.",
-                lambda heatmap, stride, offset=0.0: _by_loops(heatmap, stride, offset, start=0.0)),
+                changed(_by_loops, start=0.0)),
         Mistake("Of equal cells the last one wins; the statement asks for the lowest flat index. Replace only "
-                "where a value is greater, not where it is equal.", _last_of_equals),
+                "where a value is greater, not where it is equal.",
+                edited(decode_argmax, {INDEX: "w * heatmap.shape[-2] - 1 - heatmap.flatten(-2).flip(-1).argmax(-1)"})),
         Mistake("One maximum is taken over the whole batch. Each map has its own: take it over the last two axes only.",
-                _whole_batch),
+                edited(decode_argmax, {INDEX: "heatmap.argmax() % (w * heatmap.shape[-2])"})),
         Mistake("The result is always float32. It should have the dtype of `heatmap`.",
-                lambda heatmap, stride, offset=0.0: decode_argmax(heatmap, stride, offset).float()),
+                changed(decode_argmax, result=lambda out: out.float())),
+        Mistake("Of equal cells the one in the first column wins: the lowest flat index is in the first row.",
+                edited(decode_argmax, {
+                    INDEX: "heatmap.transpose(-1, -2).flatten(-2).argmax(-1)",
+                    "index % w, index // w": "index // heatmap.shape[-2], index % heatmap.shape[-2]"})),
+        Mistake("Equal cells are averaged: that is a place where no cell need be. Take one of them.",
+                _mean_of_equals),
+        Mistake("This is the cell of the largest absolute value: -3 is not higher than 1.",
+                changed(decode_argmax, heatmap=lambda heatmap: heatmap.abs())),
+        Mistake("This is the lowest cell: look for the highest.",
+                changed(decode_argmax, heatmap=lambda heatmap: -heatmap)),
+        Mistake("The row is not a whole number: use `index // w`, not `index / w`.",
+                edited(decode_argmax, {"index // w": "index / w"})),
+        Mistake("Only x gets the offset: both x and y do.",
+                changed(decode_argmax, result=lambda out, offset: out - torch.tensor([0.0, offset], dtype=out.dtype))),
     ),
     alternatives=(_unraveled, _row_then_column, _by_loops),
+    clauses={
+        "(x, y) in px": "x and y are swapped",
+        "of the highest cell of each map": "One maximum is taken over the whole batch",
+        "the highest cell": "Rows and columns are summed",
+        "$\\mathrm{offset} + \\mathrm{stride} \\cdot u$ px": "The offset is multiplied by the stride",
+        "x along the last axis": "The flat index is taken apart with the height",
+        "The result has the dtype of `heatmap`": "The result is always float32",
+        "take the one with the lowest flat index": "Of equal cells the last one wins",
+        "first row first, then first column": "Of equal cells the one in the first column wins",
+        "`...` stands for any number of leading axes, none included": "You count on four axes",
+    },
 )

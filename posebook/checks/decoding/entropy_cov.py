@@ -4,16 +4,17 @@ import math
 
 import torch
 
-from posebook.checks.problem import Case, Mistake, Problem, uniform
+from posebook.checks.problem import Case, Mistake, Problem, changed, edited, uniform
 
 
 def entropy_cov(logits, tau=1.0):
-    """The plain solution."""
+    """Entropy (nats) and covariance (cells squared; x, y) of a spatial softmax."""
     h, w = logits.shape[-2:]
-    log_prob = torch.log_softmax(logits.flatten(-2) / tau, dim=-1)  # finite, unlike the logarithm of a softmax
+    log_prob = torch.log_softmax(logits.flatten(-2) / tau, dim=-1)  # finite, unlike softmax().log()
     prob = log_prob.exp()
     entropy = -(prob * log_prob).sum(-1)
-    cells = torch.stack((torch.arange(w).repeat(h), torch.arange(h).repeat_interleave(w)), -1).to(logits.dtype)
+    cells = torch.stack((torch.arange(w).repeat(h), torch.arange(h).repeat_interleave(w)), -1)
+    cells = cells.to(logits.dtype)  # (H*W, 2)
     apart = cells - (prob[..., None] * cells).sum(-2, keepdim=True)  # (..., H*W, 2)
     return entropy, (prob[..., None] * apart).transpose(-1, -2) @ apart
 
@@ -22,14 +23,14 @@ def _prob(logits, tau):
     return torch.softmax(logits.flatten(-2) / tau, -1).unflatten(-1, logits.shape[-2:])
 
 
-def _second_minus_first(logits, tau=1.0, bessel=1.0):
+def _second_minus_first(logits, tau=1.0):
     h, w = logits.shape[-2:]
     prob = _prob(logits, tau)
     x, y = torch.arange(w, dtype=logits.dtype), torch.arange(h, dtype=logits.dtype)[:, None]
     mean = [(prob * v).sum((-2, -1)) for v in (x, y)]
     rows = [torch.stack([(prob * a * b).sum((-2, -1)) - ma * mb for b, mb in zip((x, y), mean, strict=True)], -1)
             for a, ma in zip((x, y), mean, strict=True)]
-    return torch.special.entr(prob).sum((-2, -1)), torch.stack(rows, -2) * bessel
+    return torch.special.entr(prob).sum((-2, -1)), torch.stack(rows, -2)
 
 
 def _one_map_at_a_time(logits, tau=1.0):
@@ -41,34 +42,6 @@ def _one_map_at_a_time(logits, tau=1.0):
         out.append((-(p[p > 0] * p[p > 0].log()).sum(), torch.cov(cells.T, aweights=p, correction=0)))
     entropy, covariance = (torch.stack(values) for values in zip(*out, strict=True))
     return entropy.reshape(logits.shape[:-2]), covariance.reshape(*logits.shape[:-2], 2, 2)
-
-
-def _plain_logarithm(logits, tau=1.0):
-    prob = _prob(logits, tau)
-    return -(prob * prob.log()).sum((-2, -1)), entropy_cov(logits, tau)[1]
-
-
-def _second_moment(logits, tau=1.0):
-    h, w = logits.shape[-2:]
-    entropy, covariance = entropy_cov(logits, tau)
-    prob = _prob(logits, tau)
-    mean = torch.stack(((prob.sum(-2) * torch.arange(w)).sum(-1), (prob.sum(-1) * torch.arange(h)).sum(-1)), -1)
-    return entropy, covariance + mean[..., :, None] * mean[..., None, :]
-
-
-def _with_bessel(logits, tau=1.0):
-    n = logits.shape[-2] * logits.shape[-1]
-    return _second_minus_first(logits, tau, bessel=n / (n - 1))
-
-
-def _changed(entropy=lambda e: e, covariance=lambda c: c):
-    """The right answer with one of its parts changed."""
-
-    def answer(logits, tau=1.0):
-        e, c = entropy_cov(logits, tau)
-        return entropy(e), covariance(c)
-
-    return answer
 
 
 def _tilted(rng, *batch):
@@ -84,43 +57,93 @@ def _pair(rng):
     return (logits, 1.0), (logits + 300, 1.0)
 
 
+def _many(rng):
+    """One high cell, and ten thousand that share a thousandth: each is small, their part of the entropy is not."""
+    logits = -15 - 2 * torch.rand(100, 100, generator=rng, dtype=torch.float64)
+    logits[40, 60] = 0.0
+    return logits, 1.0
+
+
 def _tie(rng):
     logits = torch.full((6, 7), -5000.0)
-    logits[1, 2] = logits[1, 5] = 0.0
+    row, apart = (int(torch.randint(1, 5, (), generator=rng)) for _ in range(2))
+    logits[row, 1] = logits[row, 1 + apart] = 0.0
     return logits, 1.0
 
 
 PROBLEM = Problem(
     name="entropy_cov", points=3, minutes=20,
     reference=entropy_cov,
-    own=("posebook.expectation.spread",),
+    own=("posebook.expectation.spread", "posebook.losses.cross_entropy_loss"),
     cases=(
-        Case("a flat map of 4 x 5 cells: ln 20, and diag(2, 1.25)", lambda rng: (torch.zeros(4, 5), 1.0)),
+        Case("a flat map of 4 x 5 cells: ln 20, and diag(2, 1.25)", lambda rng: (torch.zeros(4, 5), 1.0), fixed=True),
         Case("a tilted Gaussian", lambda rng: (_tilted(rng), 1.0)),
         Case("a tilted Gaussian at tau = 0.8", lambda rng: (_tilted(rng), 0.8)),
         Case("leading axes stay: 2 x 3 maps give (2, 3) and (2, 3, 2, 2)", lambda rng: (_tilted(rng, 2, 3), 1.5)),
-        Case("two equal cells and nothing else: ln 2, and a variance of 2.25", _tie),
-        Case("one cell has it all: entropy 0 and no spread", lambda rng: (1000 * torch.eye(1, 30).reshape(5, 6), 0.5)),
+        Case("two equal cells and nothing else: ln 2, and a variance in x alone", _tie, weight=2),
+        Case("one cell has it all: entropy 0 and no spread", lambda rng: (1000 * torch.eye(1, 30).reshape(5, 6), 0.5),
+             weight=2, fixed=True),
+        Case("ten thousand cells and float64: small probabilities count", _many, atol=3e-6, rtol=1e-6),
         Case("a constant changes nothing", _pair, holds=lambda a, b: bool(torch.allclose(a[0], b[0], atol=1e-6))),
     ),
     mistakes=(
         Mistake("0 times the logarithm of 0 is NaN where a probability underflows. `torch.log_softmax` stays finite, "
-                "and `torch.special.entr` knows the limit.", _plain_logarithm),
+                "and `torch.special.entr` knows the limit.",
+                edited(entropy_cov, {"torch.log_softmax(logits.flatten(-2) / tau, dim=-1)":
+                                     "torch.softmax(logits.flatten(-2) / tau, dim=-1).log()"})),
         Mistake("x and y are swapped in the covariance: x, the last axis of `logits`, comes first.",
-                _changed(covariance=lambda c: c.flip(-1, -2))),
-        Mistake("The mean is not subtracted: this is the second moment about cell (0, 0).", _second_moment),
+                changed(entropy_cov, result=lambda out: (out[0], out[1].flip(-1, -2)))),
+        Mistake("The mean is not subtracted: this is the second moment about cell (0, 0).",
+                edited(entropy_cov, {"cells - (prob[..., None] * cells).sum(-2, keepdim=True)": "cells"})),
         Mistake("Only the variances are there: how x and y vary together stands beside them.",
-                _changed(covariance=lambda c: torch.diag_embed(torch.diagonal(c, dim1=-2, dim2=-1)))),
-        Mistake("The logarithm is to base 2; nats have the natural one.", _changed(entropy=lambda e: e / math.log(2))),
+                changed(entropy_cov, result=lambda out: (out[0], out[1] * torch.eye(2, dtype=out[1].dtype)))),
+        Mistake("The logarithm is to base 2; nats have the natural one.",
+                changed(entropy_cov, result=lambda out: (out[0] / math.log(2), out[1]))),
         Mistake("The sign of the entropy is wrong: probabilities are below 1, so their logarithms are negative.",
-                _changed(entropy=lambda e: -e)),
+                changed(entropy_cov, result=lambda out: (-out[0], out[1]))),
         Mistake("These are standard deviations: take no root.",
-                _changed(covariance=lambda c: c.clamp(min=0).sqrt())),
-        Mistake("`tau` multiplies where it should divide.", lambda logits, tau=1.0: entropy_cov(logits, 1 / tau)),
-        Mistake("`tau` is missing: divide the logits by it before the softmax.",
-                lambda logits, tau=1.0: entropy_cov(logits)),
+                changed(entropy_cov, result=lambda out: (out[0], out[1].clamp(min=0).sqrt()))),
+        Mistake("`tau` multiplies where it should divide.", changed(entropy_cov, tau=lambda tau: 1 / tau)),
+        Mistake("`tau` is missing: divide the logits by it before the softmax.", changed(entropy_cov, tau=1.0)),
         Mistake("The spread of a distribution is a sum over cells weighted by p, with no N / (N - 1).",
-                _with_bessel),
+                edited(entropy_cov, {"@ apart": "@ apart * (h * w / (h * w - 1))"})),
+        *(Mistake("A number is added inside the logarithm, or small probabilities are cut off: that falsifies them. "
+                  "`torch.log_softmax` needs neither.", edited(entropy_cov, {"* log_prob": f"* {text}.log()"}))
+          for text in ("(prob + 1e-8)", "prob.clamp(min=1e-6)")),
+        Mistake("`tau` is missing in the entropy: both results are of the softmax of z / tau.",
+                changed(entropy_cov, result=lambda out, logits: (entropy_cov(logits)[0], out[1]))),
+        Mistake("`tau` is missing in the covariance: both results are of the softmax of z / tau.",
+                changed(entropy_cov, result=lambda out, logits: (out[0], entropy_cov(logits)[1]))),
+        Mistake("The two results are exchanged: entropy, then covariance.",
+                changed(entropy_cov, result=lambda out: out[::-1])),
+        Mistake("The entropy is divided by its largest value: nats are asked for.",
+                edited(entropy_cov, {"return entropy": "return entropy / math.log(h * w)"})),
+        Mistake("This is a correlation: cells squared are asked for.",
+                changed(entropy_cov, result=lambda out: (out[0], out[1] / (
+                    (d := out[1].diagonal(dim1=-2, dim2=-1).clamp(min=1e-12).sqrt())[..., None, :] * d[..., None])))),
+        Mistake("The sign of the covariance of x and y is wrong: it is positive where x and y grow together.",
+                changed(entropy_cov, result=lambda out: (
+                    out[0], out[1] * torch.tensor([[1, -1], [-1, 1]], dtype=out[1].dtype)))),
+        Mistake("The deviations are taken from the highest cell: take them from the mean.",
+                edited(entropy_cov, {
+                    "(prob[..., None] * cells).sum(-2, keepdim=True)": "cells[prob.argmax(-1)][..., None, :]"})),
+        Mistake("The entropy is a mean over the cells: it is a sum.",
+                edited(entropy_cov, {"log_prob).sum(-1)": "log_prob).mean(-1)"})),
+        Mistake("This is the inverse of the covariance.",
+                changed(entropy_cov, result=lambda out: (out[0], torch.linalg.pinv(out[1])))),
     ),
     alternatives=(_second_minus_first, _one_map_at_a_time),
+    clauses={
+        "the softmax $p$ of each map": "The mean is not subtracted",
+        "$p = \\mathrm{softmax}(z / \\tau)$": "`tau` multiplies",
+        "its entropy $-\\sum p \\ln p$": "The sign of the entropy",
+        "in nats": "The logarithm is to base 2",
+        "the covariance of a cell drawn from it": "The spread of a distribution",
+        "in cells squared": "These are standard deviations",
+        "in the order x, y": "x and y are swapped in the covariance",
+        "(..., 2, 2)": "Only the variances are there",
+        "Both stay finite": "0 times the logarithm of 0",
+        "and exact": "A number is added inside",
+        "(entropy (...), covariance (..., 2, 2))": "The two results are exchanged",
+    },
 )

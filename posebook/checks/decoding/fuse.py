@@ -2,11 +2,11 @@
 
 import torch
 
-from posebook.checks.problem import Case, Mistake, Problem
+from posebook.checks.problem import Case, Mistake, Problem, changed, edited
 
 
 def fuse(estimates, variances):
-    """The plain solution."""
+    """Inverse-variance mean of M heads, and its variance."""
     precision = 1 / variances  # (M, ...)
     total = precision.sum(0)
     return (precision[..., None] * estimates).sum(0) / total[..., None], 1 / total
@@ -24,24 +24,6 @@ def _two_at_a_time(estimates, variances):
         fused = fused + gain[..., None] * (other - fused)
         variance = (1 - gain) * variance
     return fused, variance
-
-
-def _with(weight, variance=lambda v, w: 1 / (1 / v).sum(0)):
-    """Estimates weighted otherwise; the variance of the right answer unless another one is given."""
-
-    def answer(estimates, variances):
-        w = weight(variances)
-        return (w[..., None] * estimates).sum(0), variance(variances, w)
-
-    return answer
-
-
-def _shares(precision):
-    return precision / precision.sum(0)
-
-
-def _right(variances):
-    return _shares(1 / variances)
 
 
 def _draw(rng, m, *shape, d=2, dtype=torch.float32):
@@ -66,15 +48,28 @@ def _sure(rng):
     return estimates, variances
 
 
+def _of_weights(variances, weight):
+    """The variance of a mean with these weights."""
+    return ((weight / weight.sum(0)) ** 2 * variances).sum(0)
+
+
+def _weighted(weight):
+    """The place weighted otherwise, by what stands there in the place of the precision; the right variance."""
+    return edited(fuse, {"(precision[..., None] * estimates).sum(0) / total":
+                         f"(({weight})[..., None] * estimates).sum(0) / ({weight}).sum(0)"})
+
+
 PROBLEM = Problem(
     name="fuse", points=2, minutes=10,
     reference=fuse,
-    own=("posebook.fusion.fuse_inverse_variance",),
+    own=("posebook.fusion.fuse_inverse_variance", "posebook.fusion.fuse_inverse_covariance",
+         "posebook.fusion.fuse_correlated", "posebook.fusion.fuse_correlated_axes",
+         "posebook.fusion._information_mean", "posebook.fusion._best"),
     cases=(
         Case("variances 1 and 4: weights 0.8 and 0.2, variance 0.8",
-             lambda rng: (torch.tensor([[0.0, 0.0], [10.0, 5.0]]), torch.tensor([1.0, 4.0]))),
+             lambda rng: (torch.tensor([[0.0, 0.0], [10.0, 5.0]]), torch.tensor([1.0, 4.0])), fixed=True),
         Case("one head is left as it is", lambda rng: _draw(rng, 1, 3)),
-        Case("three heads, 2 x 4 keypoints: a variance for each", lambda rng: _draw(rng, 3, 2, 4)),
+        Case("three heads, 2 x 4 keypoints: a variance for each", lambda rng: _draw(rng, 3, 2, 4), weight=2),
         Case("as many keypoints as axes, so that shapes do not tell them apart", lambda rng: _draw(rng, 2, 2)),
         Case("one axis", lambda rng: _draw(rng, 4, 3, d=1)),
         Case("moving all estimates moves the result", _moved, atol=1e-3,
@@ -84,25 +79,71 @@ PROBLEM = Problem(
         Case("a head that is sure decides, float64", _sure, atol=1e-6),
     ),
     mistakes=(
-        Mistake("The weights are the variances: the head with the larger variance should count less.", _with(_shares)),
+        Mistake("The weights are the variances: the head with the larger variance should count less.",
+                _weighted("variances")),
         Mistake("The weights are 1 / standard deviation; minimum variance needs 1 / variance.",
-                _with(lambda v: _shares(v**-0.5))),
-        Mistake("All heads count the same: weight them by 1 / variance.", _with(lambda v: torch.ones_like(v) / len(v))),
+                _weighted("precision**0.5")),
+        Mistake("All heads count the same: weight them by 1 / variance.", _weighted("precision**0")),
         Mistake("The place is right; the fused variance is 1 / (sum of 1 / variance), not the mean of the variances.",
-                _with(_right, lambda v, w: v.mean(0))),
+                changed(fuse, result=lambda out, variances: (out[0], variances.mean(0)))),
         Mistake("The place is right; the variance of a weighted sum has the squares of the weights: sum of w^2 v.",
-                _with(_right, lambda v, w: (w * v).sum(0))),
+                changed(fuse, result=lambda out, variances: (out[0], len(variances) * out[1]))),
         Mistake("The place is right; the sum of the precisions is returned where its inverse, the variance, is wanted.",
-                _with(_right, lambda v, w: (1 / v).sum(0))),
+                edited(fuse, {", 1 / total": ", total"})),
         Mistake("The place is right; this is a standard deviation: the variance is wanted.",
-                _with(_right, lambda v, w: (1 / (1 / v).sum(0)).sqrt())),
+                edited(fuse, {", 1 / total": ", total**-0.5"})),
         Mistake("The place is right; the variance is divided by the number of heads once more.",
-                _with(_right, lambda v, w: 1 / (1 / v).sum(0) / len(v))),
-        Mistake("The weights do not sum to 1: divide by the sum of 1 / variance.", _with(lambda v: 1 / v)),
+                changed(fuse, result=lambda out, variances: (out[0], out[1] / len(variances)))),
+        Mistake("The weights do not sum to 1: divide by the sum of 1 / variance.",
+                edited(fuse, {" / total[..., None]": ""})),
         Mistake("The least uncertain head decides alone; the others know something too.",
                 lambda estimates, variances: (
-                    torch.gather(estimates, 0, variances.argmin(0)[None, ..., None].expand(1, *estimates.shape[1:]))[0],
-                    variances.amin(0))),
+                    torch.take_along_dim(estimates, variances.argmin(0)[None, ..., None], 0)[0], variances.amin(0))),
+        Mistake("The weights are 1 / standard deviation; minimum variance needs 1 / variance.",
+                changed(fuse, result=lambda out, estimates, variances: (
+                    fuse(estimates, variances**0.5)[0], _of_weights(variances, variances**-0.5)))),
+        Mistake("The weights are the variances: the head with the larger variance should count less.",
+                changed(fuse, result=lambda out, estimates, variances: (
+                    fuse(estimates, 1 / variances)[0], _of_weights(variances, variances)))),
+        *(Mistake("This is the plain mean: weight the heads by 1 / variance.",
+                  lambda estimates, variances, of=of: (estimates.mean(0), of(variances)))
+          for of in (lambda v: v.mean(0) / len(v), lambda v: v.mean(0), lambda v: v.sum(0))),
+        *(Mistake("The weights are normalized over all keypoints: for each keypoint those of the M heads sum to 1.",
+                  edited(fuse, {"/ total[..., None], 1 / total": text}))
+          for text in ("/ total.sum(), 1 / total.sum()", "/ total.sum(), 1 / total")),
+        Mistake("The weights are normalized over the last axis: it is the first, that of the M heads.",
+                edited(fuse, {"(precision[..., None] * estimates).sum(0) / total[..., None]":
+                              "((precision / precision.sum(-1, keepdim=True))[..., None] * estimates).sum(0)"})),
+        Mistake("The weights are a softmax of the negative variances: they are proportional to 1 / variance.",
+                changed(fuse, result=lambda out, estimates, variances: (
+                    (torch.softmax(-variances, 0)[..., None] * estimates).sum(0),
+                    _of_weights(variances, torch.softmax(-variances, 0))))),
+        Mistake("The place is right; the fused variance is 1 / (sum of 1 / variance), not the sum of the variances.",
+                changed(fuse, result=lambda out, variances: (out[0], variances.sum(0)))),
+        Mistake("The place is right; the fused variance is below the least of them: 1 / (sum of 1 / variance).",
+                changed(fuse, result=lambda out, variances: (out[0], variances.amin(0)))),
+        Mistake("The variance has an axis too many: the D axes share one.",
+                changed(fuse, result=lambda out: (out[0], out[1][..., None].expand_as(out[0])))),
+        Mistake("The fused variance is missing: return both, the place and its variance.",
+                changed(fuse, result=lambda out: out[0])),
+        Mistake("The weights are 1 / variance^2: `variances` are squares already.",
+                changed(fuse, variances=lambda variances: variances**2)),
+        Mistake("A number is added to the variances: they are positive, and a small one counts.",
+                changed(fuse, variances=lambda variances: variances + 1e-3)),
+        Mistake("The results are always float32. They should have the dtype of `estimates`.",
+                changed(fuse, result=lambda out: tuple(part.float() for part in out))),
     ),
     alternatives=(_by_weights, _two_at_a_time),
+    clauses={
+        "minimum-variance mean": "All heads count the same",
+        "of M independent unbiased heads": "The weights are normalized over the last axis",
+        "and its variance":
+            "The place is right; the fused variance is 1 / (sum of 1 / variance), not the mean",
+        "Each head has one variance for each keypoint": "The weights are normalized over all keypoints",
+        "which its D axes share": "The variance has an axis too many",
+        "weights of the heads sum to 1": "The weights do not sum to 1",
+        "All variances are positive, and may be very small": "A number is added",
+        "tensors share one dtype, float32 or float64, and the result keeps it":
+            "The results are always float32",
+    },
 )

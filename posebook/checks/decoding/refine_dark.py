@@ -1,33 +1,27 @@
 """refine_dark: its reference, cases and known mistakes."""
 
 import torch
+from torch.nn import functional
 
-from posebook.checks.problem import Case, Mistake, Problem, uniform
+from posebook.checks.problem import Case, Mistake, Problem, changed, edited, uniform
 
 
 def refine_dark(heatmap):
-    """The plain solution, with switches for what the known mistakes leave out."""
-    return _newton(heatmap)
-
-
-def _newton(heatmap, *, log=True, mixed=True, clamp=True, definite=True, sign=1.0, halve=0.5, quarter=0.25, swap=False):
+    """Argmax plus one clamped Newton step on the log of the heatmap, in cells: (..., 2)."""
     h, w = heatmap.shape[-2:]
     out = []
     for one in heatmap.reshape(-1, h, w):
-        index = int(one.flatten().argmax())
-        x, y = index % w, index // w
+        y, x = divmod(int(one.argmax()), w)
         cell = torch.tensor([x, y], dtype=heatmap.dtype)
         window = one[max(y - 1, 0):y + 2, max(x - 1, 0):x + 2]
         if window.shape == (3, 3) and (window > 0).all():
-            z = window.log() if log else window
-            gx, gy = halve * (z[1, 2] - z[1, 0]), halve * (z[2, 1] - z[0, 1])
-            hxx, hyy = z[1, 2] - 2 * z[1, 1] + z[1, 0], z[2, 1] - 2 * z[1, 1] + z[0, 1]
-            hxy = quarter * (z[2, 2] - z[2, 0] - z[0, 2] + z[0, 0]) if mixed else 0 * gx
-            det = hxx * hyy - hxy**2
-            if det > 0 or not definite:
-                step = -sign * torch.stack((hyy * gx - hxy * gy, hxx * gy - hxy * gx)) / det
-                step = step.flip(-1) if swap else step
-                cell = cell + (step.clamp(-1, 1) if clamp else step)
+            z = window.log()
+            gx, gy = (z[1, 2] - z[1, 0]) / 2, (z[2, 1] - z[0, 1]) / 2
+            a, c = z[1, 2] - 2 * z[1, 1] + z[1, 0], z[2, 1] - 2 * z[1, 1] + z[0, 1]
+            b = (z[2, 2] - z[2, 0] - z[0, 2] + z[0, 0]) / 4
+            det = a * c - b**2
+            if det > 0:
+                cell = cell - (torch.stack((c * gx - b * gy, a * gy - b * gx)) / det).clamp(-1, 1)
         out.append(cell)
     return torch.stack(out).reshape(*heatmap.shape[:-2], 2)
 
@@ -71,12 +65,6 @@ def _by_pseudo_inverse(heatmap):
     return torch.stack(out).reshape(*heatmap.shape[:-2], 2)
 
 
-def _unguarded(heatmap):
-    """Border and sign unheeded: the window is cut from a map padded with ones times a tiny number."""
-    padded = torch.nn.functional.pad(heatmap, (1, 1, 1, 1), value=1e-3)
-    return _newton(padded) - 1
-
-
 def _gaussian(rng, *batch, tilt=0.0, dtype=torch.float64):
     """Gaussian bumps with centers anywhere well inside 9 x 11 cells."""
     center = torch.tensor([3.0, 2.0], dtype=dtype) + 4 * torch.rand(*batch, 2, generator=rng, dtype=dtype)
@@ -92,37 +80,68 @@ def _bumpy(rng):
     return base * (1 + 0.2 * torch.rand(base.shape, generator=rng, dtype=base.dtype))
 
 
-def _at(window, h=7, w=8, row=2, column=3, low=0.01):
-    """A map with the given 3 x 3 logarithms around (row, column)."""
-    heatmap = torch.full((h, w), low, dtype=torch.float64)
+def _at(rng, window, low):
+    """A map with the given 3 x 3 logarithms anywhere in it, as they are or mirrored along a diagonal."""
+    heatmap = torch.full((8, 8), low, dtype=torch.float64)
+    row, column = (int(torch.randint(1, 7, (), generator=rng)) for _ in range(2))
     heatmap[row - 1:row + 2, column - 1:column + 2] = torch.tensor(window, dtype=torch.float64).exp()
-    return heatmap
+    return (heatmap.T if uniform(rng, 0, 1) < 0.5 else heatmap,)
 
 
 def _edge(rng):
     heatmap = 0.1 + 0.5 * torch.rand(4, 6, 7, generator=rng, dtype=torch.float64)
-    heatmap[0, 0, 3] = heatmap[1, 5, 2] = heatmap[2, 3, 0] = heatmap[3, 2, 6] = 2.0
+    rows, columns = (torch.randint(1, n - 1, (2,), generator=rng).tolist() for n in (6, 7))
+    heatmap[0, 0, columns[0]] = heatmap[1, 5, columns[1]] = heatmap[2, rows[0], 0] = heatmap[3, rows[1], 6] = 2.0
     return (heatmap,)
 
 
-def _not_positive(rng):
+def _next_to_the_edge(rng):
+    """Peaks in the second and the last but one row and column, of 3 x 3 and of larger maps."""
+    y, x = torch.arange(6.0, dtype=torch.float64)[:, None], torch.arange(7.0, dtype=torch.float64)
+    shift = 0.8 * torch.rand(4, 2, 1, 1, generator=rng, dtype=torch.float64) - 0.4
+    places = shift + torch.tensor([[3.0, 1.0], [3.0, 4.0], [1.0, 2.0], [5.0, 3.0]])[..., None, None]
+    return (torch.exp(-((x - places[:, 0]) ** 2 / 3 + (y - places[:, 1]) ** 2 / 2)),)
+
+
+def _around_the_peak(rng, place, value):
+    """A Gaussian in which one neighbor of the peak has another value."""
     heatmap = _gaussian(rng)
-    index = int(heatmap.argmax())
-    y, x = index // 11, index % 11
-    heatmap[y - 1, x + 1] = -0.1
+    row, column = divmod(int(heatmap.argmax()), 11)
+    dy, dx = place
+    heatmap[row + dy, column + dx] = value
     return (heatmap,)
+
+
+def _not_positive(rng, value):
+    """A corner and a straight neighbor of the peak."""
+    corner = ((-1, -1), (-1, 1), (1, -1), (1, 1))[int(torch.randint(0, 4, (), generator=rng))]
+    straight = ((-1, 0), (1, 0), (0, -1), (0, 1))[int(torch.randint(0, 4, (), generator=rng))]
+    maps = [_around_the_peak(rng, place, value)[0] for place in (corner, straight)]
+    return (torch.stack(maps),)
+
+
+def _zero_far_away(rng):
+    heatmap = _gaussian(rng)
+    row, column = divmod(int(heatmap.argmax()), 11)
+    far = torch.ones(9, 11, dtype=torch.bool)
+    far[row - 1:row + 2, column - 1:column + 2] = False
+    return (torch.where(far, -0.1 * torch.rand(9, 11, generator=rng, dtype=torch.float64), heatmap),)
+
+
+def _all_negative(rng):
+    return (_gaussian(rng) - 2,)
 
 
 def _far_step(rng):
     """A ridge so long that the Newton step leaves the 3 x 3 window."""
     t = uniform(rng, 0.0, 0.01)
-    return (_at([[-1.49, -0.06, -0.19 - t], [-0.58, 0.0, -0.17], [-0.21, -0.50 + t, -1.07]], low=0.1),)
+    return _at(rng, [[-1.49, -0.06, -0.19 - t], [-0.58, 0.0, -0.17], [-0.21, -0.50 + t, -1.07]], low=0.1)
 
 
 def _saddle(rng):
     """Highest in the middle, but the diagonal differences outweigh the straight ones."""
     t = uniform(rng, 0.0, 0.02)
-    return (_at([[-0.02, -0.10 - t, -1.5], [-0.12, 0.0, -0.08 - t], [-1.4, -0.07, -0.03]], low=0.1),)
+    return _at(rng, [[-0.02, -0.10 - t, -1.5], [-0.12, 0.0, -0.08 - t], [-1.4, -0.07, -0.03]], low=0.1)
 
 
 def _tie(rng):
@@ -130,43 +149,141 @@ def _tie(rng):
     return (torch.maximum(one, one.flip((-1, -2))),)
 
 
+def _quarter(heatmap):
+    h, w = heatmap.shape[-2:]
+    out = []
+    for one in heatmap.reshape(-1, h, w):
+        y, x = divmod(int(one.argmax()), w)
+        dx = torch.sign(one[y, x + 1] - one[y, x - 1]) if 0 < x < w - 1 else 0
+        dy = torch.sign(one[y + 1, x] - one[y - 1, x]) if 0 < y < h - 1 else 0
+        out.append((x + dx / 4, y + dy / 4))
+    return torch.tensor(out, dtype=heatmap.dtype).reshape(*heatmap.shape[:-2], 2)
+
+
+def _blurred(heatmap):
+    kernel = torch.tensor([0.05, 0.9, 0.05], dtype=heatmap.dtype)
+    maps = heatmap.reshape(-1, 1, *heatmap.shape[-2:])
+    maps = functional.conv2d(maps, kernel.view(1, 1, 1, 3), padding=(0, 1))
+    return refine_dark(functional.conv2d(maps, kernel.view(1, 1, 3, 1), padding=(1, 0)).reshape(heatmap.shape))
+
+
 PROBLEM = Problem(
     name="refine_dark", points=3, minutes=25,
     reference=refine_dark,
-    own=("posebook.decode.refine_dark", "posebook.decode._newton"),
+    own=("posebook.decode.refine_dark", "posebook.decode.refine_udp", "posebook.decode._newton"),
     cases=(
         Case("exact on a Gaussian", lambda rng: (_gaussian(rng),), atol=1e-6),
         Case("exact on a tilted Gaussian", lambda rng: (_gaussian(rng, tilt=0.12),), atol=1e-6),
         Case("leading axes stay: 2 x 3 maps give (2, 3, 2)", lambda rng: (_bumpy(rng),), atol=1e-6),
         Case("float32 stays float32", lambda rng: (_gaussian(rng, 4, dtype=torch.float32),), atol=1e-3),
-        Case("a peak in the first or last row or column stays", _edge, atol=1e-6),
-        Case("a window with a value that is not positive: the peak stays", _not_positive, atol=1e-6),
+        Case("a peak in the first or last row or column stays", _edge, atol=1e-6, weight=2),
+        Case("a peak in the second or last but one row or column is refined", _next_to_the_edge, atol=1e-6),
+        Case("a window with a negative value: the peak stays", lambda rng: _not_positive(rng, -0.1), atol=1e-6),
+        Case("a window with a value of 0: the peak stays", lambda rng: _not_positive(rng, 0.0), atol=1e-6),
+        Case("a window with a tiny positive value: the peak is refined with it",
+             lambda rng: _around_the_peak(rng, (0, 1), 10 ** uniform(rng, -14, -13)), atol=1e-6),
+        Case("values that are not positive elsewhere do no harm", _zero_far_away, atol=1e-6, weight=2),
+        Case("a map of negative values: the peak stays", _all_negative, atol=1e-6),
         Case("a step longer than 1 cell is cut to 1", _far_step, atol=1e-6),
         Case("a Hessian that is not negative definite: the peak stays", _saddle, atol=1e-6),
         Case("of equal peaks the lowest flat index", _tie, atol=1e-6),
     ),
     mistakes=(
         Mistake("The logarithm is missing: a Newton step is exact on a parabola: the log of a Gaussian is one, the "
-                "Gaussian is not.", lambda heatmap: _newton(heatmap, log=False)),
+                "Gaussian is not.", edited(refine_dark, {"window.log()": "window"})),
         Mistake("The mixed derivative is missing: on a tilted peak x and y do not part.",
-                lambda heatmap: _newton(heatmap, mixed=False)),
+                edited(refine_dark, {"b = (z": "b = 0 * (z"})),
         Mistake("The first differences are not halved: from left to right neighbor is two cells.",
-                lambda heatmap: _newton(heatmap, halve=1.0)),
+                edited(refine_dark, {"z[1, 0]) / 2": "z[1, 0])", "z[0, 1]) / 2": "z[0, 1])"})),
         Mistake("The mixed difference is divided by 4: two cells in x times two cells in y. You divide by 2.",
-                lambda heatmap: _newton(heatmap, quarter=0.5)),
+                edited(refine_dark, {"/ 4": "/ 2"})),
         Mistake("The mixed difference is divided by 4: two cells in x times two cells in y. You do not divide.",
-                lambda heatmap: _newton(heatmap, quarter=1.0)),
+                edited(refine_dark, {" / 4": ""})),
         Mistake("The step goes the wrong way: it is minus the inverse Hessian times the gradient.",
-                lambda heatmap: _newton(heatmap, sign=-1.0)),
+                edited(refine_dark, {"cell - (": "cell + ("})),
         Mistake("The step's x and y are swapped: x runs along the last axis of the heatmap.",
-                lambda heatmap: _newton(heatmap, swap=True)),
+                edited(refine_dark, {"c * gx - b * gy, a * gy - b * gx": "a * gy - b * gx, c * gx - b * gy"})),
         Mistake("x and y are swapped: the last axis of `heatmap` is x, and x comes first in the result.",
-                lambda heatmap: _newton(heatmap).flip(-1)),
-        Mistake("The step is not clamped: each axis of it to [-1, 1].", lambda heatmap: _newton(heatmap, clamp=False)),
+                changed(refine_dark, result=lambda out: out.flip(-1))),
+        Mistake("The step is not clamped: each axis of it to [-1, 1].", edited(refine_dark, {".clamp(-1, 1)": ""})),
         Mistake("A Hessian that is not negative definite has no peak to step to: leave the cell where it is.",
-                lambda heatmap: _newton(heatmap, definite=False)),
+                edited(refine_dark, {"if det > 0": "if True"})),
         Mistake("A peak on the border has no neighbor on one side, and none may be invented: leave it unrefined.",
-                _unguarded),
+                changed(refine_dark, heatmap=lambda heatmap: functional.pad(heatmap, (1, 1, 1, 1), value=1e-3),
+                        result=lambda out: out - 1)),
+        *(Mistake("A peak next to the border is left alone: only in the first or last row or column it has no window.",
+                  edited(refine_dark, {"window.shape == (3, 3)": f"window.shape == (3, 3) and {inside}"}))
+          for inside in ("1 < x < w - 2 and 1 < y < h - 2", "x > 1 and y > 1", "x < w - 2 and y < h - 2")),
+        *(Mistake("A value that is not positive is replaced, by a small one for instance: leave the peak where it is.",
+                  edited(refine_dark, {"(window > 0).all()": f"(window > {least}).any()",
+                                       "window.log()": f"window.clamp(min={least}).log()"}))
+          for least in (1e-6, 1e-10, 1e-12)),
+        *(Mistake("A number is added before the logarithm: it flattens the peak. Leave the window as it is.",
+                  edited(refine_dark, {"(window > 0).all()": f"(window > {-more}).all()",
+                                       "window.log()": f"(window + {more}).log()"})) for more in (1e-10, 1e-6, 1e-3)),
+        Mistake("A window with a value of 0 is refined: its logarithm is minus infinity. Zero is not positive.",
+                edited(refine_dark, {"window > 0": "window >= 0"})),
+        Mistake("Small values count as not positive: only 0 and less do.",
+                edited(refine_dark, {"window > 0": "window > 1e-8"})),
+        Mistake("The whole map is asked to be positive: only the 3 x 3 window of the peak counts.",
+                edited(refine_dark, {"(window > 0)": "(one > 0)"})),
+        Mistake("Only the center of the window is asked to be positive: all nine values count.",
+                edited(refine_dark, {"(window > 0).all()": "window[1, 1] > 0"})),
+        Mistake("The corners of the window are not asked to be positive: the mixed difference needs them.",
+                edited(refine_dark, {"(window > 0).all()": "(window[1] > 0).all() and (window[:, 1] > 0).all()"})),
+        Mistake("The step is cut at another length: each axis to [-1, 1].",
+                edited(refine_dark, {"clamp(-1, 1)": "clamp(-0.5, 0.5)"})),
+        Mistake("The step is shortened as a whole: cut each axis by itself to [-1, 1].",
+                edited(refine_dark, {").clamp(-1, 1)": ") / max(1.0, (torch.stack((c * gx - b * gy, a * gy - b * gx))"
+                                                       " / det).norm().item())"})),
+        Mistake("A step longer than 1 is dropped: cut each axis of it to [-1, 1].",
+                edited(refine_dark, {"if det > 0": "if det > max(0, abs(c * gx - b * gy), abs(a * gy - b * gx))"})),
+        Mistake("A Hessian that is not negative definite is refined without its mixed part: leave the peak alone.",
+                edited(refine_dark, {"det = a * c - b**2": "b = b if a * c > b**2 else 0 * b\n"
+                                                           "            det = a * c - b**2"})),
+        Mistake("The determinant is looked at without the mixed derivative: a c - b^2.",
+                edited(refine_dark, {"if det > 0": "if a * c > 0"})),
+        Mistake("The first differences are taken forward: central ones go from left to right neighbor, over two cells.",
+                edited(refine_dark, {"(z[1, 2] - z[1, 0]) / 2": "z[1, 2] - z[1, 1]",
+                                     "(z[2, 1] - z[0, 1]) / 2": "z[2, 1] - z[1, 1]"})),
+        Mistake("The determinant is not a c - b^2: the step is twice or half as long.",
+                edited(refine_dark, {"det = a * c - b**2": "det = (a * c - b**2) / 2"})),
+        Mistake("This is a step of the gradient alone: multiply it by the inverse Hessian.",
+                edited(refine_dark, {"(c * gx - b * gy, a * gy - b * gx)) / det": "(-gx, -gy))"})),
+        Mistake("This is a quarter of a cell toward the higher neighbor: a Newton step is asked for.", _quarter),
+        Mistake("The heatmap is blurred first: the statement wants it as it is.", _blurred),
+        Mistake("Of equal peaks the last one wins: the lowest flat index is asked for.",
+                changed(refine_dark, heatmap=lambda heatmap: heatmap.flip((-1, -2)),
+                        result=lambda out, heatmap: torch.tensor(heatmap.shape[:-3:-1], dtype=out.dtype) - 1 - out)),
+        Mistake("The flat index is taken apart with the height: a row is W cells long.",
+                edited(refine_dark, {"one.argmax()), w)": "one.argmax()), h)"})),
+        Mistake("The result is always float32. It should have the dtype of `heatmap`.",
+                changed(refine_dark, result=lambda out: out.float())),
+        Mistake("The result is always float64. It should have the dtype of `heatmap`.",
+                changed(refine_dark, result=lambda out: out.double())),
     ),
     alternatives=(_in_one_go, _by_pseudo_inverse),
+    clauses={
+        "The peak (x, y) in cells": "x and y are swapped",
+        "the highest cell, and of equal ones that with the lowest flat index":
+            "Of equal peaks the last one wins",
+        "plus one Newton step": "The step goes the wrong way",
+        "on the logarithm $L$ of the heatmap": "The logarithm is missing",
+        "without any blur": "The heatmap is blurred first",
+        "central differences": "The first differences are taken forward",
+        "first differences are halved": "The first differences are not halved",
+        "the mixed one is divided by 4":
+            "The mixed difference is divided by 4: two cells in x times two cells in y. You do not",
+        "the full 2 x 2 Hessian": "The mixed derivative is missing",
+        "each axis of the step is cut to [-1, 1]": "The step is not clamped",
+        "by itself": "The step is shortened as a whole",
+        "the peak lies in the first or last row or column": "A peak on the border",
+        "anywhere else it is refined": "A peak next to the border",
+        "a value of its 3 x 3 window is 0 or negative": "A value that is not positive is replaced",
+        "0 or negative": "A window with a value of 0",
+        "other values of the map do not matter": "The whole map is asked",
+        "the Hessian is not negative definite": "A Hessian that is not negative definite has no peak",
+        "determinant <= 0": "The determinant is looked at without",
+        "tensors share one dtype, float32 or float64, and the result keeps it": "The result is always float32",
+    },
 )

@@ -5,11 +5,11 @@ import math
 import numpy as np
 import torch
 
-from posebook.checks.problem import Case, Mistake, Problem, uniform
+from posebook.checks.problem import Case, Mistake, Problem, changed, edited, uniform
 
 
 def simcc_targets(xy, hw, ratio, sigma):
-    """The plain solution."""
+    """Distributions over the bins of x and of y: px (..., 2) -> a tuple of two."""
     h, w = hw
     targets = []
     for axis, size in enumerate((w, h)):
@@ -48,82 +48,27 @@ def _by_density(xy, hw, ratio, sigma):
     return tuple(out)
 
 
-def _bump(apart, sigma):
-    return torch.exp(-(apart**2) / (2 * sigma**2))
+CENTER = "xy[..., axis, None] * ratio"
+BINS = "torch.arange(round(size * ratio))"
+BUMP = "torch.exp(-((bins - center) ** 2) / (2 * sigma**2))"
+SHARE = "bump / bump.sum(-1, keepdim=True)"
 
 
-def _share(bump):
-    return bump / bump.sum(-1, keepdim=True)
-
-
-def _with(center=lambda x, ratio: x * ratio, bins=lambda size, ratio: torch.arange(round(size * ratio)), bump=_bump,
-          after=_share):
-    """The right answer with its center (in bins), its bins, its bump or its normalization changed."""
-
-    def answer(xy, hw, ratio, sigma):
-        targets = []
-        for axis, size in enumerate((hw[1], hw[0])):
-            apart = bins(size, ratio) - center(xy[..., axis, None], ratio)
-            targets.append(after(bump(apart, sigma)))
-        return tuple(targets)
-
-    return answer
-
-
-def _two_bins(xy, hw, ratio, sigma):
-    return _with(bump=lambda apart, sigma: (1 - apart.abs()).clamp(min=0))(xy, hw, ratio, sigma)
-
-
-def _popular(xy, hw, ratio, sigma):
-    """What published code does: a rounded center and the density's factor."""
-    x, y = simcc_targets((xy * ratio).round() / ratio, hw, ratio, sigma)
-    density = 1 / (sigma * math.sqrt(2 * math.pi))
-    return x / x.amax(-1, keepdim=True) * density, y / y.amax(-1, keepdim=True) * density
-
-
-def _integrated(xy, hw, ratio, sigma):
-    def edges(apart, sigma):
-        normal = torch.distributions.Normal(0.0, sigma)
-        return normal.cdf(apart + 0.5) - normal.cdf(apart - 0.5)
-
-    return _with(bump=edges)(xy, hw, ratio, sigma)
-
-
-def _spread(last):
-    """Bins from 0 px to another last place."""
-
-    def bins(size, ratio):
-        n = round(size * ratio)
-        return torch.arange(n) * (last(size) * ratio / max(n - 1, 1))
-
-    return _with(bins=bins)
-
-
-def _one_hot(apart, sigma):
-    return torch.nn.functional.one_hot(apart.abs().argmin(-1), apart.shape[-1]).to(apart.dtype)
-
-
-def _unpacks_one(xy, hw, ratio, sigma):
-    x, y = xy
-    return simcc_targets(torch.stack((x, y)), hw, ratio, sigma)
-
-
-def _unpacks_three(xy, hw, ratio, sigma):
-    b, k, _ = xy.shape
-    return simcc_targets(xy, hw, ratio, sigma)
-
-
-def _indexes_three(xy, hw, ratio, sigma):
-    return simcc_targets(torch.stack((xy[:, :, 0], xy[:, :, 1]), -1), hw, ratio, sigma)
-
-
-def _single_inside(xy, hw, ratio, sigma):
-    return tuple(target.to(xy.dtype) for target in simcc_targets(xy.float(), hw, ratio, sigma))
+def _with(**texts):
+    """The center (in bins), the bins, the bump or its share of the reference exchanged."""
+    lines = {"center": CENTER, "bins": BINS, "bump": BUMP, "share": SHARE}
+    return edited(simcc_targets, {lines[name]: text for name, text in texts.items()})
 
 
 def _draw(rng, *shape, hw=(12, 17), ratio=2.0, sigma=1.5, dtype=torch.float32):
     """Keypoints anywhere between the centers of the first and the last pixel."""
     return torch.rand(*shape, 2, generator=rng, dtype=dtype) * torch.tensor([hw[1] - 1, hw[0] - 1]), hw, ratio, sigma
+
+
+def _between_bins(rng):
+    """Keypoints so far from the nearest bin, for their sigma, that the values there sum to less than 1."""
+    bins = torch.randint(2, 20, (5, 2), generator=rng) + 0.4 + 0.2 * torch.rand(5, 2, generator=rng)
+    return bins / 2, (12, 17), 2.0, 0.3
 
 
 def _near_the_edge(rng):
@@ -148,14 +93,15 @@ PROBLEM = Problem(
     reference=simcc_targets,
     own=("posebook.encode.simcc_targets",),
     cases=(
-        Case("a keypoint at (8, 5) px, 2 bins a px: the peaks lie in bins 16 and 10",
-             lambda rng: (torch.tensor([8.0, 5.0]), (12, 17), 2.0, 1.5)),
-        Case("a keypoint between the bins", lambda rng: _draw(rng, sigma=0.8)),
+        Case("a keypoint at (8, 5) px, 2 bins per pixel: the peaks lie in bins 16 and 10",
+             lambda rng: (torch.tensor([8.0, 5.0]), (12, 17), 2.0, 1.5), fixed=True),
+        Case("a keypoint between the bins", lambda rng: _draw(rng, sigma=0.8), weight=2),
         Case("leading axes stay: (3, 4, 2) keypoints give (3, 4, 34) and (3, 4, 24)", lambda rng: _draw(rng, 3, 4)),
-        Case("near the edge each sums to 1 all the same", _near_the_edge),
-        Case("4 bins a px and a wide bump", lambda rng: _draw(rng, 5, hw=(9, 6), ratio=4.0, sigma=6.0)),
+        Case("near the edge each sums to 1 all the same", _near_the_edge, weight=2),
+        Case("4 bins per pixel and a wide bump", lambda rng: _draw(rng, 5, hw=(9, 6), ratio=4.0, sigma=6.0)),
         Case("a narrow bump", lambda rng: _draw(rng, 5, sigma=0.5)),
-        Case("1.3 bins a px: 17 px have round(22.1) = 22 bins, 12 px have round(15.6) = 16",
+        Case("a bump narrower than a bin sums to 1 too", _between_bins),
+        Case("1.3 bins per pixel: 17 px have round(22.1) = 22 bins, 12 px have round(15.6) = 16",
              lambda rng: _draw(rng, 5, ratio=1.3)),
         Case("as wide as high, so that shapes do not tell the axes apart", lambda rng: _draw(rng, 5, hw=(9, 9))),
         Case("at ratio 1 a mirrored keypoint has the mirrored target", _mirrored, holds=_is_mirrored),
@@ -163,72 +109,118 @@ PROBLEM = Problem(
     ),
     mistakes=(
         Mistake("The targets come in the order y, x: the one for x, with W * ratio bins, comes first.",
-                lambda *args: simcc_targets(*args)[::-1]),
+                changed(simcc_targets, result=lambda out: out[::-1])),
         Mistake("Height and width are swapped: `hw` is (height, width), and x has round(W * ratio) bins.",
-                lambda xy, hw, ratio, sigma: simcc_targets(xy, (hw[1], hw[0]), ratio, sigma)),
+                changed(simcc_targets, hw=lambda hw: (hw[1], hw[0]))),
         Mistake("x and y are swapped: `xy` has x first, and x runs along the width.",
-                lambda xy, hw, ratio, sigma: simcc_targets(xy.flip(-1), hw, ratio, sigma)),
+                changed(simcc_targets, xy=lambda xy: xy.flip(-1))),
         Mistake("The targets have peak 1: divide each by its sum. Over one axis it is a probability, unlike a heatmap.",
-                _with(after=lambda bump: bump)),
+                _with(share="bump")),
         Mistake("The density's factor 1 / (sigma sqrt(2 pi)) is not enough: near the edge part of the bump is missing, "
                 "and a narrow one is not summed exactly. Divide by the sum over the bins.",
-                _with(bump=lambda apart, sigma: _bump(apart, sigma) / (sigma * math.sqrt(2 * math.pi)),
-                      after=lambda bump: bump)),
+                _with(share=f"bump / (sigma * {math.sqrt(2 * math.pi)})")),
         Mistake("The targets are divided by their highest bin: divide by their sum.",
-                _with(after=lambda bump: bump / bump.amax(-1, keepdim=True))),
+                _with(share="bump / bump.amax(-1, keepdim=True)")),
         Mistake("The sum is taken over the first axis: each keypoint's own target sums to 1, so sum over the last.",
-                _with(after=lambda bump: bump / bump.sum(0))),
+                _with(share="bump / bump.sum(0)")),
         Mistake("This is the softmax of a Gaussian: `softmax` takes exponentials itself, so give it the exponents.",
-                _with(after=lambda bump: bump.softmax(-1))),
+                _with(share="bump.softmax(-1)")),
         Mistake("All targets share one sum: each keypoint's own sums to 1, so sum over the last axis alone.",
-                _with(after=lambda bump: bump / bump.sum())),
+                _with(share="bump / bump.sum()")),
         Mistake("The center is rounded to a bin: keep its fraction, that is what finer bins are for.",
-                _with(center=lambda x, ratio: (x * ratio).round())),
+                _with(center=f"({CENTER}).round()")),
         Mistake("The center is cut to the bin below, as `int` and `long` do: keep its fraction.",
-                _with(center=lambda x, ratio: (x * ratio).floor())),
+                _with(center=f"({CENTER}).floor()")),
         Mistake("The keypoint is rounded to a pixel before it is counted in bins: keep its fraction.",
-                _with(center=lambda x, ratio: x.round() * ratio)),
+                changed(simcc_targets, xy=lambda xy: xy.round())),
         Mistake("A rounded center, and the density's factor 1 / (sigma sqrt(2 pi)): popular code does so, but the "
-                "statement wants the exact center, and a sum of 1.", _popular),
+                "statement wants the exact center, and a sum of 1.",
+                _with(center=f"({CENTER}).round()", share=f"bump / (sigma * {math.sqrt(2 * math.pi)})")),
         Mistake("One bin has it all: the statement wants a Gaussian of `sigma` bins, which also tells where between "
-                "the bins the keypoint lies.", _with(bump=_one_hot)),
-        Mistake("The Gaussian is integrated over each bin: the statement wants its value at the bin.", _integrated),
+                "the bins the keypoint lies.",
+                _with(bump="torch.zeros_like(bins - center).scatter(-1, (bins - center).abs().argmin(-1, True), 1.0)")),
+        Mistake("The Gaussian is integrated over each bin: the statement wants its value at the bin.",
+                _with(bump="torch.erf((bins - center + 0.5) / (2**0.5 * sigma)) "
+                           "- torch.erf((bins - center - 0.5) / (2**0.5 * sigma))")),
         Mistake("`sigma` is taken in pixels: it is in bins. Measure the distance in bins too.",
-                lambda xy, hw, ratio, sigma: simcc_targets(xy, hw, ratio, sigma * ratio)),
+                changed(simcc_targets, sigma=lambda sigma, ratio: sigma * ratio)),
         Mistake("`sigma` is divided by the ratio: it is in bins already.",
-                lambda xy, hw, ratio, sigma: simcc_targets(xy, hw, ratio, sigma / ratio)),
+                changed(simcc_targets, sigma=lambda sigma, ratio: sigma / ratio)),
         Mistake("Bins lie at (i + 0.5) / ratio px: the statement puts bin i at i / ratio.",
-                _with(center=lambda x, ratio: x * ratio - 0.5)),
+                _with(center=f"{CENTER} - 0.5")),
         Mistake("A pixel's bins are centered on it, (i + 0.5) / ratio - 0.5 px: the statement puts bin i at i / ratio.",
-                _with(center=lambda x, ratio: (x + 0.5) * ratio - 0.5)),
+                changed(simcc_targets, xy=lambda xy, ratio: xy + 0.5 - 0.5 / ratio)),
         *(Mistake("The bins are spread evenly from 0 px to the last pixel, or to the width, as `linspace` does: bin i "
-                  "lies at i / ratio px.", _spread(last)) for last in (lambda size: size - 1, lambda size: size)),
-        Mistake("The ratio is missing in the center: x px is bin x * ratio.", _with(center=lambda x, ratio: x)),
+                  "lies at i / ratio px.",
+                  _with(bins=f"torch.linspace(0, {last} * ratio, round(size * ratio), dtype=xy.dtype)"))
+          for last in ("(size - 1)", "size")),
+        Mistake("The ratio is missing in the center: x px is bin x * ratio.",
+                changed(simcc_targets, xy=lambda xy, ratio: xy / ratio)),
         *(Mistake("The ratio divides where it should multiply: bin i lies at i / ratio px, so x px is bin x * ratio.",
-                  answer) for answer in (_with(center=lambda x, ratio: x / ratio),
-                                         _with(center=lambda x, ratio: x,
-                                               bins=lambda size, ratio: ratio * torch.arange(round(size * ratio))))),
-        Mistake("There is one bin a pixel: there are round(size * ratio) bins.",
-                _with(bins=lambda size, ratio: torch.arange(size))),
+                  answer) for answer in (_with(center="xy[..., axis, None] / ratio"),
+                                         _with(center="xy[..., axis, None]", bins=f"ratio * {BINS}"))),
+        Mistake("There is one bin per pixel: there are round(size * ratio) bins.",
+                _with(bins="torch.arange(size)")),
         Mistake("The number of bins is cut, as `int` does: it is round(size * ratio).",
-                _with(bins=lambda size, ratio: torch.arange(int(size * ratio)))),
+                _with(bins="torch.arange(int(size * ratio))")),
         Mistake("The number of bins is rounded up: it is round(size * ratio).",
-                _with(bins=lambda size, ratio: torch.arange(math.ceil(size * ratio)))),
+                _with(bins="torch.arange(-int(-size * ratio // 1))")),
         Mistake("The 2 is missing: exp(-d^2 / (2 sigma^2)).",
-                _with(bump=lambda apart, sigma: torch.exp(-(apart**2) / sigma**2))),
+                _with(bump="torch.exp(-((bins - center) ** 2) / sigma**2)")),
         Mistake("`sigma` is not squared: exp(-d^2 / (2 sigma^2)).",
-                _with(bump=lambda apart, sigma: torch.exp(-(apart**2) / (2 * sigma)))),
+                _with(bump="torch.exp(-((bins - center) ** 2) / (2 * sigma))")),
         Mistake("The distance is not squared: exp(-d / ...) has a sharp tip; a Gaussian has d^2.",
-                _with(bump=lambda apart, sigma: torch.exp(-apart.abs() / (2 * sigma**2)))),
+                _with(bump="torch.exp(-(bins - center).abs() / (2 * sigma**2))")),
         Mistake("The bump is cut off at 3 sigma: there it is still 0.011 of its peak. Every bin gets its value.",
-                _with(bump=lambda apart, sigma: _bump(apart, sigma) * (apart.abs() <= 3 * sigma))),
+                _with(bump=f"{BUMP} * ((bins - center).abs() <= 3 * sigma)")),
         Mistake("The keypoint is shared between its two neighboring bins: the statement wants a Gaussian of `sigma` "
-                "bins.", _two_bins),
+                "bins.", _with(bump="(1 - (bins - center).abs()).clamp(min=0)")),
         *(Mistake("You count on one number of axes: `...` stands for any number of leading axes, none included. "
-                  "`xy[..., 0]` does not care.", answer) for answer in (_unpacks_one, _unpacks_three, _indexes_three)),
-        Mistake("Part of it is computed in float32: the dtype of `xy` is wanted all the way.", _single_inside),
+                  "`xy[..., 0]` does not care.", edited(simcc_targets, edits)) for edits in (
+            {"h, w": "x, y = xy\n    h, w"}, {"h, w": "b, k, _ = xy.shape\n    h, w"}, {"..., axis": ":, :, axis"})),
+        Mistake("Part of it is computed in float32: the dtype of `xy` is wanted all the way.",
+                changed(simcc_targets, xy=lambda xy: xy.float(),
+                        result=lambda out, xy: tuple(target.to(xy.dtype) for target in out))),
         Mistake("The results are always float32. They should have the dtype of `xy`.",
-                lambda *args: tuple(target.float() for target in simcc_targets(*args))),
+                changed(simcc_targets, result=lambda out: tuple(target.float() for target in out))),
+        Mistake("A sum below 1 is left as it is: divide by the sum, whatever it is.",
+                _with(share="bump / bump.sum(-1, keepdim=True).clamp(min=1)")),
+        Mistake("A number is added to the sum that you divide by.",
+                _with(share="bump / (bump.sum(-1, keepdim=True) + 0.001)")),
+        Mistake("A number is added to the sum that you divide by.",
+                _with(share="bump / (bump.sum(-1, keepdim=True) + 0.1)")),
+        Mistake("These are logarithms of the target.", _with(share="(bump / bump.sum(-1, keepdim=True)).log()")),
+        Mistake("The target is smoothed: every bin gets its value, and nothing is added.",
+                _with(share="0.9 * bump / bump.sum(-1, keepdim=True) + 0.1 / len(bins)")),
+        Mistake("Small values are set to 0: every bin gets its value.", _with(bump=f"(g := {BUMP}) * (g > 1e-4)")),
+        Mistake("x and y share one sum: each of the two is a probability of its own.",
+                changed(simcc_targets, result=lambda out: tuple(target / 2 for target in out))),
+        Mistake("There is one bin too many: round(size * ratio) of them, from 0.",
+                _with(bins="torch.arange(round(size * ratio) + 1)")),
+        Mistake("The bins end at the last pixel's center: there are round(size * ratio), from 0.",
+                _with(bins="torch.arange(round((size - 1) * ratio) + 1)")),
+        Mistake("The ratio is used for x alone: y has as many bins per pixel.",
+                _with(center="xy[..., axis, None] * (ratio if axis == 0 else 1)")),
+        Mistake("Both targets lie in one tensor: a tuple of two is asked for.",
+                changed(simcc_targets, result=lambda out: torch.cat(out, -1))),
     ),
     alternatives=(_by_softmax, _by_numpy, _by_density),
+    clauses={
+        "apart": "Both targets lie in one tensor",
+        "`ratio` bins per pixel": "There is one bin per pixel",
+        "bin $i$ at $i / \\mathrm{ratio}$ px": "Bins lie at",
+        "a Gaussian over the bins": "One bin has it all",
+        "of standard deviation `sigma` bins": "`sigma` is taken in pixels",
+        "divided by its sum over the bins": "The targets have peak 1",
+        "also where the image's edge cuts it": "The density's factor",
+        "and whatever the sum is": "A sum below 1",
+        "`round` is Python's": "The number of bins is cut",
+        "The center is not rounded to a bin": "The center is rounded to a bin",
+        "x first": "The targets come in the order y, x",
+        "(height, width)": "Height and width are swapped",
+        "points are (x, y) in px": "x and y are swapped",
+        "tensors share one dtype, float32 or float64, and the result keeps it":
+            "The results are always float32",
+        "`...` stands for any number of leading axes, none included": "You count on one number of axes",
+    },
 )

@@ -1,0 +1,58 @@
+"""``posebook evaluate``: COCO's ten lines, what each kind of error costs, and each keypoint's errors."""
+
+import argparse
+import sys
+from pathlib import Path
+
+EXAMPLE = """examples:
+  posebook evaluate person_keypoints_val2017.json results.json
+  posebook evaluate dogs.json results.json --sigmas .026,.05,.05,.07 --html report.html"""
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "evaluate", help="COCO's keypoint AP, to the last bit, and which errors cost how much of it",
+        description="Evaluate keypoint detections as COCO does, and say where the AP goes.", epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    command.add_argument("annotations", type=Path, help="COCO keypoint annotations, JSON")
+    command.add_argument("results", type=Path, help="COCO keypoint results, JSON")
+    command.add_argument("--sigmas", type=sigmas, metavar="S1,S2,...",
+                         help="annotators' spread of each keypoint in units of sqrt(area); COCO's person has her own")
+    command.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots, too")
+    command.set_defaults(run=evaluate)
+
+
+def sigmas(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"want numbers with commas between them, got {text}") from None
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    from posebook import _files
+    from posebook.errors import diagnose
+    from posebook.evaluation_report import page, text
+    from posebook.results import read
+
+    try:
+        progress("reading")
+        categories = read(options.annotations, options.results, sigmas=options.sigmas)
+        progress("evaluating")
+        diagnosis = diagnose(categories, tell=lambda done, total: progress(f"evaluating: {done} of {total}"))
+        progress("")
+        print(text(diagnosis))
+        if options.html:
+            _files.write(options.html, page(diagnosis, str(options.annotations), str(options.results)).encode())
+            print(f"\nWritten: {options.html}")
+    except (OSError, ValueError) as error:
+        progress("")
+        print(f"posebook evaluate: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def progress(words: str) -> None:
+    """One line that changes, where somebody watches."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{words}", end="", file=sys.stderr, flush=True)

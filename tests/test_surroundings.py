@@ -1,0 +1,111 @@
+"""What a program sets for all of torch changes no result: autocast, the default dtype and device, inference mode.
+
+Each call is one public function on float32 tensors that were made before.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor
+
+from posebook import coco, decode, encode, expectation, fusion, losses, metrics, theory, warp
+from posebook.grid import Grid
+from posebook.people import draw_people, sample_scene
+from posebook.skeleton import COCO_17
+from posebook.training import alone, finite, fresh
+from posebook.training.methods import make_net, stored
+
+CELLS = torch.tensor([[[201.3, 156.2], [20.0, 30.7]], [[99.5, 12.25], [64.1, 64.9]]])  # (2, 2, 2)
+MAPS = encode.gaussian_heatmap(CELLS, (160, 210), sigma=2.0)
+LOGITS = 20 * MAPS
+MASK = torch.tensor([[True, False], [True, True]])
+FACTOR = torch.tensor([[[1.3, 0.2], [0.1, 0.9]], [[0.7, -0.3], [0.2, 1.1]]])
+COVARIANCES = FACTOR @ FACTOR.mT  # (2, 2, 2)
+JOINT = torch.tensor([[1.0, 0.3], [0.3, 2.0]])[:, None, :, None] * torch.tensor([[1.0, 0.2], [0.2, 1.5]])[:, None, :]
+GRID = Grid.center(4)
+SCORES = torch.linspace(-2, 2, 24).view(2, 12).sin()
+LINE = torch.linspace(-0.5, 0.5, 9)
+SCENE = sample_scene(3, seed=4)
+
+CALLS = {
+    "argmax": lambda: decode.argmax(MAPS), "refine_quarter": lambda: decode.refine_quarter(MAPS),
+    "refine_dark": lambda: decode.refine_dark(MAPS), "refine_dark, blur": lambda: decode.refine_dark(MAPS, blur=1.5),
+    "refine_udp": lambda: decode.refine_udp(MAPS),
+    "soft_argmax_window": lambda: decode.soft_argmax_window(LOGITS, radius=4),
+    "decode_anchors": lambda: decode.decode_anchors(SCORES, 30 * LINE.new_ones(12, 2), SCORES[..., None] * CELLS[0, 0],
+                                                    mode="soft"),
+    "decode_simcc": lambda: decode.decode_simcc(SCORES, SCORES.flip(-1), ratio=2, mode="soft"),
+    "soft_argmax": lambda: expectation.soft_argmax(LOGITS, 0.5),
+    "soft_argmax_compensated": lambda: expectation.soft_argmax_compensated(MAPS, beta=5.0),
+    "spatial_softmax": lambda: expectation.spatial_softmax(LOGITS), "mean_cell": lambda: expectation.mean_cell(MAPS),
+    "spread": lambda: expectation.spread(LOGITS),
+    "gaussian_heatmap": lambda: encode.gaussian_heatmap(CELLS, (20, 30), sigma=3.0),
+    "simcc_targets": lambda: encode.simcc_targets(CELLS, (160, 210), ratio=2, sigma=4.0),
+    "fuse_inverse_variance": lambda: fusion.fuse_inverse_variance(CELLS, CELLS[..., 0]),
+    "fuse_inverse_covariance": lambda: fusion.fuse_inverse_covariance(CELLS[0], COVARIANCES),
+    "fuse_correlated": lambda: fusion.fuse_correlated(CELLS[0], COVARIANCES[0]),
+    "fuse_correlated_axes": lambda: fusion.fuse_correlated_axes(CELLS[0], JOINT),
+    "fuse_covariance_intersection": lambda: fusion.fuse_covariance_intersection(CELLS[0], COVARIANCES),
+    "to_image": lambda: GRID.to_image(CELLS), "to_cells": lambda: GRID.to_cells(CELLS),
+    "flip_points": lambda: warp.flip_points(CELLS, 210),
+    "flip_heatmap": lambda: warp.flip_heatmap(MAPS, 840, Grid.index(4)),
+    "epe": lambda: metrics.epe(CELLS, CELLS.flip(0)),
+    "pck": lambda: metrics.pck(CELLS, CELLS + 1, MASK, threshold=1.5),
+    "masked_mean": lambda: losses.masked_mean(CELLS[..., 0], MASK),
+    "coordinate_loss": lambda: losses.coordinate_loss(CELLS, CELLS.flip(0)),
+    "integral_loss": lambda: losses.integral_loss(LOGITS, 4 * CELLS + 2, grid=GRID),
+    "heatmap_loss": lambda: losses.heatmap_loss(MAPS, MAPS.flip(0)),
+    "cross_entropy_loss": lambda: losses.cross_entropy_loss(LOGITS, MAPS / MAPS.sum((-2, -1), keepdim=True)),
+    "simcc_loss": lambda: losses.simcc_loss((SCORES, SCORES), (SCORES.softmax(-1), SCORES.softmax(-1))),
+    "alias_error": lambda: theory.alias_error(LINE, 0.5), "dithered_bias": lambda: theory.dithered_bias(LINE, 4.0, 0.5),
+    "border_bias": lambda: theory.border_bias(LINE.abs(), 2.0),
+    "gaussian_entropy": lambda: theory.gaussian_entropy(COVARIANCES),
+    "draw_people": lambda: tuple(vars(draw_people(3, persons=2, seed=3)).values()),
+    "moved": lambda: SCENE.moved(zoom=1.3, degrees=20, shift=(3.0, 1.0)).start,
+    "fresh": lambda: fresh(batch=2)(1), "finite": lambda: finite(alone(draw_people(5, seed=1)), batch=3)(2),
+    "make_net": lambda: tuple(make_net("SimCC", seed=3).state_dict().values()),
+    "stored": lambda: tuple(stored("regression").state_dict().values()),
+    "portrait": lambda: coco.portrait().photos[0].people[0].xy,
+    "flip with pairs": lambda: warp.flip_points(CELLS[0, :1].expand(17, 2), 210, skeleton=COCO_17),
+}  # fmt: skip
+
+
+@contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+SURROUNDINGS = {
+    "autocast": partial(torch.autocast, "cpu", dtype=torch.bfloat16),
+    "float64 by default": partial(default_dtype, torch.float64),
+    "float16 by default": partial(default_dtype, torch.float16),
+    "another device by default": partial(torch.device, "meta"), "inference mode": torch.inference_mode,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=CALLS)
+def expected(request) -> tuple[str, tuple[Tensor, ...]]:
+    return request.param, results(request.param)
+
+
+def results(name: str) -> tuple[Tensor, ...]:
+    found = CALLS[name]()
+    return found if isinstance(found, tuple) else (found,)
+
+
+@pytest.mark.parametrize("around", SURROUNDINGS)
+def test_surroundings_change_nothing(expected, around):
+    name, tensors = expected
+    with SURROUNDINGS[around]():
+        found = results(name)
+    for one, other in zip(found, tensors, strict=True):
+        assert one.dtype == other.dtype and one.device == other.device
+        torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)

@@ -1,0 +1,170 @@
+"""No function of the library, public or private, answers a problem while its set is checked, whole or in its heart.
+
+Every function is called with every fitting choice of a problem's arguments and of what a student could make of them;
+what comes out is compared with the right result and with the step that the problem is about.
+"""
+
+import inspect
+import itertools
+import math
+import random
+from importlib import import_module
+
+import pytest
+import torch
+from torch import Tensor
+
+from posebook.checks import PROBLEMS, SETS, trial, withheld
+from posebook.grid import Grid
+
+MODULES = ("encode", "decode", "expectation", "fusion", "warp", "losses", "metrics", "theory", "grid")
+FUNCTIONS = {
+    f"posebook.{module}.{name}": function
+    for module in MODULES for name, function in vars(import_module(f"posebook.{module}")).items()
+    if inspect.isfunction(function) and function.__module__ == f"posebook.{module}"
+}
+MOST = 3_000  # calls of a function for a problem: all choices of arguments, or so many of them at random
+
+
+def maps(z: Tensor, tau: float = 1.0) -> list[Tensor]:
+    """What a map of logits can be made into, also for functions that want anchors, bins or a raw heatmap."""
+    h, w = z.shape[-2:]
+    raised = z - z.amax((-2, -1), keepdim=True) + 58 * tau
+    prob = (z / tau).flatten(-2).softmax(-1).unflatten(-1, (h, w))
+    return [z, z / tau, raised, prob, prob.log(), z.flatten(-2), cells(h, w), torch.zeros(h * w, 2).to(z),
+            prob.sum(-2).log(), prob.sum(-1).log()]
+
+
+def cells(h: int, w: int) -> Tensor:
+    return torch.cartesian_prod(torch.arange(h), torch.arange(w)).flip(-1).double()
+
+
+def numbers(*values: float) -> list[float]:
+    """Those and their inverses; a radius that reaches over the whole map, and a beta that picks the highest cell."""
+    return [*dict.fromkeys(x for v in values for x in (v, 1 / v if v else v)), 1.0, 2.0, 9, 60.0]
+
+
+def of(name: str) -> tuple[list, list]:
+    """Things to call with, and results that must not come out: the answer, its parts and its heart."""
+    p, rng = PROBLEMS[name], torch.Generator().manual_seed(0)
+    z = 3 * torch.randn(2, 4, 5, generator=rng, dtype=torch.float64)
+    xy = 20 * torch.rand(2, 3, 2, generator=rng, dtype=torch.float64)
+    grid, hw, stride, tau = Grid(4, 1.5), (4, 5), 4.0, 0.7
+    if name in ("decode_argmax", "refine_dark"):
+        z = torch.exp(z / 6)
+    args = {
+        "decode_argmax": (z, stride, 1.5), "refine_dark": (z,), "soft_argmax": (z, stride, tau, 1.5),
+        "entropy_cov": (z, tau), "argmax_error_stats": (5.0, "round"), "border_bias": (1.2, 1.7),
+        "asymmetry_bias": (1e-3, 1.7, tau), "fuse": (xy, 0.5 + torch.rand(2, 3, generator=rng).double()),
+        "anchor_decode": (z[0], 8 * xy[0, :1] + cells(1, 5), z.flatten()[:40].view(4, 5, 2)),
+        "flip_back": (z, ((0, 1),), stride), "gaussian_heatmap": (xy[0], hw, 1.3, stride, 1.5),
+        "simcc_targets": (xy[0] / 5, hw, 2.0, 1.3),
+        "integral_loss": (z[None], xy[:1, :2], torch.tensor([[True, False]]), stride, tau, 1.5),
+        "hybrid_loss": (z[None], xy[:1, :2], xy[1:, :2], torch.tensor([[True, False]]), stride, 0.5),
+    }[name]
+    want = p.reference(*trial._copy(args))
+    results = [want, *(want if isinstance(want, tuple) else ())]
+    pool = [*args, *numbers(*(a for a in args if type(a) is float)), "hard", "soft", "round", "floor"]
+    if name in ("decode_argmax", "soft_argmax", "integral_loss"):
+        pool += [grid, *maps(z, tau)]
+    if name in ("entropy_cov", "hybrid_loss", "refine_dark"):
+        pool += [Grid(4), *maps(z, tau if name == "entropy_cov" else 1.0)]
+    if name in ("decode_argmax", "soft_argmax"):
+        results += [(want - 1.5) / stride]
+    if name in ("integral_loss", "hybrid_loss"):
+        truth, of_all = (args[1], args[4:]) if name == "integral_loss" else (args[2], ())
+        soft = PROBLEMS["soft_argmax"].reference(z[None], stride, *of_all)
+        pool += [soft, args[2] if name == "integral_loss" else args[3]]
+        results += [soft, (soft - 1.5) / stride, soft / stride, (soft - truth).abs().sum(-1)]
+    if name == "hybrid_loss":
+        results += [(args[1] - soft).abs().sum(-1), (args[1] - truth).abs().sum(-1)]
+    if name in ("gaussian_heatmap", "simcc_targets"):
+        ones = torch.stack((args[0][:, 0], torch.zeros(3)), -1)
+        pool += [(args[0] - 1.5) / stride, 2 * args[0], 2 * ones, (1, 10), (8, 10), grid]
+    if name == "simcc_targets":
+        bump = torch.exp(-((torch.arange(10) - 2 * args[0][:, :1]) ** 2) / (2 * 1.3**2))
+        results += [bump, bump[:, None]]
+    if name == "fuse":
+        estimates, v = args
+        pool += [v[..., None, None] * torch.eye(2), torch.diag_embed(v.movedim(0, -1)), v[..., None].expand(2, 3, 2),
+                 torch.diag_embed(v.movedim(0, -1).repeat_interleave(2, -1)), 1 / v]
+        pool += [torch.diag_embed(v[..., None].expand(2, 3, 2) ** -1)]
+    if name == "border_bias":
+        pool += [torch.tensor(a).double() for a in args]
+    if name == "flip_back":
+        results += [z.flip(-1)[[1, 0]]]  # mirrored and swapped; to mirror alone is one call in torch as well
+        pool += [20, Grid(4)]
+    return pool, results
+
+
+def fits(value: object, kind: object) -> bool:
+    """Whether a value may stand where this annotation is."""
+    words = str(kind)
+    if isinstance(value, bool) or kind is bool:
+        return False
+    if isinstance(value, Tensor):
+        return "Tensor" in words
+    if isinstance(value, Grid):
+        return "Grid" in words
+    if isinstance(value, tuple):
+        return "tuple[int" in words
+    if isinstance(value, str):
+        return "str" in words
+    return "float" in words or "int" in words and "tuple" not in words and float(value).is_integer()
+
+
+def calls(function, pool: list):
+    """Choices of arguments."""
+    choices = []
+    for parameter in inspect.signature(function).parameters.values():
+        fitting = [v for v in pool if fits(v, parameter.annotation)]
+        if "int" in str(parameter.annotation) and "tuple" not in str(parameter.annotation):
+            fitting = [int(v) if isinstance(v, float) else v for v in fitting]
+        if parameter.default is not inspect.Parameter.empty:
+            fitting = [parameter.default, *fitting]
+        choices.append([(parameter, v) for v in fitting])
+    if math.prod(map(len, choices)) <= MOST:
+        return itertools.product(*choices)
+    rng = random.Random(0)
+    return ([rng.choice(fitting) for fitting in choices] for _ in range(MOST))
+
+
+def flat(value: object) -> list[Tensor]:
+    """The numbers in a result, part by part."""
+    if isinstance(value, tuple):
+        return [*(part for item in value for part in flat(item))]
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return [torch.tensor(float(value), dtype=torch.float64)]
+    if isinstance(value, Tensor):
+        return [value.double()]
+    return [part for item in vars(value).values() for part in flat(item)] if hasattr(value, "__dict__") else []
+
+
+def answers(function, pool: list, results: list[Tensor]) -> bool:
+    """Whether a call gives one of the results that was not among its arguments."""
+    for chosen in calls(function, pool):
+        given = [v for parameter, v in chosen if parameter.kind is not inspect.Parameter.KEYWORD_ONLY]
+        named = {parameter.name: v for parameter, v in chosen if parameter.kind is inspect.Parameter.KEYWORD_ONLY}
+        try:
+            out = function(*given, **named)
+        except Exception:
+            continue
+        for part in flat(out):
+            for want in results:
+                if same(part, want) and not any(same(v, want) for _, v in chosen if isinstance(v, Tensor)):
+                    return True
+    return False
+
+
+def same(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and a.numel() > 0 and torch.allclose(a.double(), b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_no_function_of_the_library_answers_a_problem(name):
+    mates = next(problems for problems in SETS.values() if PROBLEMS[name] in problems)
+    pool, results = of(name)
+    results = [part for want in results for part in flat(want) if part.abs().max() > 1e-6]
+    with trial._refused(withheld(mates)):
+        found = {path for path, function in FUNCTIONS.items() if answers(function, pool, results)}
+    assert not found, f"{name}: switch off, in `own`: {', '.join(sorted(found))}"
