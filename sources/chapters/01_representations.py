@@ -227,6 +227,9 @@ assert place == (4 - 0.5) / 2
 # `Grid.unit_length` is a third one, in which the first pixels coincide and the last ones too.
 
 # %%
+from posebook.expectation import mean_cell
+
+
 def mean_place(values):
     """Mean place (x, y) of a picture (H, W), weighted with its values."""
     rows, columns = (torch.arange(float(n)) for n in values.shape)
@@ -241,6 +244,7 @@ def layer(picture, kernel, padding):
 
 x = torch.tensor([20.0, 41.0])  # px, (x, y): in memory it is image[y, x], row first
 dot = gaussian_heatmap(x, (64, 64), sigma=3.0)
+assert torch.allclose(mean_place(dot), mean_cell(dot / dot.sum()))
 old = dot[None, None]  # (1, 1, H, W)
 by_index, center = Grid.index(4), Grid.center(4)
 corner = Grid.unit_length((64, 64), (16, 16))
@@ -315,7 +319,7 @@ assert abs(heatmap.max() - math.exp(-0.25)) < 1e-6
 # apart; here it is enough that the first one answers with a whole cell and the others between cells. Answer before you move:
 #
 # > 1. Move x slowly through one cell. What jumps? What glides? How low can the highest value get at $\sigma = 1$?
-# > 2. Set *center* to *rounded*. Which decoder can still find the keypoint?
+# > 2. Set *keypoint* to *rounded*. Which decoder can still find the keypoint?
 # > 3. Set *grid* to *mixed*. In which direction do all points go, and how far at stride 8?
 # > 4. Lower $\sigma$ to 0.3. DARK still reads the place exactly. Why would you not train with such a target?
 
@@ -325,11 +329,11 @@ from posebook.explore import target
 target.explore()
 
 # %%
-for start in ({}, {"center": "rounded"}, {"grid": "mixed"}, {"sigma": 0.3}):
+for start in ({}, {"keypoint": "rounded"}, {"grid": "mixed"}, {"sigma": 0.3}):
     result = target.compute(target.State(**start))
     read = ", ".join(f"{name} {miss:.2f}" for name, miss in result.errors.items())
     print(f"{start}: highest {result.peak:.2f}; errors in px: {read}")
-rounded = target.compute(target.State(center="rounded")).errors
+rounded = target.compute(target.State(keypoint="rounded")).errors
 assert max(rounded.values()) - min(rounded.values()) < 1e-3 < 1 < rounded["DARK"]
 assert target.compute(target.State()).errors["DARK"] < 1e-6
 
@@ -384,7 +388,7 @@ for sigma in (1.0, 2.0, 3.0):
 # The least value of the cross-entropy is not 0. It is the **entropy** of the target, $-\sum_u p(u) \ln p(u)$, which says how widely the target is spread.
 
 # %%
-from posebook.expectation import soft_argmax
+from posebook.expectation import soft_argmax, spatial_softmax
 from posebook.losses import cross_entropy_loss, heatmap_loss
 
 h = gaussian_heatmap(torch.tensor([20.3, 24.6]), (64, 64), sigma=2.0)
@@ -1014,8 +1018,7 @@ def moved_map(images, shift):
     """Softmax (B, 17, H, W) of images in a gray frame, ``shift`` px to the right."""
     frame = F.pad(images - 0.5, (64 + shift, 64 - shift, 64, 64)) + 0.5
     with torch.no_grad():
-        logits = stored("cross-entropy")(frame)
-    return logits.flatten(2).softmax(-1).view(logits.shape)
+        return spatial_softmax(stored("cross-entropy")(frame))
 
 
 still, elsewhere = moved_map(exam[:32], 0), {}
@@ -1053,12 +1056,12 @@ from posebook.explore import epochs
 epochs.explore()
 
 # %%
-for step in (5.0, 20.0, 60.0, 500.0):
+for step in (5, 20, 60, 500):
     now = epochs.compute(epochs.State(step=step))
     size = {name: found.std(0).norm().item() for name, found in now.found.items()}
     print(f"after {now.steps:3d} steps:", "; ".join(
         f"{name} {now.median[name]:4.1f} px off, pose {size[name]:4.1f} px large" for name in size))
-start, end = (epochs.compute(epochs.State(step=step)) for step in (60.0, 500.0))
+start, end = (epochs.compute(epochs.State(step=step)) for step in (60, 500))
 assert start.median["heatmap"] < start.median["regression"]
 assert end.errors["heatmap"] < end.errors["regression"] / 3  # the raised left wrist
 
@@ -1369,7 +1372,7 @@ assert max(by_stride["soft-argmax"][2]) < min(by_stride["DARK"][2])  # stride 8:
 # itself has to do with the estimate.)
 
 # %%
-from posebook.expectation import spatial_softmax, spread
+from posebook.expectation import spread
 
 trained = stored("cross-entropy")
 middle = {"shift": (63.0, 63.0), "degrees": 180.0}  # upside down about the middle of the picture
