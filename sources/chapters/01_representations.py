@@ -245,11 +245,11 @@ def layer(picture, kernel, padding):
 x = torch.tensor([20.0, 41.0])  # px, (x, y): in memory it is image[y, x], row first
 dot = gaussian_heatmap(x, (64, 64), sigma=3.0)
 assert torch.allclose(mean_place(dot), mean_cell(dot / dot.sum()))
+
+# %%
 old = dot[None, None]  # (1, 1, H, W)
 by_index, center = Grid.index(4), Grid.center(4)
 corner = Grid.unit_length((64, 64), (16, 16))
-
-# %%
 resized = {mode: F.interpolate(old, (16, 16), mode="bilinear", align_corners=mode)
            for mode in (False, True)}
 shrunk = {
@@ -569,8 +569,7 @@ draw.show(fig, "Error of the place read from the mean of 20 targets against thei
 # if one could look between the cells. A dent that is narrower than a cell is not seen, so that on the map it takes a little more.
 
 # %%
-def peaks(row):
-    """How many values are higher than the one before and not lower than the one after."""
+def peaks(row):  # how many values are higher than the one before, not lower than the one after
     return int(((row[1:-1] > row[:-2]) & (row[1:-1] >= row[2:])).sum())
 
 
@@ -589,7 +588,7 @@ for sigma in (1.0, 2.0, 3.0):
     low, high = (0.04 * sigma * n for n in (min(need), max(need)))  # px at stride 4
     print(f"sigma {sigma}, stride 4: {seen[0]} peak just below, {seen[1]} just above "
           f"{8 * sigma:.0f} px; on the cells two from {low:.1f} to {high:.1f} px on, by the phase")
-    assert seen == [1, 2] and 2 < min(need) / 100 <= max(need) / 100 < 2.5
+    assert seen == [1, 2] and 200 < min(need) <= max(need) < 250
 
 # %% [markdown]
 # (Where a target is the *higher* of two bells and not their sum, it has two peaks at once; but a network's answer is smooth.) The other cost is precision.
@@ -1125,7 +1124,7 @@ for name, h in shapes.items():
 
 # %%
 for sharper in (1, 3, 10, 30):
-    logits = sharper * bump(42.0, 30.0).clamp(min=1e-12).log()  # 12 px to the right and 4 px too low
+    logits = sharper * bump(42.0, 30.0).clamp(min=1e-12).log()  # 12 px right, 4 px low
     logits.requires_grad_()
     loss = integral_loss(logits, xy, grid=grid)
     loss.backward()
@@ -1384,7 +1383,7 @@ unlike = {
     "upside down": {},
 }
 
-
+# %%
 def asked(image, sigma=0.5, tau=1.0):
     """Answers (B, 17, 2) in px, the median error (B, 17) in px that the map claims, its peak."""
     with torch.no_grad():
