@@ -1500,7 +1500,7 @@ draw.show(draw.people(torch.cat((small, known[0][7:8])), torch.cat((found, known
 # The network has no way to say "there is no ankle here", because a softmax has to put its 1 somewhere (section 1.5). On the photograph it lays a whole
 # body over a face, since whole bodies are all that it has ever seen.
 #
-# None of this is the fault of heatmaps, and no representation repairs it. What helps is data that is like the use, a score that can be low, and a
+# None of this is special to heatmaps: a network that answers with two numbers does not even have a spread. What helps is data that is like the use, a score that can be low, and a
 # test on pictures unlike the training. Chapter 4, on robustness, will go on from here.
 
 # %% [markdown]
