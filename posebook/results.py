@@ -206,7 +206,8 @@ class _Records(NamedTuple):
             take(record, key, self.label(row), want, ok, each)
         raise AssertionError(f"{key}: every record is as wanted")
 
-    def of(self, some: np.ndarray) -> "_Records":
+    def only(self, some: np.ndarray) -> "_Records":
+        """Some of them, by their place here."""
         return _Records([self.records[k] for k in some], [self.rows[k] for k in some], self.label)
 
 
@@ -277,7 +278,7 @@ def _people(marked: _Records, k: int, position: dict[int, int]) -> People:
     count = marked.optional("num_keypoints", labeled.sum(1).tolist(), "a whole number >= 0", lambda value: value >= 0)
     ignored = crowd | np.array([value == 0 for value in count], bool)
     bare, box = np.flatnonzero(~labeled.any(1)), np.zeros((len(image), 4))
-    box[bare] = marked.of(bare).table("bbox", 4)[0]
+    box[bare] = marked.only(bare).table("bbox", 4)[0]
     ids = np.array([record["id"] for record in marked.records], object)
     columns = (image, np.stack((x, y), -1), labeled, area, box, crowd, ignored, ids)
     order = np.argsort(image, kind="stable")
