@@ -63,8 +63,8 @@ PROBLEM = Problem(
                 "too far left.", edited(flip_back, {"(stride - 1) / stride": "0.0"})),
         Mistake("The shift is a whole cell; it is (stride - 1) / stride of one.",
                 edited(flip_back, {"(stride - 1) / stride": "1.0"})),
-        Mistake("The shift goes to the left, or comes before the mirror, which is the same: mirror first, then out[i] takes "
-                "from in[i - 1].",
+        Mistake("The shift goes to the left, or comes before the mirror, which is the same: mirror first, then out[i] "
+                "takes from in[i - 1].",
                 edited(flip_back, {"mirrored[..., :1], mirrored[..., :-1]": "mirrored[..., 1:], mirrored[..., -1:]"})),
         Mistake("The shares are exchanged, or f is 1 / stride: out[i] has (1 - f) of in[i] and f of in[i - 1], and "
                 "f is (stride - 1) / stride.",

@@ -247,7 +247,8 @@ PROBLEM = Problem(
                 edited(refine_dark, {"(c * gx - b * gy, a * gy - b * gx)) / det": "(-gx, -gy))"})),
         Mistake("This is a quarter of a cell toward the higher neighbor: a Newton step is asked for.", _quarter),
         Mistake("The heatmap is blurred first: the statement wants it as it is.", _blurred),
-        Mistake("Of equal peaks the last one wins, or that in the first column: the lowest flat index is in the first row.",
+        Mistake("Of equal peaks the last one wins, or that in the first column: the lowest flat index is in the first "
+                "row.",
                 changed(refine_dark, heatmap=lambda heatmap: heatmap.flip((-1, -2)),
                         result=lambda out, heatmap: torch.tensor(heatmap.shape[:-3:-1], dtype=out.dtype) - 1 - out)),
         Mistake("Part of it is computed in float32: the dtype of `heatmap` is wanted all the way.",
