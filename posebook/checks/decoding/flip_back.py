@@ -63,7 +63,8 @@ PROBLEM = Problem(
                 "too far left.", edited(flip_back, {"(stride - 1) / stride": "0.0"})),
         Mistake("The shift is a whole cell; it is (stride - 1) / stride of one.",
                 edited(flip_back, {"(stride - 1) / stride": "1.0"})),
-        Mistake("The shift goes to the left: out[i] takes from in[i - 1].",
+        Mistake("The shift goes to the left, or comes before the mirror, which is the same: mirror first, then out[i] "
+                "takes from in[i - 1].",
                 edited(flip_back, {"mirrored[..., :1], mirrored[..., :-1]": "mirrored[..., 1:], mirrored[..., -1:]"})),
         Mistake("The shares are exchanged, or f is 1 / stride: out[i] has (1 - f) of in[i] and f of in[i - 1], and "
                 "f is (stride - 1) / stride.",
@@ -82,9 +83,6 @@ PROBLEM = Problem(
                 edited(flip_back, {"(mirrored[..., :1]": "(0 * mirrored[..., :1]"})),
         Mistake("The last column comes back in at the left, as `torch.roll` does; the statement repeats in[0].",
                 edited(flip_back, {"(mirrored[..., :1]": "(mirrored[..., -1:]"})),
-        Mistake("The shift comes before the mirror, where it goes to the other side: mirror first, then shift.",
-                edited(flip_back, {".flip(-1)": "", "return (1 - f) * mirrored + f * before":
-                                   "return ((1 - f) * mirrored + f * before).flip(-1)"})),
         Mistake("f is half as large as it should be: (stride - 1) / stride.",
                 edited(flip_back, {"(stride - 1) / stride": "(stride - 1) / (2 * stride)"})),
         Mistake("f is rounded: it is a fraction of a cell.",
@@ -113,7 +111,7 @@ PROBLEM = Problem(
         "Mirror the last axis": "The maps are not mirrored back",
         "swap the channels of each (left, right) pair": "The channels are not swapped",
         "other channels stay": "All channels are reversed",
-        "then shift": "The shift comes before the mirror",
+        "then shift": "The shift goes to the left, or comes before",
         "to the right": "The shift goes to the left",
         "$f = (\\mathrm{stride} - 1) / \\mathrm{stride}$ cells": "The shift is a whole cell",
         "(1 - f)\\,\\mathrm{in}[i] + f\\,\\mathrm{in}[i - 1]": "The shares are exchanged",
