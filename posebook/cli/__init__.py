@@ -1,5 +1,5 @@
-"""The command line: ``posebook lab`` opens the course, ``posebook doctor`` says whether it can run, ``posebook evaluate``
-scores keypoints as COCO does; the other commands are an instructor's.
+"""The command line: ``posebook lab`` opens the course, ``posebook doctor`` says whether it can run,
+``posebook evaluate`` scores keypoints as COCO does; the other commands are an instructor's.
 
 Everything heavy is imported where it is used, so that ``posebook --help`` answers at once.
 """
