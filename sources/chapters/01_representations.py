@@ -1058,7 +1058,7 @@ epochs.explore()
 for step in (5, 20, 60, 500):
     now = epochs.compute(epochs.State(step=step))
     size = {name: found.std(0).norm().item() for name, found in now.found.items()}
-    print(f"after {now.steps:3d} steps:", "; ".join(
+    print(f"after {step:3d} steps:", "; ".join(
         f"{name} {now.median[name]:4.1f} px off, pose {size[name]:4.1f} px large" for name in size))
 start, end = (epochs.compute(epochs.State(step=step)) for step in (60, 500))
 assert start.median["heatmap"] < start.median["regression"]
