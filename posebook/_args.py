@@ -31,19 +31,19 @@ def is_whole(value: object) -> bool:
 def whole(name: str, value: int, least: int | None = None) -> None:
     """A plain whole number, ``least`` or more."""
     if not is_whole(value) or (least is not None and value < least):
-        fail(name, "a whole number" + ("" if least is None else f" >= {least}"), _shown(value))
+        fail(name, "a whole number" + ("" if least is None else f" >= {least}"), shown(value))
 
 
 def positive(name: str, value: float) -> None:
     """A finite plain number above 0."""
     if not is_number(value) or not value > 0:
-        fail(name, "a finite number > 0", _shown(value))
+        fail(name, "a finite number > 0", shown(value))
 
 
 def at_least(name: str, value: float, least: float) -> None:
     """A finite plain number, ``least`` or more."""
     if not is_number(value) or not value >= least:
-        fail(name, f"a finite number >= {least}", _shown(value))
+        fail(name, f"a finite number >= {least}", shown(value))
 
 
 def within(name: str, value: float, bounds: tuple[float, float]) -> None:
@@ -85,6 +85,21 @@ def like(name: str, tensor: Tensor, other: Tensor) -> None:
     floating(name, tensor, f"of shape {tuple(other.shape)}")
     if tensor.shape != other.shape:
         fail(name, f"shape {tuple(other.shape)}", tuple(tensor.shape))
+
+
+def broadcasts(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
+    """A tensor that broadcasts to this shape and does not widen it."""
+    fits = len(tensor.shape) <= len(shape) and all(
+        n in (1, m) for n, m in zip(reversed(tensor.shape), reversed(shape), strict=False)
+    )
+    if not fits:
+        fail(name, f"a shape that broadcasts to {tuple(shape)}", tuple(tensor.shape))
+
+
+def instance(name: str, value: object, kind: type) -> None:
+    """One of posebook's own types: a Grid, a Skeleton."""
+    if not isinstance(value, kind):
+        fail(name, f"a {kind.__name__}", type(value).__name__)
 
 
 def mask(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
@@ -133,5 +148,8 @@ def exact(device: torch.device) -> AbstractContextManager:
     return torch.autocast(device.type, enabled=False)
 
 
-def _shown(value: object) -> object:
+def shown(value: object) -> object:
+    """As an error shows it: a number or a tuple as it is, of anything else the type, as a tensor of 4 prints like 4."""
+    if isinstance(value, tuple):
+        return f"({', '.join(str(shown(part)) for part in value)})"
     return value if isinstance(value, Real) else type(value).__name__

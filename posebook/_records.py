@@ -44,17 +44,24 @@ def by_id(records: list, where: str) -> dict[int, dict]:
     return found
 
 
-def take(record: dict, key: str, where: str, want: str, ok: Callable[[object], bool]):
+Check = Callable[[object], bool]
+
+
+def take(record: dict, key: str, where: str, want: str, ok: Check, each: Check | None = None):
     """``record[key]``, or an error that names the record, the key, what was wanted and what came."""
     if key not in record:
         fail(f"{where}: {key}", want, "nothing")
     if not ok(record[key]):
-        fail(f"{where}: {key}", want, short(record[key]))
+        fail(f"{where}: {key}", want, short(record[key], each))
     return record[key]
 
 
-def short(value: object) -> str:
-    """A value as an error shows it: its beginning, and a list's length."""
+def short(value: object, each: Check | None = None) -> str:
+    """A value as an error shows it: a list's first entry that is not as ``each`` wants, else beginning and length."""
+    if each is not None and isinstance(value, list):
+        for k, entry in enumerate(value):
+            if not each(entry):
+                return f"{reprlib.repr(entry)} at place {k} of {len(value)}, counted from 0"
     return reprlib.repr(value) + (f" of length {len(value)}" if isinstance(value, list) else "")
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from posebook._args import fail, is_whole, size
-from posebook._records import LISTS, by_id, coco_lists, distinct_names, is_amount, numbers, read_json, take
+from posebook._records import LISTS, by_id, coco_lists, distinct_names, is_amount, is_number, numbers, read_json, take
 from posebook.skeleton import COCO_17, Skeleton, left_right_pairs
 
 
@@ -64,12 +64,14 @@ def load(path: str | Path, *, images: str | Path | None = None) -> Dataset:
     """Read a COCO keypoint file. Pictures are not opened; :func:`read_picture` does that.
 
     Args:
-        path: the JSON file, with exactly one category that has keypoints; annotations of other categories are left out.
+        path: the JSON file, with one category that has keypoints, or one of several that annotations use.
+            Annotations of other categories are left out.
         images: the folder of the pictures; None is the folder of ``path``.
 
     Returns:
-        :class:`Dataset`. Left and right pairs come from the prefixes ``left_`` and ``right_``. ``oks_sigmas`` are
-        COCO's where the names are COCO's 17, None otherwise. No ``skeleton`` means no limbs, no ``iscrowd`` means 0.
+        :class:`Dataset`. Left and right pairs come from the names, by :func:`posebook.skeleton.left_right_pairs`.
+        ``oks_sigmas`` are COCO's where the names are COCO's 17, None otherwise. No ``skeleton`` means no limbs, no
+        ``iscrowd`` means 0.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -84,7 +86,8 @@ def load(path: str | Path, *, images: str | Path | None = None) -> Dataset:
     folder = path.parent if images is None else Path(images)
     data = coco_lists(read_json(path), str(path))
     pictures, annotations, categories = (by_id(data[kind], f"{path}: {kind}") for kind in LISTS)
-    chosen, skeleton = _keypoint_category(categories, path)
+    used = {repr(record.get("category_id")) for record in annotations.values()}
+    chosen, skeleton = _keypoint_category(categories, used, path)
     people = {number: [] for number in pictures}
     for number, record in annotations.items():
         where = f"{path}: annotation {number}"
@@ -141,16 +144,22 @@ def portrait() -> Dataset:
     return load(Path(__file__).parent / "data" / "portrait.json", images=picture.parent)
 
 
-def _keypoint_category(categories: dict[int, dict], path: Path) -> tuple[int, Skeleton]:
-    """The id and the skeleton of the one category with keypoints; the file counts keypoints from 1."""
+def _keypoint_category(categories: dict[int, dict], used: set[str], path: Path) -> tuple[int, Skeleton]:
+    """The id and the skeleton of the one category with keypoints; the file counts keypoints from 1.
+
+    Of several, the one that annotations use.
+    """
     with_keypoints = [number for number, record in categories.items() if record.get("keypoints")]
+    if len(with_keypoints) > 1:
+        with_keypoints = [number for number in with_keypoints if repr(number) in used] or with_keypoints
     if len(with_keypoints) != 1:
         fail(f"{path}: categories", "one category with keypoints", len(with_keypoints))
     number = with_keypoints[0]
     where, record = f"{path}: category {number}", categories[number]
     names = tuple(take(record, "keypoints", where, "distinct names", distinct_names))
     limbs = take({"skeleton": [], **record}, "skeleton", where, f"pairs of different numbers from 1 to {len(names)}",
-                  lambda value: isinstance(value, list) and all(_limb(pair, len(names)) for pair in value))
+                 lambda value: isinstance(value, list) and all(_limb(pair, len(names)) for pair in value),
+                 lambda pair: _limb(pair, len(names)))
     sigmas = COCO_17.oks_sigmas if names == COCO_17.names else None
     return number, Skeleton(names, tuple((a - 1, b - 1) for a, b in limbs), left_right_pairs(names), sigmas)
 
@@ -165,13 +174,13 @@ def _photo(record: dict, people: tuple[Person, ...], folder: Path, where: str) -
 def _person(record: dict, skeleton: Skeleton, where: str) -> Person:
     n = len(skeleton)
     flat = take(record, "keypoints", where, f"{3 * n} numbers, (x, y, v) of {n} keypoints",
-                 lambda value: numbers(value, 3 * n))
+                lambda value: numbers(value, 3 * n), is_number)
     for name, v in zip(skeleton.names, flat[2::3], strict=True):
         if v not in (0, 1, 2):
             fail(f"{where}: visibility of {name}", "0, 1 or 2", v)
     area = take(record, "area", where, "a number >= 0", lambda value: is_amount(value))
     box = take(record, "bbox", where, "[x, y, width, height], width and height >= 0",
-                lambda value: numbers(value, 4) and min(value[2:]) >= 0)
+               lambda value: numbers(value, 4) and min(value[2:]) >= 0, is_number)
     crowd = take({"iscrowd": 0, **record}, "iscrowd", where, "0 or 1", lambda value: value in (0, 1))
     xyv = torch.tensor(flat, dtype=torch.float32, device="cpu").reshape(n, 3)
     vis = xyv[:, 2].long()

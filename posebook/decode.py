@@ -1,5 +1,6 @@
 """Keypoints from the peaks of heatmaps, in cells; :class:`posebook.grid.Grid` turns cells into image pixels.
 
+A map that holds a NaN has no peak: every decoder answers NaN for it, and for no other map of the batch.
 What a softmax of the whole map expects, such as soft-argmax, is in :mod:`posebook.expectation`.
 """
 
@@ -17,8 +18,8 @@ def argmax(heatmap: Tensor) -> Tensor:
         heatmap: ``(..., H, W)``, any floating dtype.
 
     Returns:
-        ``(..., 2)``, (x, y) in whole cells, in the dtype of ``heatmap`` (bfloat16 holds whole numbers up to 256); no
-        gradient passes.
+        ``(..., 2)``, (x, y) in whole cells, in the dtype of ``heatmap`` (bfloat16 holds whole numbers up to 256); NaN
+        for a map that holds one. No gradient passes.
 
     Raises:
         ValueError: fewer than two axes, an empty map or an integer dtype.
@@ -29,7 +30,8 @@ def argmax(heatmap: Tensor) -> Tensor:
     tensor([1., 1.])
     """
     _args.maps("heatmap", heatmap)
-    return _peak(heatmap).to(heatmap.dtype)
+    peak, lost = _peak(heatmap)
+    return peak.to(heatmap.dtype).masked_fill(lost, torch.nan)
 
 
 def refine_quarter(heatmap: Tensor) -> Tensor:
@@ -55,12 +57,12 @@ def refine_quarter(heatmap: Tensor) -> Tensor:
     """
     _args.maps("heatmap", heatmap)
     h, w = heatmap.shape[-2:]
-    peak = _peak(heatmap)
+    peak, lost = _peak(heatmap)
     around = (peak[..., 1] * w + peak[..., 0])[..., None] + peak.new_tensor([-1, -w, 1, w])
     values = heatmap.flatten(-2).gather(-1, around.clamp(0, h * w - 1))
     before, after = values.split(2, dim=-1)  # (..., 2): left and above; right and below
     step = (after > before).int() - (before > after).int()
-    return (peak + 0.25 * step * _inner(peak, h, w)).to(heatmap.dtype)
+    return (peak + 0.25 * step * _inner(peak, h, w)).to(heatmap.dtype).masked_fill(lost, torch.nan)
 
 
 def refine_dark(heatmap: Tensor, *, blur: float = 0.0) -> Tensor:
@@ -93,14 +95,14 @@ def refine_dark(heatmap: Tensor, *, blur: float = 0.0) -> Tensor:
     """
     _args.maps("heatmap", heatmap)
     _args.at_least("blur", blur, 0)
-    peak = _peak(heatmap)
+    peak, lost = _peak(heatmap)
     window = _blurred_window(heatmap, peak, blur)  # (..., 3, 3)
 
     usable = (window.amin((-2, -1)) > 0) & _inner(peak, *heatmap.shape[-2:]).all(-1)
     log = torch.where(usable[..., None, None], window, 1.0).log()
     hxy = (log[..., 2, 2] - log[..., 2, 0] - log[..., 0, 2] + log[..., 0, 0]) / 4
     step = torch.where(usable[..., None], _newton(*_differences(log), hxy), 0.0)
-    return (peak + step).to(heatmap.dtype)
+    return (peak + step).to(heatmap.dtype).masked_fill(lost, torch.nan)
 
 
 def refine_udp(heatmap: Tensor, *, blur: float = 2.0) -> Tensor:
@@ -137,7 +139,7 @@ def refine_udp(heatmap: Tensor, *, blur: float = 2.0) -> Tensor:
     """
     _args.maps("heatmap", heatmap)
     _args.at_least("blur", blur, 0)
-    peak = _peak(heatmap)
+    peak, lost = _peak(heatmap)
     window = _blurred_window(heatmap, peak, blur)  # (..., 3, 3)
     window = _repeat_edge(window, peak, *heatmap.shape[-2:])
 
@@ -145,7 +147,7 @@ def refine_udp(heatmap: Tensor, *, blur: float = 2.0) -> Tensor:
     log = torch.where(top > 0, torch.maximum(window, 1e-3 * top), 1.0).log()
     gx, gy, hxx, hyy = _differences(log)
     hxy = (log[..., 2, 2] + log[..., 0, 0] - 2 * log[..., 1, 1] - hxx - hyy) / 2  # as in the formula above
-    return (peak + _newton(gx, gy, hxx, hyy, hxy)).to(heatmap.dtype)
+    return (peak + _newton(gx, gy, hxx, hyy, hxy)).to(heatmap.dtype).masked_fill(lost, torch.nan)
 
 
 def soft_argmax_window(logits: Tensor, tau: float = 1.0, *, radius: int) -> Tensor:
@@ -173,7 +175,8 @@ def soft_argmax_window(logits: Tensor, tau: float = 1.0, *, radius: int) -> Tens
     _args.maps("logits", logits)
     _args.positive("tau", tau)
     _args.whole("radius", radius, 1)
-    peak = _peak(logits)
+    radius = min(radius, max(logits.shape[-2:]))  # beyond the map there is nothing
+    peak, _ = _peak(logits)  # a NaN is in its own window
     window, inside = _window(logits, peak, radius=radius)
     inside = inside[..., 1, :, None] & inside[..., 0, None, :]  # (..., 2r+1, 2r+1)
     prob = spatial_softmax(torch.where(inside, _args.widen(window), -torch.inf), tau)
@@ -216,8 +219,9 @@ def decode_anchors(scores: Tensor, anchors: Tensor, offsets: Tensor, *, mode: st
     if offsets.shape != (*scores.shape, 2):
         _args.fail("offsets", f"shape {(*scores.shape, 2)}, one offset per score", (*offsets.shape,))
     if mode == "hard":
-        best = _peak(scores[..., None, :])[..., :1]  # (..., 1)
-        return (anchors + offsets).gather(-2, best[..., None].expand(*best.shape, 2))[..., 0, :].to(offsets.dtype)
+        best, lost = _peak(scores[..., None, :])  # (..., 2): the anchor's number, and 0
+        vote = (anchors + offsets).gather(-2, best[..., :1, None].expand(*best.shape[:-1], 1, 2))[..., 0, :]
+        return vote.to(offsets.dtype).masked_fill(lost, torch.nan)
     prob = _args.widen(scores).softmax(-1)
     votes = _args.widen(anchors) + _args.widen(offsets)  # (..., A, 2)
     return (prob[..., None] * votes).sum(-2).to(offsets.dtype)
@@ -256,19 +260,20 @@ def decode_simcc(x: Tensor, y: Tensor, *, ratio: float, mode: str = "hard") -> T
             want = ", ".join(map(str, (*x.shape[:-1], "bins >= 1")))
             _args.fail(name, f"shape ({want})", tuple(bins.shape))
     one = argmax if mode == "hard" else soft_argmax
-    xy = torch.stack([one(bins[..., None, :])[..., 0] for bins in (x, y)], dim=-1)
-    return xy / ratio
+    xy = torch.stack([one(_args.widen(bins)[..., None, :])[..., 0] for bins in (x, y)], dim=-1)
+    return (xy / ratio).to(torch.promote_types(x.dtype, y.dtype))
 
 
-def _peak(heatmap: Tensor) -> Tensor:
-    """Whole-number (x, y) ``(..., 2)`` of the first highest value."""
+def _peak(heatmap: Tensor) -> tuple[Tensor, Tensor]:
+    """Whole-number (x, y) ``(..., 2)`` of the first highest value, and whether that is NaN, ``(..., 1)``."""
     flat = heatmap.detach().flatten(-2)
     if flat.device.type == "cpu" and flat.dtype != torch.bfloat16 and _args.readable(flat):
         numbers = flat.resolve_neg().numpy()
         index = torch.as_tensor(numbers.argmax(-1), device="cpu")  # some ten times as fast as torch's own
     else:
         index = flat.argmax(-1)
-    return torch.stack((index % heatmap.shape[-1], index // heatmap.shape[-1]), dim=-1)
+    lost = flat.gather(-1, index[..., None]).isnan()  # NaN counts as the highest value: one anywhere shows here
+    return torch.stack((index % heatmap.shape[-1], index // heatmap.shape[-1]), dim=-1), lost
 
 
 def _inner(peak: Tensor, h: int, w: int) -> Tensor:
@@ -290,20 +295,19 @@ def _window(heatmap: Tensor, peak: Tensor, *, radius: int) -> tuple[Tensor, Tens
 
 def _blurred_window(heatmap: Tensor, peak: Tensor, blur: float) -> Tensor:
     """The 3 x 3 values around each peak after a Gaussian blur, at least float32: only what they need is blurred."""
-    radius = round(2.5 * blur) + 1
-    window, inside = _window(heatmap, peak, radius=radius)
+    reach = min(round(2.5 * blur), max(heatmap.shape[-2:]))  # beyond the map there is nothing
+    window, inside = _window(heatmap, peak, radius=reach + 1)
     window = _args.widen(window)
-    kernel = _blur_rows(blur, like=window)  # (3, 2r+3)
+    kernel = _blur_rows(blur, reach, like=window)  # (3, 2r+3)
     columns, rows = (kernel * inside[..., None, :]).unbind(-3)  # (..., 3, 2r+3): what is outside counts as 0
     with _args.exact(window.device):
         return rows @ window @ columns.mT
 
 
-def _blur_rows(sigma: float, *, like: Tensor) -> Tensor:
+def _blur_rows(sigma: float, radius: int, *, like: Tensor) -> Tensor:
     """Three shifted copies of a normalized Gaussian kernel, ``(3, 2r + 3)``: they blur a window to 3 cells per axis."""
-    radius = round(2.5 * sigma)
     reach = torch.arange(-radius, radius + 1, dtype=like.dtype, device=like.device)
-    kernel = torch.exp(reach.square() / (-2 * sigma**2)) if radius else torch.ones_like(reach)
+    kernel = torch.exp(reach.square() / (-2 * sigma * sigma)) if radius else torch.ones_like(reach)
     kernel = kernel / kernel.sum()
     return torch.stack([torch.nn.functional.pad(kernel, (k, 2 - k)) for k in range(3)])
 

@@ -50,6 +50,7 @@ def axes(columns: int = 1, *, width: float = 8.0, height: float = 3.2, **options
 def skeleton(ax: Axes, xy: Tensor, bones: Skeleton, *, color: str = SKY) -> None:
     """Draw keypoints ``(K, 2)`` in px and the limbs between those that are finite."""
     _args.points("xy", xy)
+    _args.instance("bones", bones, Skeleton)
     if xy.shape != (len(bones), 2):
         _args.fail("xy", f"shape ({len(bones)}, 2), one row per keypoint", tuple(xy.shape))
     for a, b in bones.limbs:

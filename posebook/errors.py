@@ -38,7 +38,8 @@ class PoseErrors:
         row: ``(M,)`` places in the results of the detections that are somebody's.
         person: ``(M,)`` ids of the annotations whose they are.
         kind: ``(M, K)`` index into KINDS; -1 where nothing is labeled.
-        false_positives: ``(F,)`` places in the results of detections that are nobody's.
+        false_positives: ``(F,)`` places in the results of detections without a person: nobody is there, or another
+            detection has her already.
         missed: ``(N,)`` ids of annotations without a detection.
     """
 

@@ -173,7 +173,7 @@ def coco_keypoint_ap(ground_truth: str | Path | dict, detections: str | Path | l
 
 
 def evaluate(categories: tuple[Category, ...], max_detections: int = 20) -> Evaluation:
-    """As :func:`coco_keypoint_ap`, of what :func:`posebook.results.read` returned."""
+    """As :func:`coco_keypoint_ap`, of what :func:`posebook.results.read` returned; both with the same maximum."""
     precision = np.full((len(THRESHOLDS), len(RECALLS), len(categories), len(AREAS)), -1.0)
     recall = np.full((len(THRESHOLDS), len(categories), len(AREAS)), -1.0)
     for c, category in enumerate(categories):
@@ -196,7 +196,7 @@ def similarities(category: Category) -> tuple[np.ndarray, np.ndarray, np.ndarray
     them, and in pieces that stay in the processor's cache.
     """
     people, found = category.people, category.found
-    d, g = pairs(people, found)
+    d, g = _pairs(people, found)
     points = [np.ascontiguousarray(found.xy[..., axis]) for axis in (0, 1)]
     truth = [np.ascontiguousarray(people.xy[..., axis]) for axis in (0, 1)]
     variance = (category.sigmas * 2) ** 2
@@ -228,7 +228,7 @@ def _beyond(x: np.ndarray, start: np.ndarray, length: np.ndarray) -> np.ndarray:
     return np.maximum(0, first[:, None] - x) + np.maximum(0, x - last[:, None])
 
 
-def pairs(people: People, found: Detections) -> tuple[np.ndarray, np.ndarray]:
+def _pairs(people: People, found: Detections) -> tuple[np.ndarray, np.ndarray]:
     """Each detection with each person of its image, ``(P,)`` and ``(P,)``, by detection and person."""
     size = 1 + max(people.image.max(initial=-1), found.image.max(initial=-1))
     there = np.bincount(people.image, minlength=size)

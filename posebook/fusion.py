@@ -14,7 +14,8 @@ def fuse_inverse_variance(estimates: Tensor, variances: Tensor) -> tuple[Tensor,
 
     Args:
         estimates: ``(M, ..., D)``, M heads, in any unit.
-        variances: ``(M, ...)`` > 0 in that unit squared: each head's, on each of the D axes; inf leaves a head out.
+        variances: ``(M, ...)`` > 0 in that unit squared: each head's, on each of the D axes; inf leaves a head out,
+            whatever it says, NaN too.
 
     Returns:
         fused ``(..., D)`` and its variance on each axis ``(...)``, :math:`1 / \sum_m 1 / v_m`.
@@ -37,9 +38,11 @@ def fuse_inverse_variance(estimates: Tensor, variances: Tensor) -> tuple[Tensor,
         _args.fail("variances", "> 0", variances.min().item())
     v = _args.widen(variances)
     scale = v.detach().amin(0)  # 1 / v of a tiny variance would overflow
-    ratio = scale / v  # (M, ...)
+    out = v.isinf()
+    ratio = torch.where(out, 0.0, scale / v)  # (M, ...)
     weight = ratio / ratio.sum(0)
-    fused = (weight[..., None] * _args.widen(estimates)).sum(0)
+    kept = torch.where(out[..., None], 0.0, _args.widen(estimates))  # 0 * NaN is NaN
+    fused = (weight[..., None] * kept).sum(0)
     return fused.to(estimates.dtype), (scale / ratio.sum(0)).to(estimates.dtype)
 
 
@@ -54,7 +57,8 @@ def fuse_inverse_covariance(estimates: Tensor, covariances: Tensor) -> tuple[Ten
         fused ``(..., D)`` and its covariance P ``(..., D, D)``.
 
     Raises:
-        ValueError: an integer dtype, shapes that do not fit together, or a covariance that is not positive definite.
+        ValueError: an integer dtype, shapes that do not fit together, or a covariance that is not symmetric and
+            positive definite.
 
     >>> flat, tall = torch.diag(torch.tensor([4., 1.])), torch.diag(torch.tensor([1., 4.]))
     >>> fuse_inverse_covariance(torch.tensor([[0., 0.], [5., 6.]]), torch.stack((flat, tall)))
@@ -81,7 +85,8 @@ def fuse_correlated(estimates: Tensor, covariance: Tensor) -> tuple[Tensor, Tens
         fused ``(..., D)`` and its variance on each axis ``(...)``.
 
     Raises:
-        ValueError: an integer dtype, shapes that do not fit together, or a covariance that is not positive definite.
+        ValueError: an integer dtype, shapes that do not fit together, or a covariance that is not symmetric and
+            positive definite.
 
     Source: the best linear unbiased estimate (Gauss, Markov, Aitken).
 
@@ -106,7 +111,8 @@ def fuse_correlated_axes(estimates: Tensor, covariance: Tensor) -> tuple[Tensor,
         fused ``(..., D)`` and its covariance ``(..., D, D)``.
 
     Raises:
-        ValueError: an integer dtype, shapes that do not fit together, or a covariance that is not positive definite.
+        ValueError: an integer dtype, shapes that do not fit together, or a covariance that is not symmetric and
+            positive definite.
 
     Source: as :func:`fuse_correlated`; for two heads Bar-Shalom and Campo 1986.
 
@@ -144,7 +150,7 @@ def fuse_covariance_intersection(estimates: Tensor, covariances: Tensor) -> tupl
 
     Raises:
         ValueError: not two heads, more than two axes, an integer dtype, shapes that do not fit together, or a
-            covariance that is not positive definite.
+            covariance that is not symmetric and positive definite.
 
     Source: Julier and Uhlmann, "A non-divergent estimation algorithm in the presence of unknown correlations", ACC
     1997; for two heads no smaller bound exists (Reinhardt et al. 2015).
@@ -169,6 +175,8 @@ def _least_trace(x: Tensor, y: Tensor) -> Tensor:
     That trace is a ratio of polynomials in the weight w, (t0 + t1 w) / (d0 + d1 w + d2 w^2). Where neither matrix
     dominates (d2 < 0) it is convex, with its bottom at the root of t1 d2 w^2 + 2 t0 d2 w + (t0 d1 - t1 d0).
     """
+    scale = torch.maximum(*(m.detach().diagonal(dim1=-2, dim2=-1).amax(-1) for m in (x, y)))[..., None, None]
+    x, y = x / scale, y / scale  # the unit changes nothing, but third powers of it would overflow
     z = x - y
     t0, t1 = (m.diagonal(dim1=-2, dim2=-1).sum(-1) for m in (y, z))
     d0, d2 = (m[..., 0, 0] * m[..., 1, 1] - m[..., 0, 1] * m[..., 1, 0] for m in (y, z))
@@ -212,5 +220,12 @@ def _definite(name: str, covariance: Tensor, shape: tuple[int, ...]) -> None:
     _args.floating(name, covariance, str((*shape,)))
     if covariance.shape != shape:
         _args.fail(name, f"shape {(*shape,)}", (*covariance.shape,))
-    if _args.readable(covariance) and torch.linalg.cholesky_ex(_args.widen(covariance.detach())).info.any():
+    if not _args.readable(covariance):
+        return
+    wide = _args.widen(covariance.detach())
+    if torch.linalg.cholesky_ex(wide).info.any():  # which looks at one triangle
         _args.fail(name, "positive definite matrices", "one that is not")
+    size = wide.diagonal(dim1=-2, dim2=-1).sqrt()
+    slack = 0.01 * size[..., :, None] * size[..., None, :]  # a correlation of 0.01: round-off of any dtype passes
+    if ((wide - wide.mT).abs() > slack).any():
+        _args.fail(name, "symmetric matrices", "one that is not")

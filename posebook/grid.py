@@ -43,7 +43,7 @@ class Grid:
             value = getattr(self, name)
             numbers = value if isinstance(value, tuple) else (value, value)
             if len(numbers) != 2 or not all(map(_args.is_number, numbers)):
-                _args.fail(name, "a finite number or a tuple (x, y) of two", value)
+                _args.fail(name, "a finite number or a tuple (x, y) of two", _args.shown(value))
         if not (min(self.stride) if isinstance(self.stride, tuple) else self.stride) > 0:
             _args.fail("stride", "> 0", self.stride)
 

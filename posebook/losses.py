@@ -32,7 +32,8 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """
     _args.floating("values", values, "(...)")
     _args.mask("mask", mask, values.shape)
-    return torch.where(mask, values, 0).sum() / mask.sum().clamp(min=1)
+    total = torch.where(mask, _args.widen(values), 0).sum()
+    return (total / mask.sum().clamp(min=1)).to(values.dtype)
 
 
 def coordinate_loss(found: Tensor, xy: Tensor) -> Tensor:
@@ -56,7 +57,7 @@ def coordinate_loss(found: Tensor, xy: Tensor) -> Tensor:
     _args.points("found", found)
     _args.like("xy", xy, found)
     known, xy = _known(xy, 1)
-    return torch.where(known, (found - xy).abs().sum(-1), torch.nan)
+    return torch.where(known, _distance(found, xy), torch.nan)
 
 
 def integral_loss(logits: Tensor, xy: Tensor, *, grid: Grid, tau: float = 1.0) -> Tensor:
@@ -83,6 +84,7 @@ def integral_loss(logits: Tensor, xy: Tensor, *, grid: Grid, tau: float = 1.0) -
     >>> integral_loss(torch.zeros(3, 5), torch.tensor([8., 5.5]), grid=Grid.index(4))    # flat: the center, (8, 4)
     tensor(1.5000)
     """
+    _args.instance("grid", grid, Grid)
     return coordinate_loss(grid.to_image(soft_argmax(logits, tau)), xy)
 
 
@@ -109,7 +111,7 @@ def agreement_loss(first: Tensor, second: Tensor) -> Tensor:
     """
     _args.points("first", first)
     _args.like("second", second, first)
-    return (first - second).abs().sum(-1)
+    return _distance(first, second)
 
 
 def heatmap_loss(heatmap: Tensor, target: Tensor) -> Tensor:
@@ -137,7 +139,8 @@ def heatmap_loss(heatmap: Tensor, target: Tensor) -> Tensor:
     _args.maps("heatmap", heatmap)
     _args.like("target", target, heatmap)
     known, target = _known(target, 2)
-    return torch.where(known, (heatmap - target).square().mean((-2, -1)), torch.nan)
+    error = (_args.widen(heatmap) - target).square().mean((-2, -1)).to(torch.result_type(heatmap, target))
+    return torch.where(known, error, torch.nan)
 
 
 def cross_entropy_loss(logits: Tensor, prob: Tensor) -> Tensor:
@@ -162,7 +165,9 @@ def cross_entropy_loss(logits: Tensor, prob: Tensor) -> Tensor:
     _args.maps("logits", logits)
     _args.like("prob", prob, logits)
     known, prob = _known(prob, 2)
-    return torch.where(known, -(prob * logits.flatten(-2).log_softmax(-1).view(prob.shape)).sum((-2, -1)), torch.nan)
+    log = _args.widen(logits).flatten(-2).log_softmax(-1).view(prob.shape)
+    loss = -(prob * log).sum((-2, -1)).to(torch.result_type(logits, prob))
+    return torch.where(known, loss, torch.nan)
 
 
 def simcc_loss(logits: tuple[Tensor, Tensor], target: tuple[Tensor, Tensor]) -> Tensor:
@@ -186,6 +191,11 @@ def simcc_loss(logits: tuple[Tensor, Tensor], target: tuple[Tensor, Tensor]) -> 
     tensor(2.0794)
     """
     return sum(cross_entropy_loss(z[..., None, :], p[..., None, :]) for z, p in zip(logits, target, strict=True))
+
+
+def _distance(first: Tensor, second: Tensor) -> Tensor:
+    """``|dx| + |dy|``, rounded once."""
+    return (_args.widen(first) - second).abs().sum(-1).to(torch.result_type(first, second))
 
 
 def _known(truth: Tensor, axes: int) -> tuple[Tensor, Tensor]:

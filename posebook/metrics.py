@@ -29,7 +29,7 @@ def epe(found: Tensor, xy: Tensor) -> Tensor:
     """
     _args.points("found", found)
     _args.like("xy", xy, found)
-    return torch.linalg.vector_norm(found - xy, dim=-1)
+    return torch.linalg.vector_norm(_args.widen(found) - xy, dim=-1).to(torch.result_type(found, xy))
 
 
 def pck(found: Tensor, xy: Tensor, mask: Tensor, *, threshold: float | Tensor) -> Tensor:
@@ -60,7 +60,9 @@ def pck(found: Tensor, xy: Tensor, mask: Tensor, *, threshold: float | Tensor) -
     _args.mask("mask", mask, error.shape)
     if not isinstance(threshold, Tensor):
         _args.positive("threshold", threshold)
-    elif _args.readable(threshold) and not (threshold > 0).all():
-        _args.fail("threshold", "> 0", "values that are not")
+    else:
+        _args.broadcasts("threshold", threshold, error.shape)
+        if _args.readable(threshold) and not (threshold > 0).all():
+            _args.fail("threshold", "> 0", "values that are not")
     correct = (error <= threshold) & mask  # NaN is not correct
-    return correct.sum() / mask.sum().to(error.dtype)
+    return (_args.widen(correct.sum()) / mask.sum()).to(error.dtype)  # half precision cannot count so far

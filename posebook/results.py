@@ -17,7 +17,18 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 
 from posebook import _args
-from posebook._records import LISTS, by_id, coco_lists, distinct_names, is_number, numbers, read_json, short, take
+from posebook._records import (
+    LISTS,
+    Check,
+    by_id,
+    coco_lists,
+    distinct_names,
+    is_number,
+    numbers,
+    read_json,
+    short,
+    take,
+)
 from posebook.skeleton import COCO_17, Skeleton, left_right_pairs
 
 COCO_SIGMAS = np.round(10 * np.array(COCO_17.oks_sigmas), 2) / 10
@@ -164,7 +175,7 @@ class _Records(NamedTuple):
         """``n`` numbers a record, the first, second ... of every ``step``: ``(step, N, n / step)`` float64."""
         values = _all_numbers((record[key] for record in self.records), n, step)
         if values is None:
-            self.blame(key, f"{n} finite numbers", lambda value: numbers(value, n))
+            self.blame(key, f"{n} finite numbers", lambda value: numbers(value, n), is_number)
         return values
 
     def column(self, key: str, want: str, least: float = -math.inf) -> np.ndarray:
@@ -189,13 +200,14 @@ class _Records(NamedTuple):
                 _args.fail(f"{self.label(row)}: {key}", want, short(value))
         return values
 
-    def blame(self, key: str, want: str, ok: Callable[[object], bool]) -> NoReturn:
+    def blame(self, key: str, want: str, ok: Check, each: Check | None = None) -> NoReturn:
         """Raise the error of the first record that is not ``ok``."""
         for row, record in zip(self.rows, self.records, strict=True):
-            take(record, key, self.label(row), want, ok)
+            take(record, key, self.label(row), want, ok, each)
         raise AssertionError(f"{key}: every record is as wanted")
 
-    def of(self, some: np.ndarray) -> "_Records":
+    def only(self, some: np.ndarray) -> "_Records":
+        """Some of them, by their place here."""
         return _Records([self.records[k] for k in some], [self.rows[k] for k in some], self.label)
 
 
@@ -266,7 +278,7 @@ def _people(marked: _Records, k: int, position: dict[int, int]) -> People:
     count = marked.optional("num_keypoints", labeled.sum(1).tolist(), "a whole number >= 0", lambda value: value >= 0)
     ignored = crowd | np.array([value == 0 for value in count], bool)
     bare, box = np.flatnonzero(~labeled.any(1)), np.zeros((len(image), 4))
-    box[bare] = marked.of(bare).table("bbox", 4)[0]
+    box[bare] = marked.only(bare).table("bbox", 4)[0]
     ids = np.array([record["id"] for record in marked.records], object)
     columns = (image, np.stack((x, y), -1), labeled, area, box, crowd, ignored, ids)
     order = np.argsort(image, kind="stable")

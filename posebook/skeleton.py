@@ -1,5 +1,6 @@
 """Skeletons: which keypoints there are, which belong together, and which are left and right of a pair."""
 
+import re
 from dataclasses import dataclass
 
 from posebook._args import fail, is_number, is_whole
@@ -58,14 +59,30 @@ class Skeleton:
 
 
 def left_right_pairs(names: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
-    """(left, right) index pairs of names that differ only in their prefix ``left_`` or ``right_``.
+    """(left, right) index pairs of names that differ only in their side: left or right, L or R, wherever it stands.
+
+    Capitals, spaces and punctuation do not matter: ``left_eye``, ``Left eye``, ``eye.L``, ``LEye`` and ``lefteye`` are
+    understood. Names in other words have no pairs: give them to :class:`Skeleton` yourself.
 
     >>> left_right_pairs(("nose", "left_eye", "right_eye"))
     ((1, 2),)
+    >>> left_right_pairs(("REye", "LEye", "neck", "hip (right)", "hip (left)"))
+    ((1, 0), (4, 3))
     """
-    index = {name: k for k, name in enumerate(names)}
-    return tuple((k, index["right_" + name[5:]]) for name, k in index.items()
-                 if name.startswith("left_") and "right_" + name[5:] in index)
+    words = [_words(name) for name in names]
+    index = {name: k for k, name in enumerate(words)}
+    mirrored = [tuple(_RIGHT.get(word, word) for word in name) for name in words]
+    return tuple((k, index[other]) for k, (name, other) in enumerate(zip(words, mirrored, strict=True))
+                 if other != name and other in index)
+
+
+_RIGHT = {"left": "right", "l": "r"}
+
+
+def _words(name: str) -> tuple[str, ...]:
+    """Its words in small letters: cut at what is no letter or digit, before a capital, and around left and right."""
+    apart = re.sub(r"(?i)(left|right)", r" \1 ", re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name))
+    return tuple(re.findall(r"[^\W_]+", apart.lower()))
 
 
 _COCO_NAMES = ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",

@@ -48,7 +48,7 @@ def flip_points(xy: Tensor, width: int, *, skeleton: Skeleton | None = None) -> 
     """
     _args.points("xy", xy)
     _args.positive("width", width)
-    mirrored = torch.stack((width - 1 - xy[..., 0], xy[..., 1]), dim=-1)
+    mirrored = torch.stack(((width - 1 - _args.widen(xy[..., 0])).to(xy.dtype), xy[..., 1]), dim=-1)
     return _swap("xy", mirrored, -2, skeleton)
 
 
@@ -74,6 +74,7 @@ def flip_shift(grid: Grid, *, width: int, cells: int) -> float:
     """
     _args.positive("width", width)
     _args.positive("cells", cells)
+    _args.instance("grid", grid, Grid)
     stride, offset = (value[0] if isinstance(value, tuple) else value for value in (grid.stride, grid.offset))
     return round((width - 1 - 2 * offset) / stride - (cells - 1), 9)  # (W - 1) / ((W - 1) / (n - 1)) may miss n - 1
 
@@ -115,12 +116,14 @@ def flip_heatmap(heatmaps: Tensor, width: int, grid: Grid, *, skeleton: Skeleton
     near = mirrored[..., source.clamp(0, n - 1)] if whole else mirrored
     if rest == 0:
         return near
-    return (1 - rest) * near + rest * mirrored[..., (source - 1).clamp(0, n - 1)]
+    far = mirrored[..., (source - 1).clamp(0, n - 1)]
+    return ((1 - rest) * _args.widen(near) + rest * far).to(heatmaps.dtype)
 
 
 def _swap(name: str, tensor: Tensor, axis: int, skeleton: Skeleton | None) -> Tensor:
     if skeleton is None:
         return tensor
+    _args.instance("skeleton", skeleton, Skeleton)
     if tensor.ndim < -axis or tensor.shape[axis] != len(skeleton):
         _args.fail(name, f"{len(skeleton)} keypoints, as the skeleton has, on axis {axis}", (*tensor.shape,))
     return tensor.index_select(axis, torch.tensor(skeleton.flip_order, device=tensor.device))

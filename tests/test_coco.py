@@ -117,6 +117,12 @@ def test_unlabeled_keypoints_have_no_place(tmp_path):
     assert not last.crowd                   # no iscrowd in the file
 
 
+def test_a_keypoint_category_that_nobody_uses_does_not_matter(tmp_path):
+    data = copy.deepcopy(VALID)
+    data["categories"].append({"id": 9, "name": "horse", "keypoints": ["head", "tail"], "skeleton": []})
+    assert coco.load(write(tmp_path, data)).skeleton.names == ("tip", "left_fin", "right_fin")
+
+
 def test_no_skeleton_means_no_limbs(tmp_path):
     assert coco.load(write(tmp_path, changed("categories", 0, "skeleton", to=...))).skeleton.limbs == ()
 
@@ -148,6 +154,7 @@ BAD = [
     (changed("categories", 0, "keypoints", to="tip"), "category 7: keypoints: want distinct names"),
     (changed("categories", 0, "skeleton", to=[[0, 1]]), "category 7: skeleton: want pairs .* from 1 to 3, got .*0, 1"),
     (changed("categories", 0, "skeleton", to=[[1, 4]]), "category 7: skeleton: want pairs .* from 1 to 3, got .*1, 4"),
+    (changed("categories", 0, "skeleton", to=[[1, 2], [2, 3], [3, "a"]]), r"got \[3, 'a'\] at place 2 of 3"),
     (changed("categories", 0, "skeleton", to=[[1, 1]]), "category 7: skeleton: want pairs of different numbers"),
     (changed("categories", 1, "id", to=7), r"categories\[1\]: id: want a whole number of its own, got 7"),
     (changed("images", 1, "id", to=20), r"images\[1\]: id: want a whole number of its own, got 20"),
@@ -163,8 +170,8 @@ BAD = [
     (changed("annotations", 1, "category_id", to=9), "annotation 2: category_id: want an id in categories, got 9"),
     (changed("annotations", 0, "keypoints", to=...), r"annotation 1: keypoints: want 9 numbers.*got nothing"),
     (changed("annotations", 0, "keypoints", to=[1] * 8), r"annotation 1: keypoints: want 9 numbers.*of length 8"),
-    (changed("annotations", 0, "keypoints", 1, to="2"), "annotation 1: keypoints: want 9 numbers"),
-    (changed("annotations", 0, "keypoints", 1, to=None), "annotation 1: keypoints: want 9 numbers"),
+    (changed("annotations", 0, "keypoints", 1, to="2"), "annotation 1: keypoints: .* got '2' at place 1 of 9"),
+    (changed("annotations", 0, "keypoints", 7, to=None), "annotation 1: keypoints: .* got None at place 7 of 9"),
     (changed("annotations", 0, "keypoints", 1, to=True), "annotation 1: keypoints: want 9 numbers"),
     (changed("annotations", 0, "keypoints", 1, to=math.nan), "annotation 1: keypoints: want 9 numbers"),
     (changed("annotations", 0, "keypoints", 1, to=math.inf), "annotation 1: keypoints: want 9 numbers"),

@@ -139,11 +139,16 @@ def test_a_map_of_nan_spoils_only_itself(name):
     heatmap[1, 4, 6] = math.nan
     out = DECODERS[name](heatmap)
     close(out[[0, 2]], expected[[0, 2]])
-    if name in MEANS:
-        assert out[1].isnan().all()
-    else:  # NaN counts as highest, as in torch and numpy
-        step = 0.25 if name == "refine_quarter" else 0.0
-        assert (out[1] - torch.tensor([6.0, 4.0])).abs().tolist() == [step, step]
+    assert out[1].isnan().all()
+
+
+@pytest.mark.parametrize("decoder", [
+    partial(refine_dark, blur=1e4), partial(refine_dark, blur=1e300), partial(decode.refine_udp, blur=1e4),
+    partial(decode.soft_argmax_window, radius=10**9),
+])  # fmt: skip
+def test_a_window_is_no_larger_than_the_map_needs(decoder):
+    heatmap = maps(3, hw=(9, 11))
+    assert (decoder(heatmap) - argmax(heatmap)).abs().max() < 3  # and the machine's memory holds it
 
 
 @every_decoder
@@ -599,6 +604,14 @@ def test_anchors_without_offsets_are_argmax_and_soft_argmax():
     close(decode.decode_anchors(logits.flatten(1), cells, none, mode="soft"), soft_argmax(logits))
 
 
+@pytest.mark.parametrize("mode", ["hard", "soft"])
+def test_anchors_with_a_score_of_nan_answer_nan(mode):
+    scores, places, offsets = votes(3)
+    scores[1, 4] = math.nan
+    out = decode.decode_anchors(scores, places, offsets, mode=mode)
+    assert out[1].isnan().all() and out[[0, 2]].isfinite().all()
+
+
 def test_anchors_ties_sharp_scores_and_gradients():
     scores, places, offsets = votes(3)
     first = decode.decode_anchors(torch.zeros(12).double(), places, offsets[0])
@@ -655,6 +668,15 @@ def test_simcc_shapes_loops_and_inputs(mode, leading, device):
     assert torch.equal(x, before[0]) and torch.equal(y, before[1])
     for index in np.ndindex(*leading):
         close(xy[index], decode.decode_simcc(x[index], y[index], ratio=2, mode=mode), 1e-6)
+
+
+@pytest.mark.parametrize("mode", ["hard", "soft"])
+def test_simcc_in_half_precision_is_the_wide_result_rounded(mode):
+    """bfloat16 has no 301, but 301 / 4 px is 75 and 0.25."""
+    x, y = (z.bfloat16() for z in simcc_scores(20))
+    x = torch.nn.functional.pad(x, (301, 0), value=-9)
+    found = decode.decode_simcc(x, y, ratio=4, mode=mode)
+    assert torch.equal(found, decode.decode_simcc(x.float(), y.float(), ratio=4, mode=mode).bfloat16())
 
 
 def test_simcc_ties_take_the_lowest_bin():

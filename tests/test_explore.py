@@ -150,7 +150,7 @@ def test_letters_are_dark_and_never_small(explorer):
 
 
 def test_a_move_is_small(explorer):
-    assert max(len(view.html().encode()) for view in views(explorer)) < 24_000
+    assert max(len(view.html().encode()) for view in views(explorer)) < 28_000
 
 
 # ---------------------------------------------------------------------------------------------------------------------

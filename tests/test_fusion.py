@@ -365,3 +365,50 @@ def test_intersection_where_omega_is_a_half():
         flat, tall = (r @ torch.diag(torch.tensor(v)) @ r.T for v in ([4.0, 1.0], [1.0, 4.0]))
         fused, p = fuse_covariance_intersection(torch.zeros(2, 2), torch.stack((flat, tall)))
         close(p, 1.6 * torch.eye(2))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Any unit, and what must not pass
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1e-7, 1e-6, 1.0, 1e8, 1e20])
+def test_the_unit_of_a_covariance_changes_no_estimate(scale):
+    """float32 holds numbers to 1e38: no power of a variance may be taken."""
+    flat, tall = torch.diag(torch.tensor([4.0, 1.0])), torch.diag(torch.tensor([1.0, 4.0]))
+    points, pair = torch.tensor([[0.0, 0.0], [5.0, 5.0]]), scale * torch.stack((flat, tall))
+    for function in (fuse_covariance_intersection, fuse_inverse_covariance):
+        fused, covariance = function(points, pair)
+        expected, unscaled = function(points, pair / scale)
+        close(fused, expected, atol=1e-5)
+        close(covariance / scale, unscaled, atol=1e-5)
+    close(fuse_covariance_intersection(points, pair)[0], torch.tensor([4.0, 1.0]), atol=1e-5)
+
+    draw = torch.Generator().manual_seed(0)
+    root = torch.randn(2, 200, 2, 2, generator=draw, dtype=torch.float64)
+    covariances, estimates = root @ root.mT + 0.05 * torch.eye(2), torch.randn(2, 200, 2, generator=draw).double()
+    expected = fuse_covariance_intersection(estimates, covariances)[0]
+    found = fuse_covariance_intersection(estimates.float(), (scale * covariances).float())[0]
+    close(found.double(), expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("said", [math.nan, math.inf, 7.0])
+def test_an_infinite_variance_leaves_a_head_out_whatever_it_says(said):
+    estimates = torch.tensor([[said, said], [10.0, 5.0]], requires_grad=True)
+    fused, variance = fuse_inverse_variance(estimates, torch.tensor([math.inf, 4.0]))
+    assert fused.tolist() == [10, 5] and variance == 4
+    fused.sum().backward()
+    assert estimates.grad.tolist() == [[0, 0], [1, 1]]
+    nobody, variance = fuse_inverse_variance(estimates.detach(), torch.full((2,), math.inf))
+    assert nobody.isnan().all() and variance == math.inf
+
+
+@pytest.mark.parametrize("call", [
+    lambda z, c: fuse_correlated(z, c), lambda z, c: fuse_inverse_covariance(z, torch.stack((c, c.mT))),
+    lambda z, c: fuse_covariance_intersection(z, torch.stack((c, c))),
+    lambda z, c: fuse_correlated_axes(z, c[:, None, :, None] * torch.eye(2)[:, None, :]),
+])  # fmt: skip
+def test_covariances_are_symmetric(call):
+    lopsided = torch.tensor([[1.0, 0.9], [0.1, 2.0]])
+    with pytest.raises(ValueError, match="covariances?: want symmetric matrices, got one that is not"):
+        call(torch.zeros(2, 2), lopsided)
+    call(torch.zeros(2, 2), (lopsided + lopsided.mT) / 2 + torch.tensor([[0.0, 1e-4], [0.0, 0.0]]))  # round-off passes

@@ -82,7 +82,10 @@ def test_gradients_meta_and_inputs(grid):
     [
         (lambda: Grid(0), "stride: want > 0, got 0"),
         (lambda: Grid((4.0, -1.0)), "stride: want > 0, got (4.0, -1.0)"),
-        (lambda: Grid([4, 4]), "stride: want a finite number or a tuple (x, y) of two, got [4, 4]"),
+        (lambda: Grid([4, 4]), "stride: want a finite number or a tuple (x, y) of two, got list"),
+        (lambda: Grid(torch.tensor(4.0)), "stride: want a finite number or a tuple (x, y) of two, got Tensor"),
+        (lambda: Grid((4, torch.tensor(4.0))),
+         "stride: want a finite number or a tuple (x, y) of two, got (4, Tensor)"),
         (lambda: Grid((1.0, 2.0, 3.0)), "stride: want a finite number or a tuple (x, y) of two, got (1.0, 2.0, 3.0)"),
         (lambda: Grid(4, float("nan")), "offset: want a finite number or a tuple (x, y) of two, got nan"),
         (lambda: Grid.center(-1), "stride: want > 0, got -1"),

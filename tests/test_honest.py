@@ -247,16 +247,17 @@ def test_the_solution_has_all_points_and_the_exercise_none(name):
 
 def forged_checks(folder: str) -> str:
     """A cell that makes the checks' modules out of their sources, which the sandbox does not show."""
-    paths = [ROOT / "posebook/checks/problem.py", *sorted((ROOT / "posebook/checks" / folder).glob("*.py"))]
+    paths = [ROOT / "posebook/checks/problem.py", *sorted((ROOT / "posebook/checks").glob("*/*.py"))]
     sources = {"posebook." + ".".join(path.relative_to(ROOT / "posebook").with_suffix("").parts).removesuffix(
         ".__init__"): path.read_text() for path in paths}
     return f"""
 import importlib.abc, importlib.util, sys
 SOURCES = {sources!r}
+PACKAGES = {[f"posebook.checks.{name}" for name in SETS]!r}
 class Forge(importlib.abc.MetaPathFinder, importlib.abc.SourceLoader):
     def find_spec(self, name, path, target=None):
         if name in SOURCES:
-            return importlib.util.spec_from_loader(name, self, is_package=name == "posebook.checks.{folder}")
+            return importlib.util.spec_from_loader(name, self, is_package=name in PACKAGES)
     def get_filename(self, name): return name
     def get_data(self, path): return SOURCES[path].encode()
 sys.meta_path.insert(0, Forge())

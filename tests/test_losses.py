@@ -243,3 +243,23 @@ def test_errors(call, text):
     with pytest.raises(ValueError) as error:
         call()
     assert str(error.value) == text
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_sums_are_those_of_float32_rounded(dtype):
+    """Sums of float16 end at 65504, and bfloat16 counts to 256."""
+    draw = torch.Generator().manual_seed(0)
+    values, mask = torch.full((64, 17), 80.0, dtype=dtype), torch.ones(64, 17, dtype=torch.bool)
+    assert masked_mean(values, mask) == 80
+    maps = (300 * torch.randn(2, 3, 40, 50, generator=draw)).to(dtype)
+    target = maps.float().flip(0).flatten(-2).softmax(-1).view(maps.shape).to(dtype)
+    xy = (200 * torch.rand(2, 7, 2, generator=draw)).to(dtype)
+    for loss, one, other in ((heatmap_loss, maps / 4, maps.flip(0) / 4), (cross_entropy_loss, maps / 100, target),
+                             (coordinate_loss, xy, xy.flip(0)), (agreement_loss, xy, xy.flip(0))):  # fmt: skip
+        found = loss(one, other)
+        assert found.dtype == dtype and torch.equal(found, loss(one.float(), other.float()).to(dtype)), loss
+
+
+def test_a_grid_is_a_grid():
+    with pytest.raises(ValueError, match="grid: want a Grid, got int"):
+        integral_loss(torch.zeros(3, 5), torch.zeros(2), grid=4)

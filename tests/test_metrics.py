@@ -92,3 +92,29 @@ def test_errors(call, text):
     with pytest.raises(ValueError) as error:
         call()
     assert str(error.value) == text
+
+
+@pytest.mark.parametrize("shape", [(4, 1, 1), (1, 1, 1), (2, 17), (4, 17, 1), (17, 4)])
+def test_pck_refuses_a_threshold_that_would_multiply_the_keypoints(shape):
+    xy, mask = torch.zeros(4, 17, 2), torch.ones(4, 17, dtype=torch.bool)
+    with pytest.raises(ValueError, match=r"threshold: want a shape that broadcasts to \(4, 17\), got"):
+        pck(xy, xy, mask, threshold=torch.ones(shape))
+    for fits in ((), (17,), (1, 17), (4, 1), (4, 17)):
+        assert pck(xy, xy, mask, threshold=torch.ones(fits)) == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_counts_and_measures(dtype):
+    xy = torch.zeros(100_000, 2, dtype=dtype)
+    mask = torch.ones(100_000, dtype=torch.bool)
+    assert pck(xy, xy, mask, threshold=1.0) == 1
+    xy[:25_000] = 9
+    assert pck(xy, 0 * xy, mask, threshold=1.0) == 0.75
+    far, near = torch.tensor([60000.0, -45000.0], dtype=dtype), torch.tensor([0.0, 0.0], dtype=dtype)
+    wide = epe(far.float(), near.float()).to(dtype)
+    assert torch.equal(epe(far, near), wide)
+
+
+def test_pck_without_a_mask_says_so():
+    with pytest.raises(ValueError, match=r"mask: want bool \(3,\), got NoneType"):
+        pck(torch.zeros(3, 2), torch.zeros(3, 2), None, threshold=1.0)

@@ -251,6 +251,23 @@ def test_bad_cells_are_left_out_and_the_others_run(monkeypatch):
     assert result.notes[4] == "cell 5: No module named 'nonesuch': what needs it was left out"
 
 
+def test_a_busy_machine_takes_no_points(monkeypatch):
+    """Three others at work on the one processor: what takes a second there takes four by the clock on the wall."""
+    monkeypatch.setattr(trial, "SECONDS", 2)
+    burn = "import time\ndef burn():\n    end = time.process_time() + 1\n    while time.process_time() < end: pass"
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    others = [subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"]) for _ in range(3)]
+    try:
+        result = graded(burn, "burn()", "def right(x):\n    burn()\n    return 2 * x", limits=Limits(cell=2))
+    finally:
+        os.sched_setaffinity(0, before)
+        for other in others:
+            other.kill()
+            other.wait()
+    assert result.status == "ok" and result.reports[0].passed and result.notes == (), str(result)
+
+
 def test_the_whole_time_is_bounded():
     result = graded("import time", *["time.sleep(60)"] * 9, RIGHT, limits=Limits(cell=60, total=8))
     assert result.status == "timeout" and result.seconds < 200 and result.reports[0].score == 0

@@ -379,7 +379,7 @@ def test_torch_comes_from_the_index_that_is_named(clone):
         ("WARNING: Retrying after connection broken by 'NameResolutionError'\nERROR: No matching", 1, "No network: "),
         ("urllib3.exceptions.ReadTimeoutError: HTTPSConnectionPool: Read timed out.", 1, "No network: "),
         ("ERROR: [Errno 28] No space left on device", 1, "The disk is full: "),
-        ("ERROR: first\nERROR: No matching distribution", 1, "Installation stopped: ERROR: No matching distr"),
+        ("ERROR: first\nERROR: No matching distribution", 1, "Installation stopped: ERROR: No matching distribution."),
         ("  × No solution found when resolving:\n  ╰─▶ because", 1, "Installation stopped: × No solution found when"),
         ("error: Failed to parse", 2, "Installation stopped: error: Failed to parse. Details: .venv/install.log"),
         ("Downloading", -signal.SIGKILL, "The installation was killed (signal 9), for want of memory perhaps: "),

@@ -36,7 +36,26 @@ def test_flipping_twice_changes_nothing(skeleton):
 
 def test_left_right_pairs():
     assert left_right_pairs(("right_hip", "tail", "left_hip", "left_ear", "right_eye")) == ((2, 0),)
-    assert left_right_pairs(("left", "right", "leftover")) == ()
+    assert left_right_pairs(("left", "right", "leftover")) == ((0, 1),)
+
+
+@pytest.mark.parametrize("left, right", [
+    ("L_Eye", "R_Eye"), ("eye_left", "eye_right"), ("Left eye", "Right eye"), ("leftEye", "rightEye"), ("LEye", "REye"),
+    ("eyeL", "eyeR"), ("eye.l", "eye.r"), ("lefteye", "righteye"), ("eyeleft", "eyeright"), ("LEFT_EYE", "RIGHT_EYE"),
+    ("l-big-toe", "r-big-toe"), ("LBigToe", "RBigToe"), ("eye (left)", "eye (right)"),
+    ("left_finger_2", "right_finger_2"),
+    ("LeftHand1", "RightHand1"), ("left", "right"), ("L", "R"), ("linkes_left", "linkes_right"),
+])  # fmt: skip
+def test_sides_in_the_common_spellings(left, right):
+    assert left_right_pairs(("nose", right, "neck", left)) == ((3, 1),)
+
+
+@pytest.mark.parametrize("names", [
+    ("leftover", "nose"), ("elbow", "erbow"), ("left_eye", "right_ear"), ("l1", "r_2"), ("tail",),
+    ("left_eye_1", "right_eye_2"),
+])  # fmt: skip
+def test_what_is_no_pair(names):
+    assert left_right_pairs(names) == ()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Decoders and fusion under torch's transforms: they stay within torch where Python may not look at a tensor's values."""
+"""Decoders and fusion under torch's transforms, where Python may not look at the values: they stay within torch."""
 
 from functools import partial
 

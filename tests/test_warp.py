@@ -212,3 +212,24 @@ def test_errors(call, text):
     with pytest.raises(ValueError) as error:
         call()
     assert str(error.value) == text
+
+
+@pytest.mark.parametrize("call, text", [
+    (lambda: flip_points(torch.zeros(3, 2), 9, skeleton=[0, 2, 1]), "skeleton: want a Skeleton, got list"),
+    (lambda: flip_heatmap(torch.zeros(3, 4, 5), 9, Grid(), skeleton=(0, 2, 1)), "skeleton: want a Skeleton, got tuple"),
+    (lambda: flip_heatmap(torch.zeros(3, 4, 5), 9, 4), "grid: want a Grid, got int"),
+    (lambda: flip_shift(None, width=9, cells=5), "grid: want a Grid, got NoneType"),
+])  # fmt: skip
+def test_other_types_are_named(call, text):
+    with pytest.raises(ValueError) as error:
+        call()
+    assert str(error.value) == text
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_the_wide_result_rounded(dtype):
+    draw = torch.Generator().manual_seed(0)
+    xy, maps = (700 * torch.rand(50, 2, generator=draw)).to(dtype), torch.randn(4, 6, 9, generator=draw).to(dtype)
+    assert torch.equal(flip_points(xy, 701), flip_points(xy.float(), 701).to(dtype))
+    grid = Grid.index(4)
+    assert torch.equal(flip_heatmap(maps, 37, grid), flip_heatmap(maps.float(), 37, grid).to(dtype))

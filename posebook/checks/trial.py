@@ -34,7 +34,7 @@ def evaluate(problem: Problem, answer: Callable, *, seed: int | str = 0, refused
     with calling.plain_torch():
         tries: list[tuple[Row, _Outcome]] = []
         for case in problem.cases:
-            hopeless = bool(tries) and tries[-1][1].kind in ("stub", "endless")  # no better, and as long
+            hopeless = bool(tries) and tries[-1][1].kind in ("stub", "endless")  # the others would end the same way
             tries.append(_untried(case, tries[-1][1]) if hopeless else _try(problem, case, answer, seed, refused))
         rows = tuple(replace(row, weight=case.weight, fixed=case.fixed)
                      for case, (row, _) in zip(problem.cases, tries, strict=True))

@@ -131,7 +131,7 @@ def view(result: Result) -> _page.View:
         _page.panel(f"keypoint and softmax, {w // s.stride} x {h // s.stride} cells", 226, 194,
                     _page.window(1, 24, 224, 168, image, heatmap, marks(scale=0.6 * w / 224))),
         _page.panel("3 x 3 cells around it", 170, 194,
-                    _page.window(1, 24, 168, 168, zoom, _near(result), _page.cells(HW, s.stride, -0.5),
+                    _page.window(1, 24, 168, 168, zoom, heatmap, _page.cells(HW, s.stride, -0.5),
                                  marks(scale=1.1 * zoom[2] / 168))),
         _page.panel("soft-argmax: distance from the keypoint in cells", 312, 254, _curve(), _place(result)),
     )
@@ -141,15 +141,6 @@ def view(result: Result) -> _page.View:
         "within a cell. Ring: the closed form for this place. Dot: measured."
     )
     return _page.View(panels, table(result), sentence(result), verdict(result), note)
-
-
-def _near(result: Result) -> str:
-    """The part of the heatmap around the keypoint, which holds its peak."""
-    stride = result.state.stride
-    x, y = (int((v + 0.5) // stride) for v in (result.state.x, result.state.y))
-    left, top = max(0, x - 2), max(0, y - 2)
-    part = result.prob[top : y + 3, left : x + 3]
-    return _page.heatmap(part, left * stride - 0.5, top * stride - 0.5, *(n * stride for n in part.shape[::-1]))
 
 
 # The curve: both axes are logarithmic.

@@ -343,6 +343,8 @@ class Session:
                 return kernel
             except NotStarted as lost:
                 if last:
+                    self.lost = lost.status
+                    self.check_machine()
                     words = sandbox.reason(lost.said) if lost.said else f"no kernel starts in the sandbox: it {lost}"
                     raise SandboxError(words) from None
 

@@ -227,6 +227,9 @@ assert place == (4 - 0.5) / 2
 # `Grid.unit_length` is a third one, in which the first pixels coincide and the last ones too.
 
 # %%
+from posebook.expectation import mean_cell
+
+
 def mean_place(values):
     """Mean place (x, y) of a picture (H, W), weighted with its values."""
     rows, columns = (torch.arange(float(n)) for n in values.shape)
@@ -241,11 +244,12 @@ def layer(picture, kernel, padding):
 
 x = torch.tensor([20.0, 41.0])  # px, (x, y): in memory it is image[y, x], row first
 dot = gaussian_heatmap(x, (64, 64), sigma=3.0)
+assert torch.allclose(mean_place(dot), mean_cell(dot / dot.sum()))
+
+# %%
 old = dot[None, None]  # (1, 1, H, W)
 by_index, center = Grid.index(4), Grid.center(4)
 corner = Grid.unit_length((64, 64), (16, 16))
-
-# %%
 resized = {mode: F.interpolate(old, (16, 16), mode="bilinear", align_corners=mode)
            for mode in (False, True)}
 shrunk = {
@@ -315,7 +319,7 @@ assert abs(heatmap.max() - math.exp(-0.25)) < 1e-6
 # apart; here it is enough that the first one answers with a whole cell and the others between cells. Answer before you move:
 #
 # > 1. Move x slowly through one cell. What jumps? What glides? How low can the highest value get at $\sigma = 1$?
-# > 2. Set *center* to *rounded*. Which decoder can still find the keypoint?
+# > 2. Set *keypoint* to *rounded*. Which decoder can still find the keypoint?
 # > 3. Set *grid* to *mixed*. In which direction do all points go, and how far at stride 8?
 # > 4. Lower $\sigma$ to 0.3. DARK still reads the place exactly. Why would you not train with such a target?
 
@@ -325,11 +329,11 @@ from posebook.explore import target
 target.explore()
 
 # %%
-for start in ({}, {"center": "rounded"}, {"grid": "mixed"}, {"sigma": 0.3}):
+for start in ({}, {"keypoint": "rounded"}, {"grid": "mixed"}, {"sigma": 0.3}):
     result = target.compute(target.State(**start))
     read = ", ".join(f"{name} {miss:.2f}" for name, miss in result.errors.items())
     print(f"{start}: highest {result.peak:.2f}; errors in px: {read}")
-rounded = target.compute(target.State(center="rounded")).errors
+rounded = target.compute(target.State(keypoint="rounded")).errors
 assert max(rounded.values()) - min(rounded.values()) < 1e-3 < 1 < rounded["DARK"]
 assert target.compute(target.State()).errors["DARK"] < 1e-6
 
@@ -384,7 +388,7 @@ for sigma in (1.0, 2.0, 3.0):
 # The least value of the cross-entropy is not 0. It is the **entropy** of the target, $-\sum_u p(u) \ln p(u)$, which says how widely the target is spread.
 
 # %%
-from posebook.expectation import soft_argmax
+from posebook.expectation import soft_argmax, spatial_softmax
 from posebook.losses import cross_entropy_loss, heatmap_loss
 
 h = gaussian_heatmap(torch.tensor([20.3, 24.6]), (64, 64), sigma=2.0)
@@ -565,8 +569,7 @@ draw.show(fig, "Error of the place read from the mean of 20 targets against thei
 # if one could look between the cells. A dent that is narrower than a cell is not seen, so that on the map it takes a little more.
 
 # %%
-def peaks(row):
-    """How many values are higher than the one before and not lower than the one after."""
+def peaks(row):  # how many values are higher than the one before, not lower than the one after
     return int(((row[1:-1] > row[:-2]) & (row[1:-1] >= row[2:])).sum())
 
 
@@ -585,7 +588,7 @@ for sigma in (1.0, 2.0, 3.0):
     low, high = (0.04 * sigma * n for n in (min(need), max(need)))  # px at stride 4
     print(f"sigma {sigma}, stride 4: {seen[0]} peak just below, {seen[1]} just above "
           f"{8 * sigma:.0f} px; on the cells two from {low:.1f} to {high:.1f} px on, by the phase")
-    assert seen == [1, 2] and 2 < min(need) / 100 <= max(need) / 100 < 2.5
+    assert seen == [1, 2] and 200 < min(need) <= max(need) < 250
 
 # %% [markdown]
 # (Where a target is the *higher* of two bells and not their sum, it has two peaks at once; but a network's answer is smooth.) The other cost is precision.
@@ -1014,8 +1017,7 @@ def moved_map(images, shift):
     """Softmax (B, 17, H, W) of images in a gray frame, ``shift`` px to the right."""
     frame = F.pad(images - 0.5, (64 + shift, 64 - shift, 64, 64)) + 0.5
     with torch.no_grad():
-        logits = stored("cross-entropy")(frame)
-    return logits.flatten(2).softmax(-1).view(logits.shape)
+        return spatial_softmax(stored("cross-entropy")(frame))
 
 
 still, elsewhere = moved_map(exam[:32], 0), {}
@@ -1053,12 +1055,12 @@ from posebook.explore import epochs
 epochs.explore()
 
 # %%
-for step in (5.0, 20.0, 60.0, 500.0):
+for step in (5, 20, 60, 500):
     now = epochs.compute(epochs.State(step=step))
     size = {name: found.std(0).norm().item() for name, found in now.found.items()}
-    print(f"after {now.steps:3d} steps:", "; ".join(
+    print(f"after {step:3d} steps:", "; ".join(
         f"{name} {now.median[name]:4.1f} px off, pose {size[name]:4.1f} px large" for name in size))
-start, end = (epochs.compute(epochs.State(step=step)) for step in (60.0, 500.0))
+start, end = (epochs.compute(epochs.State(step=step)) for step in (60, 500))
 assert start.median["heatmap"] < start.median["regression"]
 assert end.errors["heatmap"] < end.errors["regression"] / 3  # the raised left wrist
 
@@ -1122,7 +1124,7 @@ for name, h in shapes.items():
 
 # %%
 for sharper in (1, 3, 10, 30):
-    logits = sharper * bump(42.0, 30.0).double().clamp(min=1e-12).log()  # 12 px to the right and 4 px too low
+    logits = sharper * bump(42.0, 30.0).double().clamp(min=1e-12).log()  # 12 px right, 4 px low
     logits.requires_grad_()
     loss = integral_loss(logits, xy, grid=grid)
     loss.backward()
@@ -1180,7 +1182,7 @@ draw.show(fig, "Positions of two heads over 120 gradient steps. With agreement a
 # %% [markdown]
 # ## 1.14 Which representation wins?
 #
-# *25 minutes, short path*
+# *26 minutes, short path*
 #
 # A fair comparison: the same trunk, the same people, the same number of steps, the same learning rate, three seeds each. Only the head, the loss and the
 # decoder differ. The two losses on maps draw their targets with the width that suited each of them in short trials: 2 cells for the mean squared error, 0.5 cells for the
@@ -1271,20 +1273,20 @@ for ax, decoder in zip(row, ("argmax", "DARK"), strict=True):
     ax.set_yticks((1, 2, 5, 10, 20), labels=("1", "2", "5", "10", "20 px"))
 draw.show(fig, "Median error against the width of the targets for two losses, read by argmax and "
                "by DARK. At 2 cells the losses are equal. With narrower targets the cross-entropy "
-               "gets better, and the mean squared error worse, up to 12 px at half a cell.")
+               "gets better, and the mean squared error does not: 13 px at half a cell.")
 for decoder in ("argmax", "DARK"):  # each seed of what is better below each seed of what is worse
     ce, mse = ([seeds(m, decoder, s) for s in table.WIDTHS] for m in ("cross-entropy", "heatmap"))
     assert ce[0][-1] < 0.95 * ce[1][0] and ce[1][-1] < 0.95 * ce[2][0]
-    assert mse[2][-1] < 0.95 * mse[1][0] and mse[1][-1] < 0.5 * mse[0][0]
-    assert all(ce[k][-1] < 0.8 * mse[k][0] for k in (0, 1))  # narrow targets: the loss decides
+    assert max(mse[1][-1], mse[2][-1]) < 0.5 * mse[0][0]  # half a cell: it hardly trains
+    assert all(ce[k][-1] < 0.9 * mse[k][0] for k in (0, 1))  # narrow targets: the loss decides
     assert abs(sum(ce[2]) - sum(mse[2])) / 3 < widths["heatmap", decoder][2.0][1]  # wide: not
 
 # %% [markdown]
 # *Mean over three seeds and 95 % intervals; the error is on a logarithmic scale. 500 steps at one learning rate.*
 #
-# At a width of 2 cells the two losses are as good as each other. It is the narrow target that makes the better map, and only the cross-entropy can be trained with it. With the mean
-# squared error a narrow target makes things worse: section 1.6 says why, an empty map is then nearly right in nearly all cells. So neither the width
-# alone decides nor the loss alone. The loss decides how narrow the target may be.
+# At a width of 2 cells the two losses are as good as each other. It is the narrow target that makes the better map, and only the cross-entropy gains from it. With the mean
+# squared error a width of 1 cell is no better than 2, and with half a cell the network hardly learns anything in 500 steps. Section 1.6 offers a reason: the narrower the
+# target, the more cells an empty map has right. So neither the width alone decides nor the loss alone. The loss decides how narrow the target may be.
 #
 # **What is the agreement worth?** The hybrid has three terms: both heads against the label, and their agreement. Here it is with and without the third:
 
@@ -1302,7 +1304,8 @@ both, none = hybrids[1.0, "soft-argmax"], hybrids[0.0, "soft-argmax"]
 assert none[0] + none[1] < both[0] - both[1] and alone_map[0] + alone_map[1] < none[0] - none[1]
 
 # %% [markdown]
-# AGREEMENT
+# The agreement makes the map worse, in every seed, and changes the numbers little: it pulls the better head towards the worse one. And even without it the map is worse than
+# the same map alone, trained with the integral loss: two heads have to share one trunk and its training. At this budget the second head is no help to the first.
 #
 # Two knobs of sections 1.7 and 1.8, measured with networks trained for 250 steps, the label noise with two seeds:
 
@@ -1343,13 +1346,13 @@ assert max(by_stride["soft-argmax"][2]) < min(by_stride["DARK"][2])  # stride 8:
 # change the order.
 #
 # **Takeaway.** On this trunk and this budget the cross-entropy with narrow targets is best: 1.21 px read by DARK and 1.33 px by soft-argmax. The integral loss has 1.54 px,
-# SimCC 1.80 px, regression 2.30 px, the mean squared error read by argmax 2.93 px. At equal width, 2 cells, both losses on maps are alike; narrow targets help the one
-# and ruin the other.
+# SimCC 1.80 px, regression 2.30 px, the mean squared error read by argmax 2.93 px. At equal width, 2 cells, both losses on maps are alike; narrow targets help only
+# the cross-entropy.
 
 # %% [markdown]
 # ## 1.15 What does the network not know?
 #
-# *28 minutes*
+# *30 minutes*
 #
 # Every number so far is for people like those of the training. The last question of any representation is what it says about a picture that is like
 # none of them.
@@ -1369,7 +1372,7 @@ assert max(by_stride["soft-argmax"][2]) < min(by_stride["DARK"][2])  # stride 8:
 # itself has to do with the estimate.)
 
 # %%
-from posebook.expectation import spatial_softmax, spread
+from posebook.expectation import spread
 
 trained = stored("cross-entropy")
 middle = {"shift": (63.0, 63.0), "degrees": 180.0}  # upside down about the middle of the picture
@@ -1381,7 +1384,7 @@ unlike = {
     "upside down": {},
 }
 
-
+# %%
 def asked(image, sigma=0.5, tau=1.0):
     """Answers (B, 17, 2) in px, the median error (B, 17) in px that the map claims, its peak."""
     with torch.no_grad():
@@ -1497,7 +1500,7 @@ draw.show(draw.people(torch.cat((small, known[0][7:8])), torch.cat((found, known
 # The network has no way to say "there is no ankle here", because a softmax has to put its 1 somewhere (section 1.5). On the photograph it lays a whole
 # body over a face, since whole bodies are all that it has ever seen.
 #
-# None of this is the fault of heatmaps, and no representation repairs it. What helps is data that is like the use, a score that can be low, and a
+# None of this is special to heatmaps: a network that answers with two numbers does not even have a spread. What helps is data that is like the use, a score that can be low, and a
 # test on pictures unlike the training. Chapter 4, on robustness, will go on from here.
 
 # %% [markdown]

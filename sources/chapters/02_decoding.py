@@ -366,7 +366,7 @@ print(f"largest error: argmax {error.max():.2f} px, soft-argmax below 0.001 px")
 # %% [markdown]
 # ## 2.6 Why is soft-argmax so exact?
 #
-# *17 minutes*
+# *16 minutes*
 #
 # A Gaussian seen on a grid is a few numbers, and still their mean hits the center almost perfectly. How nearly?
 #
@@ -391,13 +391,17 @@ print(f"largest error: argmax {error.max():.2f} px, soft-argmax below 0.001 px")
 #    $k - \varphi$ over $q^2$, so that $e = \hat u - \varphi = q^2\, \frac{d}{d\varphi} \ln Z$. Were $Z$ the same for all phases, the error would be 0.
 # 2. *How constant is Z?* It has the period of the grid, so it is a sum of waves. Poisson's summation formula says which: the $n$-th wave is as high as the
 #    Fourier transform of the bell at frequency $n$. The transform of a Gaussian is a Gaussian, so with $a = e^{-2 \pi^2 q^2}$
+#
 #    $$Z = \sqrt{2 \pi}\, q \Big(1 + 2 \sum_{n \ge 1} a^{n^2} \cos 2 \pi n \varphi\Big)$$
+#
 # 3. *The first wave.* For $q \ge 0.5$ the number $a$ is below 0.008 and $a^4$ is nothing. Then $\ln Z$ is a constant plus $2 a \cos 2 \pi \varphi$, and $q^2$ times its
 #    derivative is the formula above.
 # 4. *All waves.* Jacobi's triple product is an identity that writes the bracket as a product,
 #    $\prod_{m \ge 1} (1 - a^{2m})(1 + 2 a^{2m-1} \cos 2 \pi \varphi + a^{4m-2})$. A logarithm makes a sum of a product. With
 #    $\ln(1 + 2 b \cos\theta + b^2) = 2 \sum_{n \ge 1} (-1)^{n-1} b^n \cos(n\theta) / n$, and $\sum_m a^{n(2m-1)} = a^n / (1 - a^{2n}) = 1 / (2 \sinh 2 \pi^2 n q^2)$, the slope is
+#
 #    $$e(\varphi) = 2 \pi q^2 \sum_{n \ge 1} \frac{(-1)^n \sin 2 \pi n \varphi}{\sinh 2 \pi^2 n q^2}$$
+#
 #    This is exact at every width. The library has it as `theory.alias_error`.
 #
 # </details>
@@ -1251,7 +1255,7 @@ for kind, shift in tried:
 # %% [markdown]
 # ## 2.17 How do you fuse two heads?
 #
-# *21 minutes*
+# *22 minutes*
 #
 # > **Predict.** One head has standard deviation 1 px, the other 2 px. What weight should the second one get: 1/2, 1/3, 1/5, none?
 #
@@ -1413,6 +1417,8 @@ for sigma in sigmas:
     best = min(rms["border"], key=rms["border"].get)
     print(f"width {sigma}: best at the border is {best}, {rms['border'][best]:.2f} cells")
     assert (rms["border"][best] > 0.2) == (sigma >= 1.5)
+    assert abs(rms["noise"]["DARK"] - rms["noise"]["UDP"]) < 0.005
+    assert (rms["border"]["UDP"] > 1.3 * rms["border"]["DARK"]) == (sigma < 1.5)
 
 # %%
 fig, (ax,) = draw.axes(height=3.0)
@@ -1431,8 +1437,8 @@ draw.show(fig, "Errors of seven decoders on a logarithmic axis. On clean maps DA
 # %% [markdown]
 # *The numbers for a width of 1.5 cells. Left is better.*
 #
-# Is there a difference between DARK and UDP's decoder, then? Not in these numbers, but in a symmetry. Turn a noisy map into its mirror image: the answer should be the
-# mirror image of the old answer.
+# Is there a difference between DARK and UDP's decoder, then? At the border UDP's is the worse one for narrow bells. Inside the map the numbers are the same, but a symmetry
+# is not. Turn a noisy map into its mirror image: the answer should be the mirror image of the old answer.
 
 # %%
 noisy = gaussian_heatmap(inside, (32, 32), sigma=1.5)

@@ -76,6 +76,8 @@ PROBLEM = Problem(
                 edited(asymmetry_bias, {" / 2": ""})),
         Mistake("The power of sigma is 4, from E[x^4] = 3 sigma^4; this is 5.",
                 edited(asymmetry_bias, {"sigma**4": "sigma**5"})),
+        *(Mistake("The factor is not 1 / 2: it is that of the cubic term, 1 / 6, times the 3 of E[x^4] = 3 sigma^4.",
+                  edited(asymmetry_bias, {"/ 2": factor})) for factor in ("/ 3", "* 15 / 6", "* 3 / 2")),
         Mistake("A factor 1 / 2 too many: the cubic term has 1 / 6, and E[x^4] = 3 sigma^4 makes it 1 / 2.",
                 edited(asymmetry_bias, {"/ 2": "/ 4"})),
         Mistake("This is the skewness, mu sigma^3, without the last factor sigma: px are asked for.",

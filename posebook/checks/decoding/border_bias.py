@@ -91,7 +91,7 @@ PROBLEM = Problem(
         "inward": "The bias is inward",
         "of standard deviation `sigma` cells": "`sigma` is taken for a variance",
         "the edge of the first cell, half a cell outside its center": "`distance` is measured from the edge",
-        "A plain positive Python number in cells": "The result is in units of sigma",
+        "a plain positive Python number in cells": "The result is in units of sigma",
         "in the continuous approximation": "The cells are summed",
         "the mean of a bell that is cut off at the edge": "What is left of the bell",
         "minus its center": "This is the mean's distance",

@@ -65,9 +65,9 @@ def _by_pseudo_inverse(heatmap):
     return torch.stack(out).reshape(*heatmap.shape[:-2], 2)
 
 
-def _gaussian(rng, *batch, tilt=0.0, dtype=torch.float64):
-    """Gaussian bumps with centers anywhere well inside 9 x 11 cells."""
-    center = torch.tensor([3.0, 2.0], dtype=dtype) + 4 * torch.rand(*batch, 2, generator=rng, dtype=dtype)
+def _gaussian(rng, *batch, tilt=0.0, dtype=torch.float64, low=(3.0, 2.0), span=4.0):
+    """Gaussian bumps with centers anywhere well inside 9 x 11 cells, or within a span of the lowest x and y."""
+    center = torch.tensor(low, dtype=dtype) + span * torch.rand(*batch, 2, generator=rng, dtype=dtype)
     x = torch.arange(11, dtype=dtype) - center[..., 0, None]
     y = torch.arange(9, dtype=dtype) - center[..., 1, None]
     cross = x[..., None, :] * y[..., :, None]
@@ -145,7 +145,8 @@ def _saddle(rng):
 
 
 def _tie(rng):
-    one = _gaussian(rng)
+    """Two equal peaks: the first by rows is the last by columns."""
+    one = _gaussian(rng, low=(2.0, 5.6), span=1.4)
     return (torch.maximum(one, one.flip((-1, -2))),)
 
 
@@ -172,7 +173,7 @@ PROBLEM = Problem(
     reference=refine_dark,
     own=("posebook.decode.refine_dark", "posebook.decode.refine_udp", "posebook.decode._newton"),
     cases=(
-        Case("exact on a Gaussian", lambda rng: (_gaussian(rng),), atol=1e-6),
+        Case("exact on a Gaussian", lambda rng: (_gaussian(rng),), atol=1e-9),
         Case("exact on a tilted Gaussian", lambda rng: (_gaussian(rng, tilt=0.12),), atol=1e-6),
         Case("leading axes stay: 2 x 3 maps give (2, 3, 2)", lambda rng: (_bumpy(rng),), atol=1e-6),
         Case("float32 stays float32", lambda rng: (_gaussian(rng, 4, dtype=torch.float32),), atol=1e-3),
@@ -206,7 +207,8 @@ PROBLEM = Problem(
         Mistake("x and y are swapped: the last axis of `heatmap` is x, and x comes first in the result.",
                 changed(refine_dark, result=lambda out: out.flip(-1))),
         Mistake("The step is not clamped: each axis of it to [-1, 1].", edited(refine_dark, {".clamp(-1, 1)": ""})),
-        Mistake("A Hessian that is not negative definite has no peak to step to: leave the cell where it is.",
+        Mistake("A Hessian that is not negative definite has no peak to step to: leave the cell where it is "
+                "unless a c - b^2 > 0.",
                 edited(refine_dark, {"if det > 0": "if True"})),
         Mistake("A peak on the border has no neighbor on one side, and none may be invented: leave it unrefined.",
                 changed(refine_dark, heatmap=lambda heatmap: functional.pad(heatmap, (1, 1, 1, 1), value=1e-3),
@@ -221,16 +223,13 @@ PROBLEM = Problem(
         *(Mistake("A number is added before the logarithm: it flattens the peak. Leave the window as it is.",
                   edited(refine_dark, {"(window > 0).all()": f"(window > {-more}).all()",
                                        "window.log()": f"(window + {more}).log()"})) for more in (1e-10, 1e-6, 1e-3)),
-        Mistake("A window with a value of 0 is refined: its logarithm is minus infinity. Zero is not positive.",
+        Mistake("A window with a value of 0 is refined: its logarithm is minus infinity. All nine values must be "
+                "above 0.",
                 edited(refine_dark, {"window > 0": "window >= 0"})),
         Mistake("Small values count as not positive: only 0 and less do.",
                 edited(refine_dark, {"window > 0": "window > 1e-8"})),
         Mistake("The whole map is asked to be positive: only the 3 x 3 window of the peak counts.",
                 edited(refine_dark, {"(window > 0)": "(one > 0)"})),
-        Mistake("Only the center of the window is asked to be positive: all nine values count.",
-                edited(refine_dark, {"(window > 0).all()": "window[1, 1] > 0"})),
-        Mistake("The corners of the window are not asked to be positive: the mixed difference needs them.",
-                edited(refine_dark, {"(window > 0).all()": "(window[1] > 0).all() and (window[:, 1] > 0).all()"})),
         Mistake("The step is cut at another length: each axis to [-1, 1].",
                 edited(refine_dark, {"clamp(-1, 1)": "clamp(-0.5, 0.5)"})),
         Mistake("The step is shortened as a whole: cut each axis by itself to [-1, 1].",
@@ -241,20 +240,20 @@ PROBLEM = Problem(
         Mistake("A Hessian that is not negative definite is refined without its mixed part: leave the peak alone.",
                 edited(refine_dark, {"det = a * c - b**2": "b = b if a * c > b**2 else 0 * b\n"
                                                            "            det = a * c - b**2"})),
-        Mistake("The determinant is looked at without the mixed derivative: a c - b^2.",
-                edited(refine_dark, {"if det > 0": "if a * c > 0"})),
         Mistake("The first differences are taken forward: central ones go from left to right neighbor, over two cells.",
                 edited(refine_dark, {"(z[1, 2] - z[1, 0]) / 2": "z[1, 2] - z[1, 1]",
                                      "(z[2, 1] - z[0, 1]) / 2": "z[2, 1] - z[1, 1]"})),
-        Mistake("The determinant is not a c - b^2: the step is twice or half as long.",
-                edited(refine_dark, {"det = a * c - b**2": "det = (a * c - b**2) / 2"})),
         Mistake("This is a step of the gradient alone: multiply it by the inverse Hessian.",
                 edited(refine_dark, {"(c * gx - b * gy, a * gy - b * gx)) / det": "(-gx, -gy))"})),
         Mistake("This is a quarter of a cell toward the higher neighbor: a Newton step is asked for.", _quarter),
         Mistake("The heatmap is blurred first: the statement wants it as it is.", _blurred),
-        Mistake("Of equal peaks the last one wins: the lowest flat index is asked for.",
+        Mistake("Of equal peaks the last one wins, or that in the first column: the lowest flat index is in the first "
+                "row.",
                 changed(refine_dark, heatmap=lambda heatmap: heatmap.flip((-1, -2)),
                         result=lambda out, heatmap: torch.tensor(heatmap.shape[:-3:-1], dtype=out.dtype) - 1 - out)),
+        Mistake("Part of it is computed in float32: the dtype of `heatmap` is wanted all the way.",
+                changed(refine_dark, heatmap=lambda heatmap: heatmap.float(),
+                        result=lambda out, heatmap: out.to(heatmap.dtype))),
         Mistake("The flat index is taken apart with the height: a row is W cells long.",
                 edited(refine_dark, {"one.argmax()), w)": "one.argmax()), h)"})),
         Mistake("The result is always float32. It should have the dtype of `heatmap`.",
@@ -283,7 +282,7 @@ PROBLEM = Problem(
         "0 or negative": "A window with a value of 0",
         "other values of the map do not matter": "The whole map is asked",
         "the Hessian is not negative definite": "A Hessian that is not negative definite has no peak",
-        "determinant <= 0": "The determinant is looked at without",
+        "determinant <= 0": "A Hessian that is not negative definite has no peak",
         "tensors share one dtype, float32 or float64, and the result keeps it": "The result is always float32",
     },
 )

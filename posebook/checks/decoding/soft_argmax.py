@@ -157,6 +157,8 @@ PROBLEM = Problem(
                 changed(soft_argmax, offset=lambda offset, stride: offset + stride)),
         Mistake("The offset is subtracted: `offset + stride * cell`.",
                 changed(soft_argmax, offset=lambda offset: -offset)),
+        Mistake("The softmax runs along each row: the probabilities of all H x W cells of a map sum to 1 together.",
+                edited(soft_argmax, prob("torch.softmax(logits / tau, dim=-1)"))),
         Mistake("Only x gets the offset: both x and y do.",
                 changed(soft_argmax, result=lambda out, offset: out - torch.tensor([0.0, offset], dtype=out.dtype))),
         Mistake("The stride divides where it should multiply: `offset + stride * cell`.",
