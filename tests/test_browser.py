@@ -326,6 +326,34 @@ def test_nothing_leaves_and_nothing_complains(explorer):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# The first opening
+
+
+def test_nothing_covers_the_text_at_the_first_opening(lab, tmp_path):
+    """posebook lab with a home where JupyterLab was never before: the first chapter, and no question."""
+    code = nbformat.v4.new_code_cell("1 + 1")
+    notebook = nbformat.v4.new_notebook(cells=[code], metadata={"kernelspec": {"name": "python3", "display_name": "P"}})
+    (tmp_path / "chapters").mkdir()
+    nbformat.write(notebook, tmp_path / "chapters/01_first.ipynb")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "XDG_"))}
+    command = [sys.executable, "-m", "posebook.cli", "lab", "--no-browser"]
+    with subprocess.Popen(command, cwd=tmp_path, env=env | {"HOME": str(tmp_path / "home")}, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as served:
+        try:
+            address = next(line.strip() for line in served.stdout if "http://127.0.0.1" in line)
+            page = lab.browser.new_page(viewport={"width": 1280, "height": 900})
+            page.set_default_timeout(600_000)
+            page.goto(address)
+            page.wait_for_selector("#jupyterlab-splash", state="detached")
+            page.wait_for_selector(".jp-Notebook")
+            page.wait_for_timeout(5000)  # the question came within a second of the notebook
+            assert page.locator(".Toastify__toast, .jp-Dialog").all_inner_texts() == []
+            page.close()
+        finally:
+            served.terminate()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # The chapters
 
 

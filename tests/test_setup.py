@@ -148,20 +148,12 @@ def test_import_posebook_is_light():
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "set()\n"
 
 
-# Each imports torch: as a library does, as the tests do, and as a kernel that `posebook lab` started.
-TORCH_IMPORTED = {
-    "library": ["-c", "import posebook.people"],
-    "tests": ["-m", "pytest", "--collect-only", "-s", "-p", "no:cacheprovider", "tests/test_grid.py"],
-    "kernel": ["-c", "import posebook.cli, subprocess, sys; subprocess.run([sys.executable, '-c', 'import torch'])"],
-}
-
-
-@pytest.mark.parametrize("command", TORCH_IMPORTED.values(), ids=TORCH_IMPORTED)
-def test_threads_that_wait_sleep(command):
-    """What OpenMP itself says that it read, when it was loaded with torch."""
+def test_threads_that_wait_sleep():
+    """What OpenMP itself says that it read: where posebook imports torch, and in a kernel that imports torch first."""
+    script = "import posebook.people, subprocess, sys; subprocess.run([sys.executable, '-c', 'import torch'])"
     variables = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
-    done = subprocess.run([sys.executable, *command], cwd=ROOT, env=variables | {"OMP_DISPLAY_ENV": "true"}, **TOGETHER)
-    assert "OMP_WAIT_POLICY = 'PASSIVE'" in done.stdout
+    done = subprocess.run([sys.executable, "-c", script], env=variables | {"OMP_DISPLAY_ENV": "true"}, **TOGETHER)
+    assert done.stdout.count("OMP_WAIT_POLICY = 'PASSIVE'") == 2
 
 
 def test_the_version_is_said_once_more_alike():
@@ -308,20 +300,17 @@ def test_a_venv_is_brought_up_to_date_only_where_it_must(clone):
     (clone / "pyproject.toml").write_text(project)
     assert set_up(clone) == []
 
-    moved = clone.rename(clone.with_name("moved"))
-    assert set_up(moved) == [INSTALLING, PACKAGES]
-    assert str(moved) in (moved / ".venv/bin/pip").read_text()
-
-
-def test_an_installation_that_was_cut_off_begins_anew(clone):
-    set_up(clone)
-    backend, site = clone / "backend.py", next(clone.glob(".venv/lib/*/site-packages"))
+    backend, site = clone / "backend.py", next(clone.glob(".venv/lib/*/site-packages"))  # cut off, it begins anew:
     (site / "half-1.0.dist-info").mkdir()
     backend.write_text(BACKEND.replace('"posebook.py": "",', '"../../../../../../posebook.py": "",'))  # fails late
-    assert set_up(clone, "dev")[:2] == [INSTALLING, PACKAGES]
+    assert set_up(clone, "bench")[:2] == [INSTALLING, PACKAGES]
     backend.write_text(BACKEND)
     assert set_up(clone) == [INSTALLING, PACKAGES]
     assert not (site / "half-1.0.dist-info").exists() and (site / "posebook.py").exists()
+
+    moved = clone.rename(clone.with_name("moved"))
+    assert set_up(moved) == [INSTALLING, PACKAGES]
+    assert str(moved) in (moved / ".venv/bin/pip").read_text()
 
 
 def test_uv_installs_where_it_is(clone):

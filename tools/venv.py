@@ -41,14 +41,19 @@ def main(extras):
         return
     if state.get("folder") != wanted["folder"] or not PYTHON.exists():
         make_venv()
-    print(START, flush=True)
+        write_state(folder=wanted["folder"])
     LOG.write_text("")
+    print(START, flush=True)
     if torch_index != state.get("torch_index", ""):
         install("--index-url", torch_index, "--force-reinstall", "--no-deps", "torch")
     extras = sorted(installed.union(extras))
     install("-e", ".[" + ",".join(extras) + "]" if extras else ".")
+    write_state(extras=extras, **wanted)
+
+
+def write_state(**state):
     draft = STATE.with_suffix(".part")
-    draft.write_text(json.dumps({**wanted, "extras": extras}))
+    draft.write_text(json.dumps(state))
     draft.replace(STATE)
 
 
