@@ -11,8 +11,10 @@ COLORS = {"good": "#CFE8DC", "jitter": "#56B4E9", "inversion": "#E69F00", "swap"
           "false positive": "#777777", "missed person": "#333333"}
 MEANING = {"jitter": "near its place, farther than annotators are from each other",
            "inversion": "at the same person's place on the other side, left for right",
-           "swap": "at another person's place", "miss": "near no such place",
-           "false positive": "a detection without a person: nobody is there, or another detection has her already", "missed person": "a person without a detection"}
+           "swap": "at another person's place",
+           "miss": "near no such place",
+           "false positive": "a detection without a person: nobody is there, or another detection has her already",
+           "missed person": "a person without a detection"}
 
 Row = tuple[str, ...]
 

@@ -157,7 +157,8 @@ def spread(logits: Tensor, tau: float = 1.0) -> tuple[Tensor, Tensor]:
     x, y = (torch.arange(n, dtype=wide.dtype, device=wide.device) for n in (logits.shape[-1], logits.shape[-2]))
     dx, dy = x - mean[..., :1], y - mean[..., 1:]  # (..., W), (..., H)
     xx, yy = (column * dx.square()).sum(-1), (row * dy.square()).sum(-1)
-    xy = (dy * (prob * dx[..., None, :]).sum(-1)).sum(-1)
+    with _args.exact(wide.device):
+        xy = (dy * (prob @ dx[..., None])[..., 0]).sum(-1)
     covariance = torch.stack((xx, xy, xy, yy), dim=-1).unflatten(-1, (2, 2))
     return entropy.to(logits.dtype), covariance.to(logits.dtype)
 

@@ -101,13 +101,12 @@ def test_label_noise_and_sigma():
 
 
 def test_width_and_loss():
-    """At 2 cells both losses on maps are alike; narrower targets help cross-entropy and harm mean squared error."""
+    """At 2 cells both losses on maps are alike; narrower targets help cross-entropy only, and half a cell no other."""
     for decoder in ("argmax", "DARK"):
         ce = [medians("width", decoder, method="cross-entropy", sigma=s) for s in (None, 1.0, 2.0)]
         mse = [medians("width", decoder, method="heatmap", sigma=s) for s in (0.5, 1.0, None)]
         assert below(ce[0], ce[1], by=0.1) and below(ce[1], ce[2], by=0.15)
-        assert below(mse[2], mse[1], by=0.05) and below(mse[1], mse[0], by=0.5)
-        assert below(ce[1], mse[1], by=0.3)
+        assert below(mse[1], mse[0], by=0.5) and below(mse[2], mse[0], by=0.5) and below(ce[1], mse[1], by=0.15)
         assert mean(ce[2]) == pytest.approx(mean(mse[2]), rel=0.1)
 
 

@@ -16,6 +16,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import uv
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -253,59 +254,80 @@ def test_debian_without_python3_venv(clone):
     assert not (clone / ".venv").exists()
 
 
-INSTALLING = "Installing posebook into .venv: minutes the first time, seconds later. Details: .venv/pip.log"
+INSTALLING = (
+    "Installing posebook into .venv: the first time 300 MB to download, with torch's CUDA build 3 GB, and minutes; "
+    "later seconds. Details: .venv/install.log"
+)
+PACKAGES = "  Installing collected packages: posebook"
+NO_NETWORK = "No network: no package index was reached. Connect and run the same again. Details: .venv/install.log"
 
 
 def test_no_network_then_a_second_try(clone):
-    """pip reaches nothing: one line, and its own words in the log. Afterwards the same command goes on."""
+    """No index is reached: one line, and the installer's own words in the log. Then the same command goes on."""
     project = (clone / "pyproject.toml").read_text()
     (clone / "pyproject.toml").write_text(project.replace("requires = []", 'requires = ["hatchling"]'))
     status, lines = make(clone, "venv", f"PYTHON={sys.executable}")
     assert status == 2
-    assert lines == [
-        INSTALLING,
-        "No network: pip reached no package index. Connect and run the same again. Details: .venv/pip.log",
-    ]
-    assert "Connection refused" in (clone / ".venv/pip.log").read_text()
+    assert lines == [INSTALLING, NO_NETWORK]
+    assert "Connection refused" in (clone / ".venv/install.log").read_text()
 
     (clone / "pyproject.toml").write_text(project)
-    assert make(clone, "venv", f"PYTHON={sys.executable}") == (0, [INSTALLING])
+    assert make(clone, "venv", f"PYTHON={sys.executable}") == (0, [INSTALLING, PACKAGES])
     assert list(clone.glob(".venv/lib/*/site-packages/posebook.py"))
 
 
-def set_up(folder: Path, *extras: str) -> list[str]:
+def set_up(folder: Path, *extras: str, env: dict[str, str] = OFFLINE) -> list[str]:
     """What tools/venv.py says."""
     command = [sys.executable, "tools/venv.py", *extras]
-    return subprocess.run(command, cwd=folder, env=OFFLINE, **TOGETHER).stdout.splitlines()
+    return subprocess.run(command, cwd=folder, env=env, **TOGETHER).stdout.splitlines()
 
 
 def test_a_venv_is_brought_up_to_date_only_where_it_must(clone):
-    assert set_up(clone) == [INSTALLING]
+    assert set_up(clone) == [INSTALLING, PACKAGES]
     assert set_up(clone) == []
-    assert set_up(clone, "dev") == [INSTALLING]  # an extra that is missing
+    assert set_up(clone, "dev") == [INSTALLING, PACKAGES]  # an extra that is missing
     assert set_up(clone) == set_up(clone, "dev") == []  # and dev serves students too
 
     with (clone / "constraints.txt").open("a") as constraints:
         constraints.write("another==1.0\n")
-    assert set_up(clone) == [INSTALLING]
+    assert set_up(clone) == [INSTALLING, PACKAGES]
     assert set_up(clone, "dev") == []  # the extras stay
 
     project = (clone / "pyproject.toml").read_text()
     (clone / "pyproject.toml").write_text(project.replace("requires = []", 'requires = ["hatchling"]'))
-    assert set_up(clone)[1].startswith("No network: ")  # pip got nowhere and changed nothing:
+    assert set_up(clone) == [INSTALLING, NO_NETWORK]  # nothing was changed:
     (clone / "pyproject.toml").write_text(project)
     assert set_up(clone) == []
 
-    cut_off = next(clone.glob(".venv/lib/*/site-packages")) / "half-1.0.dist-info"
-    cut_off.mkdir()
-    (cut_off / "METADATA").write_text("Metadata-Version: 2.1\nName: half\nVersion: 1.0\n")
-    (clone / ".venv/posebook.json").unlink()
-    assert set_up(clone) == [INSTALLING]
-    assert not cut_off.exists()
-
     moved = clone.rename(clone.with_name("moved"))
-    assert set_up(moved) == [INSTALLING]
+    assert set_up(moved) == [INSTALLING, PACKAGES]
     assert str(moved) in (moved / ".venv/bin/pip").read_text()
+
+
+def test_an_installation_that_was_cut_off_begins_anew(clone):
+    set_up(clone)
+    backend, site = clone / "backend.py", next(clone.glob(".venv/lib/*/site-packages"))
+    (site / "half-1.0.dist-info").mkdir()
+    backend.write_text(BACKEND.replace('"posebook.py": "",', '"../../../../../../posebook.py": "",'))  # fails late
+    assert set_up(clone, "dev")[:2] == [INSTALLING, PACKAGES]
+    backend.write_text(BACKEND)
+    assert set_up(clone) == [INSTALLING, PACKAGES]
+    assert not (site / "half-1.0.dist-info").exists() and (site / "posebook.py").exists()
+
+
+def test_uv_installs_where_it_is(clone):
+    """It is heard alike; without a network as well."""
+    log = clone / ".venv/install.log"
+    with_uv = OFFLINE | {"PATH": str(Path(uv.find_uv_bin()).parent) + os.pathsep + os.environ["PATH"],
+                         "UV_CACHE_DIR": str(clone / "cache"), "UV_DEFAULT_INDEX": OFFLINE["PIP_INDEX_URL"]}
+    project = (clone / "pyproject.toml").read_text()
+    (clone / "pyproject.toml").write_text(project.replace("requires = []", 'requires = ["hatchling"]'))
+    assert set_up(clone, env=with_uv) == [INSTALLING, NO_NETWORK]
+    (clone / "pyproject.toml").write_text(project)
+    lines = set_up(clone, env=with_uv)
+    assert lines[0] == INSTALLING and lines[1].startswith("  Prepared 1 package in") and len(lines) == 2
+    assert "+ posebook==1" in log.read_text() and list(clone.glob(".venv/lib/*/site-packages/posebook.py"))
+    assert set_up(clone, env=with_uv) == []
 
 
 def test_control_c_is_one_line_and_the_next_call_goes_on(clone):
@@ -314,7 +336,7 @@ def test_control_c_is_one_line_and_the_next_call_goes_on(clone):
     command = [sys.executable, "tools/venv.py"]
     setting_up = subprocess.Popen(command, cwd=clone, env=OFFLINE, process_group=0, **TOGETHER)
     assert setting_up.stdout.readline() == INSTALLING + "\n"
-    while "Checking if build backend" not in (clone / ".venv/pip.log").read_text():
+    while "Checking if build backend" not in (clone / ".venv/install.log").read_text():
         assert setting_up.poll() is None
         time.sleep(0.1)
     os.killpg(setting_up.pid, signal.SIGINT)
@@ -322,7 +344,7 @@ def test_control_c_is_one_line_and_the_next_call_goes_on(clone):
     assert setting_up.returncode == 1
 
     backend.write_text(BACKEND)
-    assert set_up(clone) == [INSTALLING]
+    assert set_up(clone) == [INSTALLING, PACKAGES]
 
 
 def test_torch_comes_from_the_index_that_is_named(clone):
@@ -336,24 +358,28 @@ def test_torch_comes_from_the_index_that_is_named(clone):
         wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr(f"{info}/RECORD", "")
     command = ["venv", f"PYTHON={sys.executable}"]
-    assert make(clone, *command, f"TORCH_INDEX={index.parent.as_uri()}") == (0, [INSTALLING])
+    status, lines = make(clone, *command, f"TORCH_INDEX={index.parent.as_uri()}")
+    assert (status, lines) == (0, [INSTALLING, "  Installing collected packages: torch", PACKAGES])
     assert list(clone.glob(f".venv/lib/*/site-packages/{info}/INSTALLER"))
     assert make(clone, *command) == (0, [])
 
 
 @pytest.mark.parametrize(
-    ("log", "start"),
+    ("log", "status", "start"),
     [
-        ("WARNING: Retrying after connection broken by 'NameResolutionError(...)'\nERROR: No matching", "No network: "),
-        ("urllib3.exceptions.ReadTimeoutError: HTTPSConnectionPool: Read timed out.", "No network: "),
-        ("ERROR: [Errno 28] No space left on device", "The disk is full: "),
-        ("ERROR: first\nERROR: No matching distribution", "pip stopped: ERROR: No matching distribution. Details"),
-        ("Killed", "pip stopped: "),
+        ("WARNING: Retrying after connection broken by 'NameResolutionError'\nERROR: No matching", 1, "No network: "),
+        ("urllib3.exceptions.ReadTimeoutError: HTTPSConnectionPool: Read timed out.", 1, "No network: "),
+        ("ERROR: [Errno 28] No space left on device", 1, "The disk is full: "),
+        ("ERROR: first\nERROR: No matching distribution", 1, "Installation stopped: ERROR: No matching distribution."),
+        ("  × No solution found when resolving:\n  ╰─▶ because", 1, "Installation stopped: × No solution found when"),
+        ("error: Failed to parse", 2, "Installation stopped: error: Failed to parse. Details: .venv/install.log"),
+        ("Downloading", -signal.SIGKILL, "The installation was killed (signal 9), for want of memory perhaps: "),
+        ("", 1, "Installation stopped: no reason given. "),
     ],
 )
-def test_each_failure_of_pip_is_one_line(log, start):
+def test_each_failure_is_one_line(log, status, start):
     spec = importlib.util.spec_from_file_location("venv_script", ROOT / "tools/venv.py")
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    assert script.reason(log).startswith(start)
-    assert "\n" not in script.reason(log)
+    assert script.reason(log, status).startswith(start)
+    assert "\n" not in script.reason(log, status)

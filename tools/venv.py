@@ -1,7 +1,7 @@
 """Make .venv and install posebook there, with the extras named: python3 tools/venv.py [dev] [bench].
 
-Does nothing where that is done already. Standard library only, and plain enough that an old Python 3 can read it
-and say which one is needed.
+Does nothing where that is done already. uv installs where it is there, else pip. Standard library only, and plain
+enough that an old Python 3 can read it and say which one is needed.
 """
 
 import hashlib
@@ -17,52 +17,39 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent.parent
 VENV = HERE / ".venv"
 PYTHON = VENV / "bin" / "python"
-STATE = VENV / "posebook.json"  # what is installed; absent while pip is changing it
-LOG = VENV / "pip.log"
+STATE = VENV / "posebook.json"  # what is installed; absent while that changes, and .venv is then made anew
+LOG = VENV / "install.log"
 NEEDED = (3, 11)
-UNREACHABLE = re.compile("connection broken|failed to establish|max retries|timed out|incomplete", re.IGNORECASE)
+CHANGES = re.compile(r"Installing collected packages|Prepared \d|Uninstalled \d")  # as pip and uv say it
+LARGE = re.compile(r"Downloading .*\((\d{2,}[.\d]* ?Mi?B|[\d.]+ ?Gi?B)\)")
+UNREACHABLE = re.compile(
+    "connection broken|failed to establish|max retries|timed out|incomplete|error sending request|failed to fetch", re.I
+)
+START = (
+    "Installing posebook into .venv: the first time 300 MB to download, with torch's CUDA build 3 GB, and minutes; "
+    "later seconds. Details: .venv/install.log"
+)
 
 
 def main(extras):
     state = json.loads(STATE.read_text()) if STATE.exists() else {}
     torch_index = os.environ.get("TORCH_INDEX") or state.get("torch_index", "")
-    wanted = {"folder": str(HERE), "torch_index": torch_index, "files": digest("pyproject.toml", "constraints.txt")}
+    files = b"\n".join((HERE / name).read_bytes() for name in ("pyproject.toml", "constraints.txt"))
+    wanted = {"folder": str(HERE), "torch_index": torch_index, "files": hashlib.sha256(files).hexdigest()}
     installed = set(state.pop("extras", []))
     if state == wanted and installed.issuperset(extras) and PYTHON.exists():
         return
-    if not whole():
+    if state.get("folder") != wanted["folder"] or not PYTHON.exists():
         make_venv()
-    drop_unfinished()
+    print(START, flush=True)
     LOG.write_text("")
-    print("Installing posebook into .venv: minutes the first time, seconds later. Details: .venv/pip.log", flush=True)
     if torch_index != state.get("torch_index", ""):
-        pip("install", "-c", "constraints.txt", "--index-url", torch_index, "--force-reinstall", "--no-deps", "torch")
+        install("--index-url", torch_index, "--force-reinstall", "--no-deps", "torch")
     extras = sorted(installed.union(extras))
-    pip("install", "-c", "constraints.txt", "-e", ".[" + ",".join(extras) + "]" if extras else ".")
+    install("-e", ".[" + ",".join(extras) + "]" if extras else ".")
     draft = STATE.with_suffix(".part")
     draft.write_text(json.dumps({**wanted, "extras": extras}))
     draft.replace(STATE)
-
-
-def digest(*names):
-    return hashlib.sha256(b"\n".join((HERE / name).read_bytes() for name in names)).hexdigest()
-
-
-def whole():
-    """Whether .venv stands where it was made, with its Python and with all of pip."""
-    pip = VENV / "bin" / "pip"
-    return PYTHON.exists() and pip.exists() and str(PYTHON) in pip.read_text() and not unfinished("pip-*")
-
-
-def unfinished(pattern):
-    """Packages whose installation was cut off: pip writes INSTALLER last."""
-    found = list(VENV.glob("lib/python3*/site-packages/" + pattern + ".dist-info"))
-    return [path for path in found if not (path / "INSTALLER").exists()]
-
-
-def drop_unfinished():
-    for path in unfinished("*"):
-        shutil.rmtree(str(path))  # pip then installs the package again
 
 
 def make_venv():
@@ -84,33 +71,41 @@ def make_venv():
         sys.exit("Python could not make .venv: " + made.stdout.strip().splitlines()[-1])
 
 
-def pip(*arguments):
-    """Run pip in .venv. Its output goes to the log; a terminal sees its latest line; a failure ends in one line."""
-    command = [str(PYTHON), "-m", "pip", "--no-input", "--disable-pip-version-check"] + list(arguments)
+def install(*what):
+    """A log has the whole output. A terminal shows its latest line, anything else hears of large downloads."""
+    uv, python = shutil.which("uv"), str(PYTHON)
+    command = [uv, "pip", "install", "--python", python] if uv else [python, "-m", "pip", "--no-input", "install"]
+    command += ["-c", "constraints.txt"] + list(what)
     process = subprocess.Popen(
         command, cwd=str(HERE), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace"
     )
+    live = sys.stdout.isatty()
     with LOG.open("a", encoding="utf-8", buffering=1) as log:
         for line in process.stdout:
             log.write(line)
-            if line.startswith("Installing collected packages") and STATE.exists():
+            changes = CHANGES.match(line)
+            if changes and STATE.exists():
                 STATE.unlink()
-            if sys.stdout.isatty():
+            if live:
                 print("\r\033[K" + line.strip()[:78], end="", flush=True)
-    if sys.stdout.isatty():
+            elif changes or LARGE.search(line):
+                print("  " + line.strip()[:78], flush=True)
+    if live:
         print("\r\033[K", end="", flush=True)
     if process.wait():
-        sys.exit(reason(LOG.read_text(encoding="utf-8")))
+        sys.exit(reason(LOG.read_text(encoding="utf-8"), process.returncode))
 
 
-def reason(log):
-    """pip's failure in one line."""
-    if UNREACHABLE.search(log):
-        return "No network: pip reached no package index. Connect and run the same again. Details: .venv/pip.log"
+def reason(log, status):
+    """Why an installation failed, in one line."""
+    if status < 0:
+        return f"The installation was killed (signal {-status}), for want of memory perhaps: run the same again."
     if "No space left on device" in log:
         return "The disk is full: make room (torch needs gigabytes) and run the same command again."
-    errors = [line for line in log.splitlines() if line.startswith("ERROR:")] or ["ERROR: no reason given"]
-    return f"pip stopped: {errors[-1].rstrip('.')}. Details: .venv/pip.log"
+    if UNREACHABLE.search(log):
+        return "No network: no package index was reached. Connect and run the same again. Details: .venv/install.log"
+    errors = [line.strip() for line in log.splitlines() if re.match(r"ERROR:|error:|  × ", line)] or ["no reason given"]
+    return "Installation stopped: {}. Details: .venv/install.log".format(errors[-1].rstrip("."))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     command.add_argument("annotations", type=Path, help="COCO keypoint annotations, JSON")
     command.add_argument("results", type=Path, help="COCO keypoint results, JSON")
     command.add_argument("--sigmas", type=sigmas, metavar="S1,S2,...",
-                         help="annotators' spread of each keypoint in units of sqrt(area); COCO's person has her own")
+                         help="annotators' spread of each keypoint, in units of sqrt(area); known for COCO's 17")
     command.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots, too")
     command.set_defaults(run=evaluate)
 

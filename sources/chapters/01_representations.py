@@ -1058,7 +1058,7 @@ epochs.explore()
 for step in (5, 20, 60, 500):
     now = epochs.compute(epochs.State(step=step))
     size = {name: found.std(0).norm().item() for name, found in now.found.items()}
-    print(f"after {now.steps:3d} steps:", "; ".join(
+    print(f"after {step:3d} steps:", "; ".join(
         f"{name} {now.median[name]:4.1f} px off, pose {size[name]:4.1f} px large" for name in size))
 start, end = (epochs.compute(epochs.State(step=step)) for step in (60, 500))
 assert start.median["heatmap"] < start.median["regression"]
@@ -1182,7 +1182,7 @@ draw.show(fig, "Positions of two heads over 120 gradient steps. With agreement a
 # %% [markdown]
 # ## 1.14 Which representation wins?
 #
-# *25 minutes, short path*
+# *26 minutes, short path*
 #
 # A fair comparison: the same trunk, the same people, the same number of steps, the same learning rate, three seeds each. Only the head, the loss and the
 # decoder differ. The two losses on maps draw their targets with the width that suited each of them in short trials: 2 cells for the mean squared error, 0.5 cells for the
@@ -1273,20 +1273,20 @@ for ax, decoder in zip(row, ("argmax", "DARK"), strict=True):
     ax.set_yticks((1, 2, 5, 10, 20), labels=("1", "2", "5", "10", "20 px"))
 draw.show(fig, "Median error against the width of the targets for two losses, read by argmax and "
                "by DARK. At 2 cells the losses are equal. With narrower targets the cross-entropy "
-               "gets better, and the mean squared error worse, up to 13 px at half a cell.")
+               "gets better, and the mean squared error does not: 13 px at half a cell.")
 for decoder in ("argmax", "DARK"):  # each seed of what is better below each seed of what is worse
     ce, mse = ([seeds(m, decoder, s) for s in table.WIDTHS] for m in ("cross-entropy", "heatmap"))
     assert ce[0][-1] < 0.95 * ce[1][0] and ce[1][-1] < 0.95 * ce[2][0]
-    assert mse[2][-1] < 0.95 * mse[1][0] and mse[1][-1] < 0.5 * mse[0][0]
-    assert all(ce[k][-1] < 0.8 * mse[k][0] for k in (0, 1))  # narrow targets: the loss decides
+    assert max(mse[1][-1], mse[2][-1]) < 0.5 * mse[0][0]  # half a cell: it hardly trains
+    assert all(ce[k][-1] < 0.9 * mse[k][0] for k in (0, 1))  # narrow targets: the loss decides
     assert abs(sum(ce[2]) - sum(mse[2])) / 3 < widths["heatmap", decoder][2.0][1]  # wide: not
 
 # %% [markdown]
 # *Mean over three seeds and 95 % intervals; the error is on a logarithmic scale. 500 steps at one learning rate.*
 #
-# At a width of 2 cells the two losses are as good as each other. It is the narrow target that makes the better map, and only the cross-entropy can be trained with it. With the mean
-# squared error a narrow target makes things worse: section 1.6 says why, an empty map is then nearly right in nearly all cells. So neither the width
-# alone decides nor the loss alone. The loss decides how narrow the target may be.
+# At a width of 2 cells the two losses are as good as each other. It is the narrow target that makes the better map, and only the cross-entropy gains from it. With the mean
+# squared error a width of 1 cell is no better than 2, and with half a cell the network hardly learns anything in 500 steps. Section 1.6 offers a reason: the narrower the
+# target, the more cells an empty map has right. So neither the width alone decides nor the loss alone. The loss decides how narrow the target may be.
 #
 # **What is the agreement worth?** The hybrid has three terms: both heads against the label, and their agreement. Here it is with and without the third:
 
@@ -1346,13 +1346,13 @@ assert max(by_stride["soft-argmax"][2]) < min(by_stride["DARK"][2])  # stride 8:
 # change the order.
 #
 # **Takeaway.** On this trunk and this budget the cross-entropy with narrow targets is best: 1.21 px read by DARK and 1.33 px by soft-argmax. The integral loss has 1.54 px,
-# SimCC 1.80 px, regression 2.30 px, the mean squared error read by argmax 2.93 px. At equal width, 2 cells, both losses on maps are alike; narrow targets help the one
-# and ruin the other.
+# SimCC 1.80 px, regression 2.30 px, the mean squared error read by argmax 2.93 px. At equal width, 2 cells, both losses on maps are alike; narrow targets help only
+# the cross-entropy.
 
 # %% [markdown]
 # ## 1.15 What does the network not know?
 #
-# *28 minutes*
+# *30 minutes*
 #
 # Every number so far is for people like those of the training. The last question of any representation is what it says about a picture that is like
 # none of them.
