@@ -1416,10 +1416,11 @@ for name, change in unlike.items():
 fig, (ax,) = draw.axes(height=3.2)
 for k, name in enumerate(unlike):
     ax.plot([medians[name], claims[name]], [-k, -k], color="0.7", zorder=0)
-for found, label, style in ((medians, "error", "ro"), (claims, "claimed", "bs")):
-    ax.plot([found[name] for name in unlike], [-k for k in range(len(unlike))], style, label=label)
+rows = [-k for k in range(len(unlike))]
+ax.plot(list(medians.values()), rows, "o", color=draw.RED, label="error")
+ax.plot(list(claims.values()), rows, "s", color=draw.BLUE, label="claimed")
 ax.set(xscale="log", xlabel="median over the keypoints (px)", xlim=(1, 40))
-ax.set_yticks([-k for k in range(len(unlike))], labels=list(unlike))
+ax.set_yticks(rows, labels=list(unlike))
 ax.set_xticks((1, 2, 5, 10, 20), labels=("1", "2", "5", "10", "20"))
 ax.legend(frameon=False)
 draw.show(fig, "Error and claimed error for ten kinds of pictures, on a logarithmic axis. In the "
