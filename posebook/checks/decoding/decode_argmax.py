@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from posebook.checks.problem import Case, Mistake, Problem, changed, edited
+from posebook.checks.problem import Case, Mistake, Problem, changed, edited, uniform
 
 
 def decode_argmax(heatmap, stride, offset=0.0):
@@ -60,13 +60,13 @@ def _ridge(rng):
     heatmap[row[0], :] = 0.6
     heatmap[:, column[0]] = 0.6
     heatmap[row[1], column[1]] = 1.0
-    return heatmap, 2.0
+    return heatmap, uniform(rng, 2, 9)
 
 
 def _negative(rng):
     cy, cx = torch.randint(2, 6, (2,), generator=rng)
     y, x = torch.arange(8.0)[:, None], torch.arange(10.0)
-    return -1 - (y - cy) ** 2 - (x - cx) ** 2, 4.0
+    return -1 - (y - cy) ** 2 - (x - cx) ** 2, uniform(rng, 2, 9)
 
 
 def _tie(rng):
@@ -74,7 +74,7 @@ def _tie(rng):
     heatmap = torch.rand(6, 8, generator=rng)
     upper, left = (int(torch.randint(1, 3, (), generator=rng)) for _ in range(2))
     heatmap[upper + 3, left + 2] = heatmap[upper + 2, left - 1] = heatmap[upper, left + 4] = heatmap[upper, left] = 3.0
-    return heatmap, 8.0
+    return heatmap, uniform(rng, 2, 9)
 
 
 INDEX = "heatmap.flatten(-2).argmax(-1)"  # which the known mistakes find otherwise

@@ -81,11 +81,13 @@ def _bumpy(rng):
 
 
 def _at(rng, window, low):
-    """A map with the given 3 x 3 logarithms anywhere in it, as they are or mirrored along a diagonal."""
-    heatmap = torch.full((8, 8), low, dtype=torch.float64)
-    row, column = (int(torch.randint(1, 7, (), generator=rng)) for _ in range(2))
-    heatmap[row - 1:row + 2, column - 1:column + 2] = torch.tensor(window, dtype=torch.float64).exp()
-    return (heatmap.T if uniform(rng, 0, 1) < 0.5 else heatmap,)
+    """Three maps with the given 3 x 3 logarithms anywhere in them, the last one mirrored along a diagonal."""
+    heatmap = torch.full((3, 8, 8), low, dtype=torch.float64)
+    for one in heatmap:
+        row, column = (int(torch.randint(1, 7, (), generator=rng)) for _ in range(2))
+        one[row - 1:row + 2, column - 1:column + 2] = torch.tensor(window, dtype=torch.float64).exp()
+    heatmap[2] = heatmap[2].T.clone()
+    return (heatmap,)
 
 
 def _edge(rng):
@@ -129,7 +131,7 @@ def _zero_far_away(rng):
 
 
 def _all_negative(rng):
-    return (_gaussian(rng) - 2,)
+    return (_gaussian(rng, 3) - 2,)
 
 
 def _far_step(rng):

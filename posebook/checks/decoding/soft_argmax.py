@@ -3,7 +3,7 @@
 import torch
 
 from posebook.checks.decoding.decode_argmax import decode_argmax
-from posebook.checks.problem import Case, Mistake, Problem, changed, edited
+from posebook.checks.problem import Case, Mistake, Problem, changed, edited, uniform
 
 
 def soft_argmax(logits, stride, tau=1.0, offset=0.0):
@@ -82,7 +82,7 @@ def _constant_on_one_map(rng):
 
 def _cold(rng):
     logits = torch.randperm(48, generator=rng).reshape(6, 8).float()  # the highest stands out by 1
-    return logits, 4.0, 0.01
+    return logits, uniform(rng, 2, 9), 0.01
 
 
 def _agree(a, b):
