@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -330,7 +331,7 @@ def test_nothing_leaves_and_nothing_complains(explorer):
 
 
 def test_nothing_covers_the_text_at_the_first_opening(lab, tmp_path):
-    """posebook lab with a home where JupyterLab was never before: the first chapter, and no question."""
+    """posebook lab in a new home: the first chapter, and no question. Ctrl-C ends it after a page was open, too."""
     code = nbformat.v4.new_code_cell("1 + 1")
     notebook = nbformat.v4.new_notebook(cells=[code], metadata={"kernelspec": {"name": "python3", "display_name": "P"}})
     (tmp_path / "chapters").mkdir()
@@ -349,8 +350,10 @@ def test_nothing_covers_the_text_at_the_first_opening(lab, tmp_path):
             page.wait_for_timeout(5000)  # the question came within a second of the notebook
             assert page.locator(".Toastify__toast, .jp-Dialog").all_inner_texts() == []
             page.close()
+            served.send_signal(signal.SIGINT)
+            assert served.wait(600) == 0
         finally:
-            served.terminate()
+            served.kill()
 
 
 # ---------------------------------------------------------------------------------------------------------------------

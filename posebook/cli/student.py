@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,6 +90,9 @@ def lab(options: argparse.Namespace) -> int:
         from jupyterlab.labapp import main as jupyterlab
 
         jupyterlab(arguments)
+    for thread in threading.enumerate():  # JupyterLab leaves workers of anyio that Python would wait for at its end
+        if hasattr(thread, "stop"):
+            thread.stop()
     return 0
 
 
