@@ -90,7 +90,7 @@ def test_inputs_of_every_problem_survive():
 def test_of_other_values_only_a_known_type_name_crosses(value, name):
     back = decode(encode(value))
     assert isinstance(back, Other) and type(back).__name__ == name
-    assert trial.compare(1.0, back, 1.0)[0] == f"returned {trial._kind(back)}; want a number"
+    assert trial.compare(1.0, back, 1.0)[0] .startswith(f"returned {trial._kind(back)}; want a plain number")
 
 
 def test_numbers_of_a_subclass_stay_numbers_but_no_wire_values():

@@ -134,9 +134,9 @@ PROBLEM = Problem(
     name="integral_loss", points=3, minutes=25,
     reference=integral_loss,
     own=("posebook.losses.integral_loss", "posebook.losses.coordinate_loss", "posebook.losses.masked_mean",
-         "posebook.expectation.soft_argmax", "posebook.expectation.soft_argmax_compensated",
-         "posebook.expectation.spatial_softmax", "posebook.expectation.mean_cell",
-         "posebook.decode.soft_argmax_window"),
+         "posebook.losses._distance", "posebook.expectation.soft_argmax",
+         "posebook.expectation.soft_argmax_compensated", "posebook.expectation.spatial_softmax",
+         "posebook.expectation.mean_cell", "posebook.decode.soft_argmax_window"),
     cases=(
         Case("soft-argmax (20, 8) px, truth (23, 4) px: 3 + 4 = 7",
              lambda rng: (by_hand(5, 2), torch.tensor([[[23.0, 4.0]]]), some("1"), 4.0), fixed=True),
