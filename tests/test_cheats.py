@@ -542,7 +542,7 @@ def test_lies_on_the_line_gain_nothing(name, quick):
     assert result.reports[0].score <= HONEST_SCORE
 
 
-def test_cells_that_ruin_the_line_are_left_out(quick):
+def test_cells_that_ruin_the_line_are_left_out():
     result = graded(["import torch\n" + LINE, *RUIN.values()], [twice("answer")])
     assert result.reports[0].score == HONEST_SCORE and result.status == "output"
     assert result.notes == tuple(f"cell {n} sent back too much, or what is no answer" for n in range(2, 2 + len(RUIN)))
