@@ -91,7 +91,7 @@ def lab(options: argparse.Namespace) -> int:
 
         jupyterlab(arguments)
     for thread in threading.enumerate():  # JupyterLab leaves workers of anyio that Python would wait for at its end
-        if hasattr(thread, "stop"):
+        if type(thread).__module__.startswith("anyio."):
             thread.stop()
     return 0
 
