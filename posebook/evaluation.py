@@ -106,7 +106,7 @@ class Evaluation:
         precision: ``(10, 101, C, 3)``, at each of THRESHOLDS, RECALLS, category by id, and AREAS. pycocotools has one
             more axis of length 1, for its one number of detections.
         recall: ``(10, C, 3)``, the highest reached.
-        max_detections: an image and category.
+        max_detections: per image and category.
     """
 
     precision: np.ndarray
@@ -153,7 +153,7 @@ def coco_keypoint_ap(ground_truth: str | Path | dict, detections: str | Path | l
             ``score`` and ``keypoints``.
         sigmas: annotators' spread of each keypoint, in units of sqrt(area): one row for all categories, or category id
             to row. None, or an id that is left out, is COCO's where the keypoints are COCO's 17.
-        max_detections: an image and category.
+        max_detections: per image and category.
 
     Returns:
         :class:`Evaluation`.

@@ -4,7 +4,7 @@ from html import escape
 
 import numpy as np
 
-from posebook.errors import GOOD, KINDS, Diagnosis, PoseErrors
+from posebook.diagnosis import GOOD, KINDS, Diagnosis, PoseErrors
 from posebook.evaluation import RECALLS, THRESHOLDS, Evaluation
 
 COLORS = {"good": "#CFE8DC", "jitter": "#56B4E9", "inversion": "#E69F00", "swap": "#CC79A7", "miss": "#D55E00",

@@ -1,6 +1,6 @@
 """COCO's annotations and results as arrays: the people to find and the detections, one category at a time.
 
-A results file is a list with one record a detection: ``image_id``, ``category_id``, ``score`` and ``keypoints``, which
+A results file is a list, one record per detection: ``image_id``, ``category_id``, ``score`` and ``keypoints``, which
 is [x1, y1, c1, x2, y2, c2, ...]; the third number of each keypoint is not read.
 
 Source: the formats at https://cocodataset.org/#format-data and https://cocodataset.org/#format-results.
@@ -64,7 +64,7 @@ class People:
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """The detections of a category, by image, those of one image by falling score; no more an image than are evaluated.
+    """The detections of a category, by image, those of one image by falling score; not more than are evaluated.
 
     Args:
         image: ``(D,)`` rank of the image's id among all.
@@ -128,7 +128,7 @@ def read(ground_truth: str | Path | dict, detections: str | Path | list, *, sigm
         detections: a COCO results file, or what it holds.
         sigmas: annotators' spread of each keypoint, in units of sqrt(area): one row for all categories, or category id
             to row. None, or an id that is left out, is COCO's where the keypoints are COCO's 17.
-        max_detections: an image and category; those of the highest scores, of equal ones the first.
+        max_detections: per image and category; those of the highest scores, of equal ones the first.
 
     Returns:
         :class:`Category` for each one of the annotations, by id.
@@ -172,14 +172,14 @@ class _Records(NamedTuple):
     label: Callable[[int], str]
 
     def table(self, key: str, n: int, step: int = 1) -> np.ndarray:
-        """``n`` numbers a record, the first, second ... of every ``step``: ``(step, N, n / step)`` float64."""
+        """``n`` numbers per record, the first, second ... of every ``step``: ``(step, N, n / step)`` float64."""
         values = _all_numbers((record[key] for record in self.records), n, step)
         if values is None:
             self.blame(key, f"{n} finite numbers", lambda value: numbers(value, n), is_number)
         return values
 
     def column(self, key: str, want: str, least: float = -math.inf) -> np.ndarray:
-        """One number a record, ``(N,)`` float64."""
+        """One number per record, ``(N,)`` float64."""
         values = _all_numbers(([record[key] for record in records] for records in [self.records]), len(self.records))
         if values is None or not (values >= least).all():
             self.blame(key, want, lambda value: is_number(value) and value >= least)
@@ -193,7 +193,7 @@ class _Records(NamedTuple):
             self.blame(key, want, lambda value: isinstance(value, Hashable) and value in positions)
 
     def optional(self, key: str, default: list[int], want: str, ok: Callable[[int], bool]) -> list[int]:
-        """A whole number a record, which may be left out."""
+        """A whole number per record, which may be left out."""
         values = [record.get(key, other) for record, other in zip(self.records, default, strict=True)]
         for row, value in zip(self.rows, values, strict=True):
             if not isinstance(value, int) or not ok(value):

@@ -380,7 +380,7 @@ def test_no_pickle():
 
 
 @pytest.mark.parametrize("options, text", [
-    ({"steps": 0}, "steps: want a finite number >= 1, got 0"), ({"lr": -1}, "lr: want a finite number > 0, got -1"),
+    ({"steps": 0}, "steps: want a whole number >= 1, got 0"), ({"lr": -1}, "lr: want a finite number > 0, got -1"),
     ({"weight_decay": -1}, "weight_decay: want a finite number >= 0, got -1"),
 ])  # fmt: skip
 def test_errors(options, text, data):

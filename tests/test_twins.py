@@ -17,7 +17,7 @@ from torch import Tensor
 from posebook.checks import PROBLEMS, SETS, trial, withheld
 from posebook.grid import Grid
 
-MODULES = ("encode", "decode", "expectation", "fusion", "warp", "losses", "metrics", "theory", "grid", "errors",
+MODULES = ("encode", "decode", "expectation", "fusion", "warp", "losses", "metrics", "theory", "grid", "diagnosis",
            "evaluation")
 FUNCTIONS = {
     f"posebook.{module}.{name}": function

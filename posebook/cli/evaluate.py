@@ -30,29 +30,28 @@ def sigmas(text: str) -> list[float]:
 
 
 def evaluate(options: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
     from posebook import _files
-    from posebook.errors import diagnose
+    from posebook.diagnosis import diagnose
     from posebook.evaluation_report import page, text
     from posebook.results import read
 
     try:
-        progress("reading")
-        categories = read(options.annotations, options.results, sigmas=options.sigmas)
-        progress("evaluating")
-        diagnosis = diagnose(categories, tell=lambda done, total: progress(f"evaluating: {done} of {total}"))
-        progress("")
+        with tqdm(desc="reading", leave=False, disable=None) as bar:  # None: only where somebody watches
+            categories = read(options.annotations, options.results, sigmas=options.sigmas)
+            bar.set_description("evaluating")
+
+            def tell(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            diagnosis = diagnose(categories, tell=tell)
         print(text(diagnosis))
         if options.html:
             _files.write(options.html, page(diagnosis, str(options.annotations), str(options.results)).encode())
             print(f"\nWritten: {options.html}")
     except (OSError, ValueError) as error:
-        progress("")
         print(f"posebook evaluate: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-def progress(words: str) -> None:
-    """One line that changes, where somebody watches."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{words}", end="", file=sys.stderr, flush=True)

@@ -13,6 +13,7 @@ from posebook.people.scene import Scene
 from posebook.skeleton import COCO_17
 
 _CHUNK = 128 * 64**2  # pixels painted at once: so few stay in a CPU's cache
+_TILE = 8  # px
 _K = {name: k for k, name in enumerate(COCO_17.names)}
 
 
@@ -37,7 +38,6 @@ class People:
     def area(self) -> Tensor:
         """``(B, P)``: each person's visible silhouette, px^2."""
         return self.mask.sum((-2, -1))
-_TILE = 8  # px
 
 
 def render(scene: Scene, hw: tuple[int, int] = (64, 64)) -> People:

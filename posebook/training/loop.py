@@ -32,7 +32,7 @@ def train(
         net: the network; its present weights are the start.
         loss: (net, image, xy) to one value per keypoint ``(B, K)``; averaged over those with vis > 0.
         data: the number of a step to its batch: :func:`fresh` or :func:`finite`.
-        steps: how many in all, >= 1.
+        steps: how many in all, a whole number >= 1.
         lr: the highest learning rate > 0, of the cycle :func:`one_cycle`.
         weight_decay: AdamW's, >= 0.
         checkpoint: a file. Ctrl-C ends the step under way, writes the file and raises KeyboardInterrupt; the same call
@@ -49,7 +49,7 @@ def train(
 
     Source: AdamW, Loshchilov and Hutter 2019, arXiv:1711.05101; one cycle, Smith and Topin 2018, arXiv:1708.07120.
     """
-    _args.at_least("steps", steps, 1)
+    _args.whole("steps", steps, 1)
     _args.positive("lr", lr)
     _args.at_least("weight_decay", weight_decay, 0)
     optimizer = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=weight_decay)

@@ -9,7 +9,7 @@ from coco_sets import coco_set
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posebook.errors import KINDS, diagnose
+from posebook.diagnosis import KINDS, diagnose
 from posebook.evaluation import coco_keypoint_ap
 from posebook.results import COCO_SIGMAS, read
 from posebook.skeleton import COCO_17
