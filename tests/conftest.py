@@ -22,6 +22,9 @@ class Guard:
         os.environ["PYTHONPATH"] = os.pathsep.join([str(GUARD), *filter(None, [os.environ.get("PYTHONPATH")])])
         spec = importlib.util.spec_from_file_location("posebook_guard", GUARD / "sitecustomize.py")
         spec.loader.exec_module(importlib.util.module_from_spec(spec))  # this process
+        os.environ["MPLCONFIGDIR"] = str(self.refused.parent)
+        import matplotlib.font_manager  # noqa: F401, lists the fonts: kernels find that list, whatever else runs then
+
         if "POSEBOOK_COCO" in os.environ:  # the notebooks' stored outputs were made without it
             os.environ["POSEBOOK_TESTS_COCO"] = os.environ.pop("POSEBOOK_COCO")
 

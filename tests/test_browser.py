@@ -183,16 +183,16 @@ class Explorer:
         )
 
     def moved(self, before, *, to=lambda state: True) -> decoding.State:
-        """Wait until the picture changed and says what the controls say, and that is wanted; the table has to agree."""
+        """Wait until the picture changed and says what the controls say, and that is wanted; the table, too."""
         end = time.monotonic() + 120
-        while True:
-            state, said = self.state(), self.sentence()
-            if before != said == decoding.sentence(decoding.compute(state)) and to(state):
-                break
-            assert time.monotonic() < end, f"the controls say {state}, the picture says {said}"
+        while True:  # a drag may go on
+            state, said, rows = self.state(), self.sentence(), self.rows()
+            if before != said == decoding.sentence(seen := decoding.compute(state)) and to(state):
+                table = ET.fromstring(decoding.table(seen))
+                if rows == [["".join(cell.itertext()).strip() for cell in row] for row in table.iter("tr")]:
+                    break
+            assert time.monotonic() < end, f"the controls say {state}, the picture says {said}, the table {rows}"
             self.page.wait_for_timeout(30)
-        table = ET.fromstring(decoding.table(decoding.compute(state)))
-        assert self.rows() == [["".join(cell.itertext()).strip() for cell in row] for row in table.iter("tr")]
         assert self.output.get_by_role("alert").count() == 0
         return state
 

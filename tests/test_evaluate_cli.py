@@ -5,9 +5,11 @@ import json
 import re
 import shutil
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
+import tqdm
 from bs4 import BeautifulSoup
 from coco_sets import coco_set, pycocotools
 from hypothesis import HealthCheck, given, settings
@@ -89,7 +91,7 @@ def test_nobody_to_find(tmp_path, capsys):
 def test_progress_where_somebody_watches(files, capsys, monkeypatch):
     assert evaluate(*files[0]) == 0 and capsys.readouterr().err == ""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    monkeypatch.setenv("TQDM_MININTERVAL", "0")  # show each step
+    monkeypatch.setattr(tqdm, "tqdm", partial(tqdm.tqdm, mininterval=0))  # show each step
     assert evaluate(*files[0]) == 0
     said = capsys.readouterr().err
     assert "reading" in said and "evaluating" in said

@@ -362,6 +362,11 @@ def test_torch_comes_from_the_index_that_is_named(clone):
     assert list(clone.glob(f".venv/lib/*/site-packages/{info}/INSTALLER"))
     assert make(clone, *command) == (0, [])
 
+    moved = clone.rename(clone.with_name("moved"))  # .venv is made anew: torch comes from there again
+    shutil.copytree(moved / "index", clone / "index")
+    assert set_up(moved) == [INSTALLING, "  Installing collected packages: torch", PACKAGES]
+    assert list(moved.glob(f".venv/lib/*/site-packages/{info}/INSTALLER"))
+
 
 @pytest.mark.parametrize(
     ("log", "status", "start"),

@@ -17,7 +17,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent.parent
 VENV = HERE / ".venv"
 PYTHON = VENV / "bin" / "python"
-STATE = VENV / "posebook.json"  # what is installed; absent while that changes, and .venv is then made anew
+STATE = VENV / "posebook.json"  # what is installed; without a folder while that changes: .venv is then made anew
 LOG = VENV / "install.log"
 NEEDED = (3, 11)
 CHANGES = re.compile(r"Installing collected packages|Prepared \d|Uninstalled \d")  # as pip and uv say it
@@ -33,22 +33,26 @@ START = (
 
 def main(extras):
     state = json.loads(STATE.read_text()) if STATE.exists() else {}
-    torch_index = os.environ.get("TORCH_INDEX") or state.get("torch_index", "")
     files = b"\n".join((HERE / name).read_bytes() for name in ("pyproject.toml", "constraints.txt"))
-    wanted = {"folder": str(HERE), "torch_index": torch_index, "files": hashlib.sha256(files).hexdigest()}
-    installed = set(state.pop("extras", []))
-    if state == wanted and installed.issuperset(extras) and PYTHON.exists():
+    chosen = {
+        "torch_index": os.environ.get("TORCH_INDEX") or state.get("torch_index", ""),
+        "extras": sorted({*state.get("extras", []), *extras}),
+    }
+    here = {"folder": str(HERE)}
+    done = {**here, **chosen, "files": hashlib.sha256(files).hexdigest()}
+    if state == done and PYTHON.exists():
         return
-    if state.get("folder") != wanted["folder"] or not PYTHON.exists():
+    whole = state.get("folder") == here["folder"] and PYTHON.exists()
+    if not whole:
         make_venv()
-        write_state(folder=wanted["folder"])
+        write_state(**here, **chosen)
     LOG.write_text("")
     print(START, flush=True)
-    if torch_index != state.get("torch_index", ""):
-        install("--index-url", torch_index, "--force-reinstall", "--no-deps", "torch")
-    extras = sorted(installed.union(extras))
-    install("-e", ".[" + ",".join(extras) + "]" if extras else ".")
-    write_state(extras=extras, **wanted)
+    if chosen["torch_index"] and not (whole and "files" in state and state["torch_index"] == chosen["torch_index"]):
+        install(chosen, "--index-url", chosen["torch_index"], "--force-reinstall", "--no-deps", "torch")
+        write_state(**here, **chosen)
+    install(chosen, "-e", ".[" + ",".join(chosen["extras"]) + "]" if chosen["extras"] else ".")
+    write_state(**done)
 
 
 def write_state(**state):
@@ -76,7 +80,7 @@ def make_venv():
         sys.exit("Python could not make .venv: " + made.stdout.strip().splitlines()[-1])
 
 
-def install(*what):
+def install(chosen, *what):
     """A log has the whole output. A terminal shows its latest line, anything else hears of large downloads."""
     uv, python = shutil.which("uv"), str(PYTHON)
     command = [uv, "pip", "install", "--python", python] if uv else [python, "-m", "pip", "--no-input", "install"]
@@ -89,8 +93,8 @@ def install(*what):
         for line in process.stdout:
             log.write(line)
             changes = CHANGES.match(line)
-            if changes and STATE.exists():
-                STATE.unlink()
+            if changes:
+                write_state(**chosen)
             if live:
                 print("\r\033[K" + line.strip()[:78], end="", flush=True)
             elif changes or LARGE.search(line):
