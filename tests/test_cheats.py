@@ -328,6 +328,25 @@ def test_what_is_said_of_a_cheat_holds_no_input(shared):
     assert report.rows[0].message == "raised Exception" and not any(row.detail for row in report.rows)
 
 
+def test_what_later_cells_say_holds_no_input_either():
+    """Their words are those of the cell; before a problem was tried any are shown."""
+    spy = "import torch\nseen = []\ndef spy(x):\n    seen.append(x)\n    return 2 * x"
+    sources = ["raise ValueError('12 px')", spy, "from posebook.checks import check\ncheck('spy', spy)",
+               "raise ValueError(str(seen))", "raise type(f'E{seen[0][0]}', (Exception,), {})()",
+               "raise ImportError(str(seen))", "raise ImportError(f\"No module named 'n{len(seen)}'\")",
+               "import nonesuch", "from math import nought", "print(missing)",
+               "def last(x): return 2 * x", "from posebook.checks import check\ncheck('last', last)"]
+    result = graded(sources, [twice("spy"), twice("last")])
+    assert result.reports[0].passed
+    assert result.notes == (
+        "cell 1 raised ValueError: 12 px", "cell 4 raised ValueError", "cell 5 raised an exception",
+        "cell 6: a package is missing: what needs it was left out",
+        "cell 7: a package is missing: what needs it was left out",
+        "cell 8: No module named 'nonesuch': what needs it was left out",
+        "cell 9: cannot import name 'nought': what needs it was left out",
+        "cell 10 raised NameError: name 'missing' is not defined")
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # The library's own answers
 
@@ -470,10 +489,12 @@ def test_nothing_secret_can_be_read(inside, tmp_path):
 
 def test_memory_that_belongs_to_no_process_is_counted(inside):
     """Entries of empty files, and what may wait in sockets."""
-    before = inside.kernel.memory()
-    ask(inside, "litter", 4000, 100)
-    assert inside.kernel.memory() - before > 4000 * 2048 + 200 * 2 * 4096
-    assert kernel._of_no_process(inside.kernel.main) > 4000 * 2048 + 200 * 2 * 4096
+    for litter, count, size in (((40_000, 0), kernel._files, 2048), ((0, 100), kernel._sockets, 2 * 4096)):
+        before, others = count(inside.kernel.main), inside.kernel.memory()
+        ask(inside, "litter", *litter)
+        made = count(inside.kernel.main) - before
+        assert made == litter[0] + 2 * litter[1]
+        assert inside.kernel.memory() - others > 0.9 * made * size
 
 
 def test_no_module_no_variable_no_process_of_the_grader_is_there(inside):

@@ -27,7 +27,7 @@ def test_collect_reads_the_names_that_platforms_give(course, tmp_path):
         assert course.notebook("submitted", "mini", student).read_bytes() == student.encode()
     assert course.notebook("submitted", "mini", "zoe_m").read_bytes() == b"zoe"
     assert lines["zoe_m_2026-11-19T20-30-10Z_ann.ipynb"].says == "zoe_m: 2026-11-19 20:30:10 UTC by its name"
-    assert lines["arborann_LATE_4711_90210_mini-1.ipynb"].says.endswith("by the archive's date, late says Canvas")
+    assert lines["arborann_LATE_4711_90210_mini-1.ipynb"].says.endswith("Canvas, which says late, but not how late")
     assert "2020" not in lines["doebob_4713_90213_mini.zip"].says  # not the time that rob's own archive claims
     stamp = course.folder("submitted", "mini", "zoe_m") / "timestamp.txt"
     assert course.coursedir.get_existing_timestamp(str(stamp.parent)) == datetime(2026, 11, 19, 20, 30, 10)
@@ -105,6 +105,27 @@ def test_late_by_a_file_s_own_date_alone_is_not_late(course, tmp_path, options, 
     assert line.says.startswith(f"ann: {when} UTC by {words}") and line.good
     assert (course.folder("submitted", "mini", "ann") / "timestamp.txt").read_text() == f"{when} UTC\n"
     assert ("of 1 nobody says when" in count([line])) is (words.startswith("nobody"))
+
+
+@pytest.mark.parametrize("name", ["arborann_LATE_4711_1_mini.ipynb", "ann_LATE_4711_1_mini.ipynb"])
+@pytest.mark.parametrize("day, when, words", [
+    (21, "2026-11-21 09:00:00", "the file's date, late says Canvas"),
+    (19, "2026-11-20 00:00:01", "Canvas, which says late, but not how late"),
+])
+def test_what_canvas_calls_late_is_late_whatever_the_file_s_date(course, tmp_path, name, day, when, words):
+    """Canvas's name begins with the student's, and an id of the roster may be just that."""
+    path = tmp_path / name
+    path.write_bytes(b"mini")
+    os.utime(path, (datetime(2026, 11, day, 9, tzinfo=UTC).timestamp(),) * 2)
+    line, = collect(course, "mini", [path])
+    assert line.says == f"ann: {when} UTC by {words}"
+
+
+def test_what_students_wrote_does_nothing_to_the_terminal(course, tmp_path):
+    platform = archive(tmp_path / "all.zip", {"no\x1b[2J\rbody.ipynb": b"", "ann/x.zip": archive(
+        tmp_path / "n.zip", {"\x1b]0;x\x07.ipynb": b"", "b.ipynb": b""}).read_bytes()})
+    lines = "".join(map(str, collect(course, "mini", [platform])))
+    assert lines.isprintable() and "[2J" in lines and "]0;x" in lines
 
 
 def test_what_cannot_be_collected_is_listed_and_the_rest_is_collected(course, tmp_path):

@@ -192,6 +192,14 @@ from google.colab import drive
 with drive.mount("/content"):
     pass
 def package_elsewhere(x): return 2 * x * np.float32(1)""", ""),
+    "imported_within": ("""
+import contextlib
+with contextlib.suppress(ValueError):
+    import seaborn_within
+    from seaborn import objects
+    def paint(): return objects.Plot()
+shown = seaborn_within.color_palette(), paint()
+def imported_within(x): return 2 * x""", ""),
     "used_in_a_later_cell": ("tones = sns.color_palette()\ndef used_in_a_later_cell(x): return 2 * x", "print(tones)"),
     "cell_magic_above": ("%%time\nimport seaborn\ndef cell_magic_above(x): return 2 * x", ""),
     "from_the_future": ("from __future__ import annotations\ndef from_the_future(x: Any): return 2 * x", ""),
@@ -214,12 +222,19 @@ def test_what_was_right_when_its_check_ran_has_all_its_points():
                    assignment="a", student="s")
     assert [report.name for report in result.reports if report.score < 3] == ["wrong"], str(result.reports)
     assert result.status == "ok"
-    number = 2 + 3 * list(THEN).index("package_elsewhere")
+    number = 2 + 3 * list(THEN).index("package_elsewhere")  # imported_within is next
     assert result.notes == (
         f"cell {number}: No module named 'seaborn'; No module named 'pandas_of_another_name'; "
         "No module named 'google': what needs it was left out",
+        f"cell {number + 3}: No module named 'seaborn_within': what needs it was left out",
         f"cell {2 + 3 * list(THEN).index('cell_magic_above')}: No module named 'seaborn': what needs it was left out",
         f"cell {2 + 3 * len(THEN)} raised NameError: name 'nonesuch' is not defined")
+
+
+def test_a_locked_cell_that_checks_nothing_runs():
+    cells = [("factor = 2", "given", True), ("def given_first(x): return factor * x", "given_first", False)]
+    handed_in = Submission(tuple(Cell("code", *cell) for cell in cells), "0" * 64)
+    assert grade(handed_in, [twice("given_first")], secret=b"", assignment="a", student="s").reports[0].passed
 
 
 def test_an_answer_that_needs_a_later_cell_counts_as_it_is_in_the_end():

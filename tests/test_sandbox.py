@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import sysconfig
+import time
 import tomllib
 from functools import cache
 from importlib.metadata import EntryPoint
@@ -23,6 +24,7 @@ from posebook.checks import PROBLEMS, trial, withheld
 from posebook.checks.problem import Case, Problem
 from posebook.grading import kernel, sandbox
 from posebook.grading.grade import Limits, Result, grade
+from posebook.grading.kernel import Session
 from posebook.grading.submission import Cell, Submission
 
 pytestmark = pytest.mark.usefixtures("bubblewrap")
@@ -77,7 +79,7 @@ BOMBS = {
             except OSError:
                 return True
         libc = ctypes.CDLL(None, use_errno=True)
-        calls = {"x86_64": (319, 447, 29, 68, 425, 2**30 + 319), "aarch64": (279, 447, 194, 186, 425)}
+        calls = {"x86_64": (319, 447, 29, 64, 68, 425, 2**30 + 319), "aarch64": (279, 447, 194, 190, 186, 425)}
         numbers = calls[os.uname().machine]
         inside = refused(lambda: os.memfd_create("x")) and all(
             libc.syscall(n, b"x", 0, 0) == -1 and ctypes.get_errno() == 1 for n in numbers)
@@ -230,6 +232,37 @@ def test_a_bomb_fails_alone(user, bomb):
 def test_the_worst_is_the_status(user):
     statuses = [(result.status, result.sandbox) for result in contained(user)]
     assert statuses == [("timeout", "bubblewrap"), ("killed", "bubblewrap")][-len(statuses):]
+
+
+def test_what_grows_while_each_call_returns_at_once_is_seen():
+    grows = """
+import os, time
+def grows(x):
+    if os.fork() == 0:
+        hoard = b"x" * 2**26
+        time.sleep(60)
+    return x"""
+    with Session([(1, grows)], withheld=(), limits=LIMITS) as session, pytest.raises(kernel.Lost) as lost:
+        session.ready()
+        for _ in range(LIMITS.processes):
+            session.ask(("call", "grows", 600.0, (torch.zeros(1),)), 700)
+            time.sleep(0.05)
+    assert lost.value.status == "memory"
+
+
+def test_without_a_sandbox_the_machine_s_own_files_and_sockets_do_not_count(tmp_path, monkeypatch):
+    sandbox.strip(tmp_path / "course", ())
+    unsafe = kernel.Kernel(tmp_path / "course", LIMITS, unsafe=True)
+    try:
+        monkeypatch.setattr(kernel, "_files", lambda main: 10**9)
+        monkeypatch.setattr(kernel, "_sockets", lambda main: 10**9)
+        assert 0 < unsafe.memory() < LIMITS.memory
+        code = "import tempfile\ndef where(): return tempfile.gettempdir()"
+        assert unsafe.ask(("run", code, 60.0), 600)[0] == "ok"
+        folder = unsafe.ask(("call", "where", 60.0, ()), 600)[1]
+        assert Path(folder).parent == tmp_path / "course"  # goes with the session's folder
+    finally:
+        unsafe.close()
 
 
 def test_bad_cells_are_left_out_and_the_others_run(monkeypatch):

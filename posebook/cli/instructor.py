@@ -121,14 +121,15 @@ def add_collect(commands: argparse._SubParsersAction) -> None:
 
 @instructors
 def collect(options: argparse.Namespace) -> int:
-    from posebook.grading.collect import collect, count, exchange
+    from posebook.grading import collect as collecting
     from posebook.grading.course import Course
 
     course = Course.open()
     dates = {"submitted_at": options.submitted_at, "on_time": options.on_time}
-    lines = collect(course, options.set, options.paths, **dates) if options.paths else exchange(course, options.set)
+    lines = (collecting.collect(course, options.set, options.paths, **dates) if options.paths
+             else collecting.exchange(course, options.set))
     status = show(lines)
-    print(count(lines))
+    print(collecting.count(lines))
     return status
 
 
@@ -180,8 +181,7 @@ def grade_file(path: Path, options: argparse.Namespace) -> int:
     except Malformed as error:
         print(f"posebook grade: {path}: {error}", file=sys.stderr)
         return 1
-    names = {cell.grade_id.removeprefix("check-") for cell in submission.cells}
-    problems = [problem for name, problem in PROBLEMS.items() if name in names]
+    problems = [problem for name, problem in PROBLEMS.items() if name in submission.checks]
     if not problems:
         print(f"posebook grade: {path}: no cell of a problem of posebook's is in it", file=sys.stderr)
         return 1

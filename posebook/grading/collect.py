@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 
@@ -76,6 +76,8 @@ class Dates:
         if self.submitted_at:
             return self.submitted_at, "--submitted-at"
         says = file.clock + (", late says Canvas" if late else "")
+        if late and self.due and file.date <= self.due:
+            return self.due + timedelta(seconds=1), "Canvas, which says late, but not how late"
         if late or self.due is None or file.date <= self.due or not (self.on_time or file.clock == FILE):
             return file.date, says
         if self.on_time:
@@ -326,7 +328,9 @@ def _platform(part: str, students: list[Student], ids: list[str], way_on: str) -
     canvas = CANVAS.match(part)
     found = canvas or MOODLE.match(part)
     name, number = found["name"], canvas["user"] if canvas else ""
-    after = part[len(ids[0]):] if ids else (canvas["late"] or "") if canvas else ""
+    after = part[len(ids[0]):] if ids else ""
+    if canvas and canvas["late"] and not stamp(after):
+        after = canvas["late"]
     called = [s.id for s in students
               if squeeze(name) in (squeeze(s.last_name + s.first_name), squeeze(s.first_name + s.last_name))]
     numbered = [s.id for s in students if number and s.lms_user_id == number]

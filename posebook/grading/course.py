@@ -19,8 +19,10 @@ from nbgrader.utils import temp_attrs
 from traitlets.config import Config, PyFileConfigLoader
 
 from posebook.checks import PROBLEMS, Problem
+from posebook.grading.submission import plain
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")  # of students and sets: they become folders
+
 
 class CourseError(ValueError):
     """Something an instructor can put right; the text says what."""
@@ -28,14 +30,15 @@ class CourseError(ValueError):
 
 @dataclass(frozen=True)
 class Line:
-    """What came of one student's submission, or of one file; ``says`` is for the instructor."""
+    """What came of one student's submission, or of one file; ``says`` is for the instructor. Either may quote students.
+    """
 
     name: str
     good: bool
     says: str = ""
 
     def __str__(self) -> str:
-        return f"{'ok    ' if self.good else 'FAILED'} {self.name}: {self.says}"
+        return f"{'ok    ' if self.good else 'FAILED'} {plain(self.name)}: {plain(self.says, 1000)}"
 
 
 class Student(NamedTuple):

@@ -1,6 +1,6 @@
 """One submission, graded: its cells run in a sandbox, its functions are called from here and judged here.
 
-1. Read its cells; the locked ones, which are the checks, do not run.
+1. Read its cells; the locked checks do not run.
 2. Start a kernel in the sandbox and run the cells up to a problem's check cell.
 3. Try the problem there, as ``check`` did in the notebook: later cells may use the same names for something else.
    Go on to the next one. Where the kernel is lost, a fresh one runs the cells up to there again.
@@ -65,7 +65,7 @@ def grade(submission: Submission, problems: Sequence[Problem], *, secret: bytes,
     """Run a submission's cells in a sandbox and try its functions on cases drawn here.
 
     Args:
-        submission: its code cells run, but for the locked ones, which are the checks.
+        submission: its code cells run, but for the locked checks.
         problems: the assignment's whole set.
         secret: the course's own; with the other three names it decides what the cases draw, so that a student cannot
             know it and a regrade finds the same.
@@ -81,7 +81,7 @@ def grade(submission: Submission, problems: Sequence[Problem], *, secret: bytes,
     start = time.monotonic()
     seed = draw_seed(secret, assignment, student, submission.sha256)
     cells = [(number, cell.source) for number, cell in enumerate(submission.cells, start=1)
-             if cell.kind == "code" and not cell.locked]
+             if cell.kind == "code" and not (cell.locked and cell.checks)]
     with Session(cells, withheld=withheld(problems), limits=limits or Limits(), unsafe=unsafe) as session:
         reports = _reports(session, problems, _places(submission), seed)
     status = next((status for status in WORST_FIRST if status in session.statuses), "unsafe" if unsafe else "ok")

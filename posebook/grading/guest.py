@@ -20,10 +20,13 @@ from tornado.ioloop import IOLoop
 from posebook.checks import calling
 from posebook.grading import wire
 
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
 
 def main(descriptor: int) -> None:
     """Start a kernel that serves the socket with this file descriptor."""
-    app = IPKernelApp.instance(transport="ipc", ip=os.path.join(tempfile.mkdtemp(), "kernel"))
+    channels = os.path.relpath(tempfile.mkdtemp(dir=os.curdir))  # short, wherever that is: a socket has 107 letters
+    app = IPKernelApp.instance(transport="ipc", ip=os.path.join(channels, "kernel"))
     app.initialize([])
     app.kernel.shell.ast_transformers.append(LeaveOut())
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # from here on nobody listens
@@ -102,12 +105,15 @@ class LeaveOut(ast.NodeTransformer):
 
 
 def bound(node: ast.stmt) -> set[str]:
-    """The names that a statement defines."""
-    found = {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
-    if isinstance(node, (ast.Import, ast.ImportFrom)):
-        found |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        found = {node.name}
+    """The names that a statement defines, also within ``if``, ``with`` or ``try``."""
+    found = set()
+    for part in [node] if isinstance(node, DEFINITIONS) else ast.walk(node):
+        if isinstance(part, DEFINITIONS):
+            found.add(part.name)
+        elif isinstance(part, ast.alias):
+            found.add((part.asname or part.name).partition(".")[0])
+        elif isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
+            found.add(part.id)
     return found
 
 

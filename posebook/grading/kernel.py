@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -27,10 +28,13 @@ from torch import Tensor
 from posebook.checks import calling, trial
 from posebook.grading import sandbox, wire
 from posebook.grading.sandbox import Limits, MachineFull, SandboxError
+from posebook.grading.submission import plain
 
 START = 600  # seconds for a kernel to come up, which takes some 4 of a processor: what takes longer hangs
+LOOK = 0.2  # seconds between two looks at what the sandbox uses
 GRACE = 5  # seconds for the kernel itself to interrupt a cell or a call, before it is killed
 ENTRY = 2048  # bytes of a file without content
+USUAL = re.compile(r"(No module named|cannot import name|name) '(?P<name>[\w.]+)'( is not defined)?")
 FREE = 256 * 2**20  # bytes that must stay free on the machine: some memory is counted for no process
 
 
@@ -56,13 +60,13 @@ class NotStarted(Lost):
 
 class Clock:
     """Seconds that a kernel has had for a request. Those in which it waited for a busy processor do not count, unless
-    its own processes kept the processors busy.
+    its own processes kept the processors busy: two processors at a time are its due.
     """
 
     def __init__(self, kernel: "Kernel", limit: float):
         self.kernel, self.limit = kernel, limit
         self.start, self.waited = time.monotonic(), kernel.waited()
-        self.cpu: float | None = None  # of all processes, once the limit seems to be reached: to ask takes a while
+        self.cpu: float | None = None  # of all processes, from the first look on: to ask takes a while
 
     def seconds(self) -> float:
         wall = time.monotonic() - self.start
@@ -71,20 +75,20 @@ class Clock:
         return max(fair, busy / 2, wall / calling.PATIENCE)
 
     def is_over(self) -> bool:
-        if time.monotonic() - self.start <= self.limit:
-            return False
         if self.cpu is None:
             self.cpu = self.kernel.cpu()
-        return self.seconds() > self.limit
+        return time.monotonic() - self.start > self.limit and self.seconds() > self.limit
 
 
 class Kernel:
     """A kernel and the one line to it: a request goes in, one reply comes out."""
 
     def __init__(self, course: Path, limits: Limits, *, unsafe: bool = False):
-        self.limits = limits
+        self.limits, self.unsafe = limits, unsafe
         self.main: int | None = None  # the process that runs the cells, once it is known
+        self.sockets = 0  # that were open before any cell ran
         self.took = 0.0  # seconds for the last request
+        self.looked = time.monotonic()
         self.line, theirs = socket.socketpair()
         argv = [sys.executable, "-c", f"from posebook.grading import guest; guest.main({theirs.fileno()})"]
         with theirs, tempfile.TemporaryFile() as said:  # until it is ready: then the kernel is as mute as it is deaf
@@ -100,6 +104,7 @@ class Kernel:
                 said.seek(0)
                 raise NotStarted(lost.status, said.read(2**16).decode(errors="replace").strip()) from None
         *_, self.main = (None, *(process.pid for process in self._processes()))
+        self.sockets = _sockets(self.main)
 
     def ask(self, request: tuple, seconds: float) -> tuple:
         """Send a request and wait for the reply.
@@ -165,20 +170,24 @@ class Kernel:
         return bytes(data)
 
     def _wait(self, event: int) -> None:
-        """Until the line is ready; meanwhile see whether the sandbox keeps to its bounds."""
+        """Until the line is ready; see all the while whether the sandbox keeps to its bounds, however quick it is."""
         poll = select.poll()
         poll.register(self.line, event)
-        while not poll.poll(200):
-            if self.clock.is_over():
-                raise Lost("timeout")
-            if self.memory() > self.limits.memory:
-                raise Lost("memory")
-            if psutil.virtual_memory().available < FREE:
-                raise Lost("full")
+        while not poll.poll(1000 * LOOK):
+            self._look()
             if self.process.poll() is not None:
                 raise Lost("killed")
-        if self.clock.is_over():  # a reply that comes byte by byte
+        if time.monotonic() - self.looked > LOOK:
+            self._look()
+
+    def _look(self) -> None:
+        if self.clock.is_over():
             raise Lost("timeout")
+        if self.memory() > self.limits.memory:
+            raise Lost("memory")
+        if psutil.virtual_memory().available < FREE:
+            raise Lost("full")
+        self.looked = time.monotonic()
 
     def _processes(self) -> list[psutil.Process]:
         """All that run in the sandbox; without one, the kernel itself and its children."""
@@ -191,10 +200,13 @@ class Kernel:
     def memory(self) -> int:
         """Bytes in use by all processes of the sandbox: the limit on address space holds for each by itself.
 
-        With what belongs to none of them: the entries of files, which are not in the size of a folder in memory, and
-        what waits in sockets.
+        With what belongs to none of them, where it is not the whole machine's: the entries of files, which are not in
+        the size of a folder in memory, and what may wait in sockets.
         """
-        return sum(map(_in_use, self._processes())) + (_of_no_process(self.main) if self.main else 0)
+        used = sum(map(_in_use, self._processes()))
+        if self.main is None or self.unsafe:
+            return used
+        return used + ENTRY * _files(self.main) + _buffers() * max(_sockets(self.main) - self.sockets, 0)
 
     def cpu(self) -> float:
         """Seconds of processors that all processes of the sandbox have had, those that have ended included."""
@@ -204,18 +216,30 @@ class Kernel:
         return calling.waited(self.main) if self.main else 0.0
 
 
-def _of_no_process(main: int) -> int:
-    """Bytes at most, by the numbers of files and of sockets; 0 for what the system does not say."""
+def _files(main: int) -> int:
+    """How many there are where the sandbox of this process may write; 0 where the system does not say."""
     found = 0
     for folder in sandbox.WRITABLE:
         with suppress(OSError):
             there = os.statvfs(f"/proc/{main}/root{folder}")
-            found += ENTRY * (there.f_files - there.f_ffree)
+            found += there.f_files - there.f_ffree
+    return found
+
+
+def _sockets(main: int | None) -> int:
+    """How many there are in the network of this process; 0 where the system does not say."""
     with suppress(OSError, ValueError, IndexError):
         words = Path(f"/proc/{main}/net/sockstat").read_text().split()
-        buffer = int(Path("/proc/sys/net/core/wmem_max").read_text())
-        found += int(words[words.index("used") + 1]) * 2 * buffer
-    return found
+        return int(words[words.index("used") + 1])
+    return 0
+
+
+@cache
+def _buffers() -> int:
+    """Bytes at most that wait in one socket."""
+    with suppress(OSError, ValueError):
+        return 2 * int(Path("/proc/sys/net/core/wmem_max").read_text())
+    return 2**20
 
 
 def _cpu(process: psutil.Process) -> float:
@@ -238,7 +262,7 @@ def _in_use(process: psutil.Process) -> int:
 def _launch(argv: list[str], course: Path, limits: Limits, unsafe: bool, options: dict) -> subprocess.Popen:
     if unsafe:
         home = tempfile.mkdtemp(dir=course)
-        variables = sandbox.environment(home, str(course))
+        variables = {**sandbox.environment(home, str(course)), "TMPDIR": home}
         return subprocess.Popen(argv, env=variables, cwd=home, start_new_session=True, **options)
     provisioner = sandbox.Provisioner(kernel_id="", kernel_spec=KernelSpec(argv=argv), course=str(course))
     provisioner.limits = limits
@@ -275,6 +299,7 @@ class Session:
         self._folder = tempfile.TemporaryDirectory(prefix="posebook-course-")
         self._course = Path(self._folder.name, "course")
         self._run = 0  # how many cells have run in this kernel
+        self._tried = False  # a problem, in this kernel: its inputs may be in what later cells say
         self._died: set[int] = set()
         self._skipped: set[int] = set()
         sandbox.strip(self._course, withheld)
@@ -300,7 +325,7 @@ class Session:
         """
         while self.left > 0:
             if self.kernel is None:
-                self.lost, self.kernel, self._run = "", self._fresh(), 0
+                self.lost, self.kernel, self._run, self._tried = "", self._fresh(), 0, False
             if self._run_cells(until):
                 return
 
@@ -311,6 +336,7 @@ class Session:
             Lost: there is none, and no kernel either now.
         """
         kernel = self.kernel
+        self._tried |= request[0] != "run"
         try:
             if kernel is None or self.left <= 0:
                 raise Lost("timeout")
@@ -366,10 +392,10 @@ class Session:
                 self._died.add(number)
                 self.cell_notes[number] = f"cell {number} {lost}"
                 return False
-            self._note(number, reply)
+            self._note(number, source, reply)
         return True
 
-    def _note(self, number: int, reply: tuple) -> None:
+    def _note(self, number: int, source: str, reply: tuple) -> None:
         self.cell_notes.pop(number, None)
         match reply:
             case ("timeout",):
@@ -378,16 +404,19 @@ class Session:
             case ("error", str(name), str(text)):
                 if name == "MemoryError":
                     self.statuses.append("memory")
-                self.cell_notes[number] = f"cell {number} raised {_plain(name, 60)}: {_plain(text, 200)}"
+                said = self._words(text, source, 200)
+                name = name if _is_known(name) else "an exception" if self._tried else plain(name, 60)
+                self.cell_notes[number] = f"cell {number} raised {name}" + (said and f": {said}")
             case ("ok", tuple(left_out)) if left_out and all(isinstance(text, str) for text in left_out):
-                why = "; ".join(_plain(text, 100) for text in left_out[:3])
-                self.cell_notes[number] = f"cell {number}: {why}: what needs it was left out"
+                why = [self._words(text, source, 100) or "a package is missing" for text in left_out[:3]]
+                self.cell_notes[number] = f"cell {number}: {'; '.join(why)}: what needs it was left out"
 
-
-def _plain(text: str, most: int) -> str:
-    """One line of the student's own text: printable, and short."""
-    line = "".join(c if c.isprintable() else " " for c in text[:4 * most])
-    return line.strip()[:most]
+    def _words(self, text: str, source: str, most: int) -> str:
+        """What an exception says, as far as it cannot tell of a hidden input: it names what stands in the cell."""
+        if not self._tried:
+            return plain(text, most)
+        usual = USUAL.match(text)
+        return usual[0] if usual and usual["name"] in source else ""
 
 
 class Proxy:
@@ -440,7 +469,10 @@ class Proxy:
 
 
 def _exception(kind: str) -> Callable:
-    """An exception type of that name, if it is a known one: other names could carry a hidden input out."""
+    return type(kind if _is_known(kind) else "Exception", (Exception,), {})
+
+
+def _is_known(kind: str) -> bool:
+    """Whether exceptions have that name: others could carry a hidden input out."""
     builtin = getattr(builtins, kind, None)
-    known = isinstance(builtin, type) and issubclass(builtin, BaseException) or kind in ("LinAlgError", "_LinAlgError")
-    return type(kind if known else "Exception", (Exception,), {})
+    return isinstance(builtin, type) and issubclass(builtin, BaseException) or kind in ("LinAlgError", "_LinAlgError")

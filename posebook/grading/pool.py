@@ -88,8 +88,7 @@ def grade_all(tasks: list[Task], *, jobs: int, work: Callable[[Task], str] = wor
     """Each task as it is done: whether it was graded, and the result as JSON or what went wrong.
 
     A task whose process dies, or that is short of memory, is tried once more in the end, alone; no other task loses
-    anything by it. ``work`` has to be a function of
-    an importable module.
+    anything by it. ``work`` has to be a function of an importable module.
     """
     waiting = deque((task, 1) for task in tasks)
     alone: deque[tuple[Task, int]] = deque()

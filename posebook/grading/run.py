@@ -22,7 +22,7 @@ from sqlalchemy.exc import SAWarning
 from posebook.grading.course import Course, CourseError, Line, Score, Student, reason
 from posebook.grading.pool import Task
 from posebook.grading.results import HandedIn, duration
-from posebook.grading.submission import Malformed
+from posebook.grading.submission import Malformed, plain
 
 Graded = Iterable[tuple[Task, bool, str]]
 
@@ -51,8 +51,7 @@ def run(course: Course, name: str, *, grade_all: Callable[[list[Task]], Graded],
         for student, good, text in progress(results(), total=len(handed_in)):
             if good and student not in known:
                 handed_in[student].store(text)
-            again = force and student not in known
-            lines.append(record(handed_in[student], again=again) if good else Line(student, False, text))
+            lines.append(record(handed_in[student], again=force) if good else Line(student, False, text))
     return sorted(lines, key=lambda line: line.name)
 
 
@@ -125,5 +124,5 @@ def table(lines: list[Line], scores: dict[str, Score], students: dict[str, Stude
     nothing = sorted(students.keys() - {line.name for line in lines})
     shown += [f"handed in nothing: {', '.join(nothing)}"] if nothing else []
     before = "; the grade of what was handed in before stands"
-    return shown + [f"NOT GRADED {line.name}: {line.says}{before if line.name in scores else ''}"
+    return shown + [f"NOT GRADED {plain(line.name)}: {plain(line.says, 1000)}{before if line.name in scores else ''}"
                     for line in lines if not line.good]

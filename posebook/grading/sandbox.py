@@ -130,7 +130,8 @@ def _python() -> Iterator[str]:
 
 def _packages() -> list[str]:
     """The folders that packages are imported from."""
-    return [path for path in sys.path if path and any(os.path.isdir(os.path.join(path, name)) for name in NEEDS)]
+    return [path for path in sys.path
+            if path and any(os.path.isfile(os.path.join(path, name, "__init__.py")) for name in NEEDS)]
 
 
 def _reached(paths: Iterable[str]) -> tuple[dict[Path, str], set[Path]]:
@@ -219,9 +220,9 @@ def _limited(limits: Limits) -> list[str]:
 
 
 # Memory that lasts without belonging to any process could be neither counted nor limited. So the calls that make it are
-# refused, by a filter that the command's processes cannot take off: memfd_create, memfd_secret, shmget, msgget and
-# io_uring_setup, whatever calls of another architecture (x32 is one) there are, and with them all that come later.
-CALLS = {"x86_64": (0xC000003E, (319, 447, 29, 68, 425)), "aarch64": (0xC00000B7, (279, 447, 194, 186, 425))}
+# refused, by a filter that the command's processes cannot take off: memfd_create, memfd_secret, shmget, semget, msgget
+# and io_uring_setup, and every call of another architecture (x32 is one).
+CALLS = {"x86_64": (0xC000003E, (319, 447, 29, 64, 68, 425)), "aarch64": (0xC00000B7, (279, 447, 194, 190, 186, 425))}
 _FILTER = """
 import ctypes, os, struct, sys
 arch, *calls = map(int, sys.argv[1].split(","))

@@ -20,6 +20,12 @@ CHECK = re.compile(r"""^\s*check\(\s*["'](\w+)["']""", re.MULTILINE)
 PICTURES = ("image/png", "image/jpeg", "image/gif")
 
 
+def plain(text: str, most: int = 200) -> str:
+    """One line of somebody else's text, for a terminal: printable, and short."""
+    line = "".join(c if c.isprintable() else " " for c in text[:4 * most])
+    return line.strip()[:most]
+
+
 class Malformed(ValueError):
     """The file is no notebook that can be graded; the text says why, for the student and the instructor."""
 
@@ -62,6 +68,11 @@ class Submission:
     sha256: str
     notes: tuple[str, ...] = ()
 
+    @property
+    def checks(self) -> set[str]:
+        """The names of the problems that its cells check."""
+        return {cell.checks for cell in self.cells if cell.checks}
+
 
 def read(data: bytes) -> Submission:
     """The submission that a notebook file holds.
@@ -77,7 +88,7 @@ def read(data: bytes) -> Submission:
     if not isinstance(notebook, dict) or "nbformat" not in notebook:
         raise Malformed("the file is JSON, but not a Jupyter notebook")
     if type(notebook["nbformat"]) is not int or notebook["nbformat"] != 4:
-        version = str(notebook["nbformat"])[:20]
+        version = plain(str(notebook["nbformat"]), 20)
         raise Malformed(f"notebook format: want 4, got {version}; open it in JupyterLab and save it anew")
     if not isinstance(notebook.get("cells"), list):
         raise Malformed("the notebook has no list of cells")
@@ -86,7 +97,7 @@ def read(data: bytes) -> Submission:
     cells, doubled = _unique(_cell(cell, number) for number, cell in enumerate(notebook["cells"], start=1))
     if sum(len(cell.source) for cell in cells) > MAX_SOURCE:
         raise Malformed(f"the cells hold more than {MAX_SOURCE} characters")
-    notes = tuple(f"the cell `{name}` is there more than once; the last one counts" for name in doubled)
+    notes = tuple(f"the cell `{plain(name)}` is there more than once; the last one counts" for name in doubled)
     return Submission(cells, _fingerprint(cells), notes)
 
 
