@@ -90,10 +90,12 @@ draw.show(draw.photograph(coco.read_picture(photo), bones, truth, found, grid, a
 # the folder of the pictures where they lie elsewhere, before you start JupyterLab: the next cell then does the same with a photograph of yours.
 
 # %%
+marked = []  # those with at least one keypoint
 if "POSEBOOK_COCO" in os.environ:
     yours = coco.load(os.environ["POSEBOOK_COCO"], images=os.environ.get("POSEBOOK_COCO_IMAGES"))
-    other, person = max(((photo, person) for photo in yours.photos for person in photo.people),
-                        key=lambda pair: int((pair[1].vis > 0).sum()))
+    marked = [(photo, one) for photo in yours.photos for one in photo.people if one.vis.any()]
+if marked:
+    other, person = max(marked, key=lambda pair: int((pair[1].vis > 0).sum()))
     decoded = round_trip(person.xy, other.hw, argmax)
     miss = (decoded - person.xy).norm(dim=-1)[person.vis > 0]
     print(f"{len(miss)} keypoints: mean {miss.mean():.2f} px, largest {miss.max():.2f} px")
@@ -102,7 +104,8 @@ if "POSEBOOK_COCO" in os.environ:
     draw.show(draw.photograph(picture, yours.skeleton, person.xy, decoded, grid, around=worst),
               f"Left: {other.path.name}, one person's keypoints. Right: the cells around one.")
 else:
-    print("POSEBOOK_COCO is not set: the portrait is all there is to see.")
+    why = "names a file without a marked person" if "POSEBOOK_COCO" in os.environ else "is not set"
+    print(f"POSEBOOK_COCO {why}: the portrait is all there is to see.")
 
 # %% [markdown]
 # ## 2.2 Where in the image is cell 0?
