@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import json
 import math
 import re
 
@@ -236,17 +237,37 @@ def test_the_same_source_gives_the_same_ids_and_equal_cells_differ(course):
     assert ids == [cell.id for cell in build.read(course).cells] and len(set(ids)) == 3
 
 
+@pytest.fixture
+def coco_twin(monkeypatch):
+    """Runs a chapter with a COCO file of the reader's up to the cell that reads it, and gives what this puts out."""
+    def run(name, path):
+        chapter = build.read(build.ROOT / "sources" / "chapters" / f"{name}.py")
+        last = next(k for k, cell in enumerate(chapter.cells) if 'if "POSEBOOK_COCO" in os.environ' in cell.source)
+        chapter.cells = chapter.cells[: last + 1]
+        monkeypatch.setenv("POSEBOOK_COCO", str(path))
+        NotebookClient(chapter, timeout=1200, kernel_name="python3").execute()
+        return chapter.cells[-1].outputs
+    return run
+
+
 @pytest.mark.parametrize(("name", "most"), [
     ("01_representations", 15),  # of a network that never saw a photograph
     ("02_decoding", 4 / 2**0.5 + 0.005),  # argmax at stride 4
 ])
-def test_the_photograph_cells_have_a_coco_twin(name, most, coco_json, monkeypatch):
-    chapter = build.read(build.ROOT / "sources" / "chapters" / f"{name}.py")
-    last = next(k for k, cell in enumerate(chapter.cells) if 'if "POSEBOOK_COCO" in os.environ' in cell.source)
-    chapter.cells = chapter.cells[: last + 1]
-    monkeypatch.setenv("POSEBOOK_COCO", str(coco_json))
-    NotebookClient(chapter, timeout=1200, kernel_name="python3").execute()
-    said, picture = chapter.cells[-1].outputs
+def test_the_photograph_cells_have_a_coco_twin(name, most, coco_json, coco_twin):
+    said, picture = coco_twin(name, coco_json)
     errors = [float(number) for number in re.findall(r"(\d+\.\d+) px", said.text)]
     assert len(errors) == 2 and all(0 < error <= most for error in errors)
     assert "image/png" in picture.data and ".jpg" in picture.data["text/plain"]
+
+
+@pytest.mark.parametrize("people", [0, 1])
+def test_a_coco_file_in_which_nobody_is_marked_is_said_to_be_one(people, coco_twin, tmp_path):
+    data = json.loads((build.ROOT / "posebook" / "data" / "portrait.json").read_text(encoding="utf-8"))
+    data["annotations"] = data["annotations"][:people]
+    for record in data["annotations"]:
+        record["keypoints"] = [0] * len(record["keypoints"])
+    path = tmp_path / "nobody.json"
+    path.write_text(json.dumps(data), encoding="utf-8")
+    [said] = coco_twin("02_decoding", path)
+    assert said.text.startswith("POSEBOOK_COCO names a file without a marked person:")
