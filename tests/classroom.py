@@ -17,6 +17,16 @@ bob,Bob,Doe,,4712
 rob,Bob,Doe,,4713
 zoe_m,Zoë,M,,
 """
+INTRODUCTION = """# Mini
+
+The mean $\\hat u =
+\\sum_u u\\,p(u)$, and $x < \\nonesuch$.
+
+<details><summary>Hint</summary>
+
+soft
+
+</details>"""
 FREE = "Why does the softmax lean to the center?\n\nYOUR ANSWER HERE"
 
 
@@ -27,7 +37,7 @@ def mini() -> nbformat.NotebookNode:
         return {"nbgrader": defaults | values}
 
     text, code = nbformat.v4.new_markdown_cell, nbformat.v4.new_code_cell
-    cells = [text("# Mini\n\n<details><summary>Hint</summary>\n\nsoft\n\n</details>")]
+    cells = [text(INTRODUCTION)]
     for name, points in (("soft_argmax", 3), ("fuse", 2)):
         body = f"def {name}(*args):\n    ### BEGIN SOLUTION\n    return 42\n    ### END SOLUTION"
         check = marks(grade_id=f"check-{name}", grade=True, locked=True, points=points)

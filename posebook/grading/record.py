@@ -5,13 +5,18 @@ nbgrader records: the cells' texts, text cells made harmless, and under each che
 and the score, in the place where nbgrader looks for it.
 """
 
+import base64
 import html
 import re
 import shutil
+from functools import cache
+from io import BytesIO
 from pathlib import Path
 
 import bleach
 import nbformat
+from matplotlib.font_manager import FontProperties
+from matplotlib.mathtext import math_to_image
 from nbconvert.exporters import HTMLExporter, NotebookExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
@@ -99,11 +104,40 @@ class GradedNotebook(NotebookExporter):
 
 
 class FeedbackPage(HTMLExporter):
-    """Feedback: nbgrader's page, with the problems' names in its table of contents."""
+    """Feedback: nbgrader's page, with the problems' names in its table of contents and nothing fetched from elsewhere.
+
+    The set's own formulas are drawn; a student's stay as they were typed.
+    """
 
     def from_notebook_node(self, notebook: NotebookNode, resources: dict | None = None, **options) -> tuple[str, dict]:
         page, resources = super().from_notebook_node(notebook, resources, **options)
+        page = re.sub("<!-- Load mathjax -->.*?<!-- End of mathjax configuration -->", "", page, flags=re.DOTALL)
+        ours = "\n".join(cell.source for cell in notebook.cells  # a student's begins with <div>, see harmless
+                         if cell.cell_type == "markdown" and not cell.source.startswith("<div>"))
+        for formula in sorted(set(FORMULA.findall(ours)), key=len, reverse=True):
+            page = page.replace(html.escape(formula, quote=False), picture(formula))
         return re.sub(r'(<a href="#check-(\w+)">)Test cell', r"\1<code>\2</code>", page), resources
+
+
+FORMULA = re.compile(r"\$\$[^$]+\$\$|\$(?!\s)[^$]+(?<!\s)\$")
+
+
+@cache
+def picture(formula: str) -> str:
+    """A formula between $ or $$ as an image in HTML, or as it is where matplotlib cannot draw it.
+
+    >>> picture(r"$\\nonesuch{x}$")
+    '$\\\\nonesuch{x}$'
+    """
+    text, svg = formula.strip("$").replace("\n", " ").strip(), BytesIO()
+    try:
+        depth = math_to_image(f"${text}$", svg, prop=FontProperties(size=12, math_fontfamily="cm"), format="svg")
+    except ValueError:
+        return html.escape(formula, quote=False)
+    source = base64.b64encode(svg.getvalue()).decode()
+    image = (f'<img src="data:image/svg+xml;base64,{source}" alt="{html.escape(text)}" '
+             f'style="vertical-align: {-depth / 12:.2f}em">')
+    return f'<p style="text-align:center">{image}</p>' if formula.startswith("$$") else image
 
 
 def graded(its: HandedIn) -> NotebookNode:
