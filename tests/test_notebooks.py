@@ -1,6 +1,5 @@
 """The built notebooks agree with their sources; their text keeps what it promises. nbval executes them."""
 
-import importlib
 import inspect
 import json
 import math
@@ -12,15 +11,15 @@ import pytest
 import torch
 from nbclient import NotebookClient
 
-from posebook.checks import evaluate
+from posebook.checks import SETS, evaluate
 
 SOURCES = build.sources()
 CHAPTERS = [s for s in SOURCES if s.parent.name == "chapters"]
-SETS = [s for s in SOURCES if s.parent.name == "problems"]
-NOTEBOOKS = [build.target(s) for s in SOURCES] + [build.released(s) for s in SETS]
+PROBLEM_SETS = [s for s in SOURCES if s.parent.name == "problems"]
+NOTEBOOKS = [build.target(s) for s in SOURCES] + [build.released(s) for s in PROBLEM_SETS]
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: str(p.relative_to(build.ROOT)))
 each_chapter = pytest.mark.parametrize("source", CHAPTERS, ids=lambda s: s.stem)
-each_set = pytest.mark.parametrize("source", SETS, ids=lambda s: s.stem)
+each_set = pytest.mark.parametrize("source", PROBLEM_SETS, ids=lambda s: s.stem)
 
 
 def outputs(notebook):
@@ -38,7 +37,7 @@ def test_built_notebooks_agree_with_their_source(source):
     fresh = build.read(source)
     old = build.stored(build.target(source))
     assert build.bare(old) == build.bare(fresh) and old.metadata == fresh.metadata, "run `make notebooks`"
-    if source in SETS:
+    if source in PROBLEM_SETS:
         release = build.stored(build.released(source))
         assert build.bare(release) == build.bare(build.exercise(fresh)), "run `make notebooks`"
 
@@ -147,7 +146,7 @@ def test_exercises_hold_no_solution_and_their_checks_fail_until_it_is_written(so
     text = "\n".join(cell.source for cell in release.cells)
     assert bodies and "SOLUTION" not in text and not any(body.strip() in text for body in bodies)
 
-    problems = importlib.import_module(f"posebook.checks.{source.stem}").PROBLEMS
+    problems = SETS[source.stem]
     statements = "\n".join(cell.source for cell in release.cells if cell.cell_type == "markdown")
     for n, p in enumerate(problems, 1):
         head = rf"## {n}\. `{p.name}`\n\n\*{p.points} points?, (easy|medium|hard), about {p.minutes} minutes\.\*"
@@ -167,7 +166,7 @@ def test_exercises_hold_no_solution_and_their_checks_fail_until_it_is_written(so
 
 @each_set
 def test_a_solution_is_the_reference_and_stands_alone(source):
-    problems = importlib.import_module(f"posebook.checks.{source.stem}").PROBLEMS
+    problems = SETS[source.stem]
     cells = {c.metadata.nbgrader.grade_id: c.source for c in build.read(source).cells if "nbgrader" in c.metadata}
     for p in problems:
         without_markers = re.sub(r" *### (BEGIN|END) SOLUTION\n?", "", cells[p.name])
@@ -235,6 +234,13 @@ def test_the_same_source_gives_the_same_ids_and_equal_cells_differ(course):
     course.write_text("# %%\n1\n\n# %%\n1\n\n# %%\n2\n")
     ids = [cell.id for cell in build.read(course).cells]
     assert ids == [cell.id for cell in build.read(course).cells] and len(set(ids)) == 3
+
+
+@pytest.mark.parametrize("cell", ["from posebook.checks.decoding.new import new", 'check("new", new)'])
+def test_a_cell_of_a_problem_that_its_set_lacks_is_told(course, cell):
+    course.write_text(f"# %%\n{cell}\n")
+    with pytest.raises(SystemExit, match="^new: want one of .*, flip_back; is it in PROBLEMS of its set"):
+        build.read(course)
 
 
 @pytest.fixture

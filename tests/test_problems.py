@@ -63,7 +63,7 @@ def test_a_problem_is_complete(p):
 
 def statement(p):
     """What the notebook says of a problem, and what its head says of the whole set; in one line each."""
-    source = next(s for s in build.sources() if p in SETS.get(s.stem, ()) and s.parent.name == "problems")
+    source = next(s for s in build.sources() if s.parent.name == "problems" and p in SETS[s.stem])
     texts = [cell.source for cell in build.read(source).cells if cell.cell_type == "markdown"]
     own = next(text for text in texts if f"`{p.name}`\n\n*" in text)
     return " ".join(f"{texts[0]} {own}".split())
@@ -199,9 +199,18 @@ def _through_numpy(heatmap, stride, offset=0.0):
 BAD = {
     "raised KeyError": _raises,
     "returned None (is there a `return`?); want a tensor of shape (2,)": lambda *args: None,
-    "returned a list; want a tensor of shape (2,), as `torch.stack(...)` makes one":
+    "returned a list; want a tensor of shape (2,), as `torch.stack(...)` makes one": lambda *args: [*_first(*args)],
+    "returned a tuple of 2; want a tensor of shape (2,), as `torch.stack(...)` makes one":
+        lambda *args: _first(*args).unbind(),
+    "returned a list; want a tensor of shape (2,), as `torch.tensor(..., dtype=...)` makes one":
         lambda *args: _first(*args).tolist(),
-    "returned a tuple of 2; want a tensor of shape (2,), as `torch.stack(...)` makes one": lambda *args: (1.0, 2.0),
+    "returned a tuple of 2; want a tensor of shape (2,), as `torch.tensor(..., dtype=...)` makes one":
+        lambda *args: (1.0, 2.0),
+    "returned a tuple of 0; want a tensor of shape (2,), as `torch.tensor(..., dtype=...)` makes one":
+        lambda *args: (),
+    "returned a float; want a tensor of shape (2,): keep it a tensor, no `.item()`":
+        lambda *args: _first(*args).sum().item(),
+    "returned an int; want a tensor of shape (2,): keep it a tensor, no `.item()`": lambda *args: 3,
     "returned a ndarray; want a tensor of shape (2,), as `torch.from_numpy(...)` makes one":
         lambda *args: _first(*args).numpy(),
     "shape: want (2,), got (1, 2)": lambda *args: _first(*args)[None],
@@ -231,6 +240,12 @@ def test_numbers_stand_in_the_detail_and_nowhere_else():
     row = evaluate("decode_argmax", lambda *args: _first(*args) + 1).rows[0]
     assert row.detail == "at [0]: want 20, got 21 (off by 1.0e+00, tolerance 1.0e-04)"
     assert not any(c.isdigit() for c in row.message)
+
+
+def test_the_detail_knows_no_minus_zero():
+    want, got = torch.tensor([-0.0]), torch.tensor([1.0])
+    assert trial.compare(want, got, 0.5)[1].startswith("at [0]: want 0, got 1 ")
+    assert trial.compare(got, want, 0.5)[1].startswith("at [0]: want 1, got 0 ")
 
 
 @pytest.mark.parametrize("catches", [(), (Exception,), (BaseException,)], ids=["plain", "Exception", "BaseException"])
@@ -306,12 +321,15 @@ def test_a_proxy_brings_its_own_gradient():
 @pytest.mark.parametrize(("want", "got", "atol", "message"), [
     (1.0, torch.tensor(1.0), 1e-6, "returned a Tensor; want a plain number, as `.item()` makes one"),
     (1.0, 1, 1e-6, None),
-    (1.0, True, 1e-6, "returned a bool; want a plain number, as `.item()` makes one"),
+    (1.0, True, 1e-6, "returned a bool; want a plain number"),
+    (1.0, [1.0], 1e-6, "returned a list; want a plain number"),
+    (1.0, None, 1e-6, "returned None (is there a `return`?); want a plain number"),
     (1.0, 1.1, 1e-2, "differs from the right result"),
     (1.0, float("nan"), 1e-2, "holds NaN or infinity"),
     (float("inf"), float("inf"), 1e-6, None),
     ((1.0, 2.0), (1.0, 2.5), 1e-6, "output 1: differs from the right result"),
     ((1.0, 2.0), (1.0,), 1e-6, "returned a tuple of 1; want a tuple of 2, as `return a, b, ...` makes one"),
+    ((1.0, 2.0), None, 1e-6, "returned None (is there a `return`?); want a tuple of 2"),
     ((1.0, 2.0), [1.0, 2.0], 1e-6, "returned a list; want a tuple of 2, as `return a, b, ...` makes one"),
     ("left", "right", 0.0, "differs from the right result"),
     (None, None, 0.0, None),
@@ -403,10 +421,19 @@ def _halved(x, by=2.0):
     return x / by
 
 
+def _first_line_is_code(x):
+    return x
+
+
 def test_a_text_is_split_after_the_docstring():
     head, body = text_of(_halved)
     assert head.endswith("or a share of it.\"\"\"\n")
     assert body == "    # a comment before the first line\n    return x / by\n"
+
+
+def test_a_text_without_a_docstring_is_refused():
+    with pytest.raises(ValueError, match="^_first_line_is_code: want a docstring below its head$"):
+        text_of(_first_line_is_code)
 
 
 def test_a_mistake_is_a_right_answer_with_something_changed():

@@ -29,7 +29,7 @@ from nbformat import NotebookNode
 from nbgrader.preprocessors import SaveCells
 from traitlets.config import Config
 
-from posebook.checks import PROBLEMS, SETS, withheld
+from posebook.checks import PROBLEMS, SETS, Problem, withheld
 from posebook.checks.problem import text_of
 from posebook.grading.record import configure
 
@@ -66,7 +66,8 @@ def read(source: Path) -> NotebookNode:
     for cell in notebook.cells:
         if found := re.fullmatch(r"from posebook\.checks\.\w+\.(\w+) import \1", cell.source):
             cell.source = solution(found[1])
-        cell.source = cell.source.replace("SWITCHED_OFF", switched_off(source.stem))
+        if "SWITCHED_OFF" in cell.source:
+            cell.source = cell.source.replace("SWITCHED_OFF", switched_off(source.stem))
     notebook.metadata = nbformat.from_dict({
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
@@ -81,15 +82,22 @@ def read(source: Path) -> NotebookNode:
     return notebook
 
 
+def problem(name: str) -> Problem:
+    """A problem that a cell names."""
+    if name not in PROBLEMS:
+        raise SystemExit(f"{name}: want one of {', '.join(PROBLEMS)}; is it in PROBLEMS of its set?")
+    return PROBLEMS[name]
+
+
 def solution(name: str) -> str:
     """A problem's reference as a student would write it, between the markers that the release is cut by."""
-    head, body = text_of(PROBLEMS[name].reference)
+    head, body = text_of(problem(name).reference)
     return f"{head}    ### BEGIN SOLUTION\n{body}    ### END SOLUTION"
 
 
 def switched_off(name: str) -> str:
     """The public functions of the library that this set's checks refuse, as a list in words."""
-    names = [name for name in withheld(SETS.get(name, ())) if not name.rsplit(".", 1)[1].startswith("_")]
+    names = [name for name in withheld(SETS[name]) if not name.rsplit(".", 1)[1].startswith("_")]
     return ", ".join(f"`{name}`" for name in sorted(names))
 
 
@@ -113,11 +121,8 @@ def nbgrader_metadata(cell: NotebookNode) -> dict:
         name = re.search(r"^def (\w+)", cell.source, re.M)[1]
         return {"nbgrader": {"grade": False, "grade_id": name, "locked": False, "solution": True, **common}}
     if found := re.search(r'^check\("(\w+)"', cell.source, re.M):
-        if found[1] not in PROBLEMS:
-            raise SystemExit(f'check("{found[1]}"): want one of {", ".join(PROBLEMS)}; is it in PROBLEMS of its set?')
-        points = PROBLEMS[found[1]].points
-        return {"nbgrader": {"grade": True, "grade_id": f"check-{found[1]}", "locked": True, "points": points,
-                             "solution": False, **common}}
+        return {"nbgrader": {"grade": True, "grade_id": f"check-{found[1]}", "locked": True,
+                             "points": problem(found[1]).points, "solution": False, **common}}
     return {}
 
 

@@ -29,8 +29,12 @@ def evaluate(name: str, answer: Callable, seed: int | str = 0) -> Report:
         raise ValueError(f"name: want one of {', '.join(PROBLEMS)}, got {name!r}")
     if not callable(answer):
         raise ValueError(f"answer: want a function, got {type(answer).__name__}")
-    mates = next(problems for problems in SETS.values() if PROBLEMS[name] in problems)
-    return trial.evaluate(PROBLEMS[name], answer, seed=seed, refused=withheld(mates))
+    return trial.evaluate(PROBLEMS[name], answer, seed=seed, refused=withheld(mates(name)))
+
+
+def mates(name: str) -> tuple[Problem, ...]:
+    """All problems of the set that the named one is in."""
+    return next(problems for problems in SETS.values() if PROBLEMS[name] in problems)
 
 
 def withheld(problems: Iterable[Problem]) -> tuple[str, ...]:

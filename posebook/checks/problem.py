@@ -25,7 +25,7 @@ class Case:
         draw: random generator -> arguments; where ``holds`` is given, a tuple of such tuples, one for each call.
         atol, rtol: a difference of ``atol + rtol * |right value|`` counts as equal.
         vjp: (input's name, output's index): compare the vector-Jacobian product rather than the result.
-        holds: results of the calls -> whether the property that ``name`` states holds among them.
+        holds: results of the calls -> whether the relation between them that ``name`` speaks of holds.
         weight: how much it counts beside the other cases; more than 1 where every user would meet the bug.
         fixed: the right result is the same whatever is drawn: it earns nothing unless another case passes as well.
     """
@@ -193,7 +193,13 @@ def edited(function: Callable, changes: dict[str, str]) -> Callable:
 
 @cache
 def text_of(function: Callable) -> tuple[str, str]:
-    """A function's text in two parts: its head down to the end of the docstring, and its body."""
+    """A function's text in two parts: its head down to the end of the docstring, and its body.
+
+    Raises:
+        ValueError: it has no docstring.
+    """
+    if not function.__doc__:
+        raise ValueError(f"{function.__name__}: want a docstring below its head")
     text = inspect.getsource(function)
     lines = text.splitlines(keepends=True)
     end = ast.parse(text).body[0].body[0].end_lineno

@@ -75,7 +75,8 @@ def _try(problem: Problem, case: Case, answer: Callable, seed: int | str,
         if wrong := compare(a, b, case.atol, case.rtol):
             return Row(case.name, False, *wrong), got
     if case.holds and not case.holds(*got.values):
-        return Row(case.name, False, "each result is close to the right one, but this does not hold among them"), got
+        says = "each result is close to the right one, but the relation between them does not hold"
+        return Row(case.name, False, says), got
     return Row(case.name, True), got
 
 
@@ -148,13 +149,13 @@ def compare(want: object, got: object, atol: float, rtol: float = 0.0) -> tuple[
     """None where ``got`` is as good as ``want``; otherwise what is wrong, in words and in numbers."""
     if isinstance(want, tuple):
         if not isinstance(got, tuple) or len(got) != len(want):
-            return f"returned {_kind(got)}; want a tuple of {len(want)}{_how(got, 'return a, b, ...')}", ""
+            how = "" if got is None else ", as `return a, b, ...` makes one"
+            return f"returned {_kind(got)}; want a tuple of {len(want)}{how}", ""
         wrongs = ((i, compare(a, b, atol, rtol)) for i, (a, b) in enumerate(zip(want, got, strict=True)))
         return next(((f"output {i}: {wrong[0]}", wrong[1]) for i, wrong in wrongs if wrong), None)
     if isinstance(want, Tensor):
         if not isinstance(got, Tensor):
-            how = "torch.from_numpy(...)" if type(got).__name__ == "ndarray" else "torch.stack(...)"
-            return f"returned {_kind(got)}; want a tensor of shape {tuple(want.shape)}{_how(got, how)}", ""
+            return f"returned {_kind(got)}; want a tensor of shape {tuple(want.shape)}{_as_tensor(got)}", ""
         plain = type(got) in (Tensor, torch.nn.Parameter) and not got.is_nested and got.layout == torch.strided
         if not plain or got.device != want.device:
             return "returned an unusual tensor; want a plain one, dense and on the CPU", ""
@@ -165,7 +166,8 @@ def compare(want: object, got: object, atol: float, rtol: float = 0.0) -> tuple[
         return _compare_numbers(want, got, atol, rtol)
     if isinstance(want, float):
         if isinstance(got, bool) or not isinstance(got, (int, float)):
-            return f"returned {_kind(got)}; want a plain number{_how(got, '.item()')}", ""
+            how = ", as `.item()` makes one" if hasattr(type(got), "item") else ""
+            return f"returned {_kind(got)}; want a plain number{how}", ""
         return _compare_numbers(torch.tensor(want).double(), torch.tensor(got).double(), atol, rtol)
     if type(got) is type(want) and is_wire(want) and got == want:
         return None
@@ -187,7 +189,8 @@ def _compare_numbers(want: Tensor, got: Tensor, atol: float, rtol: float) -> tup
     where = f"at {at}: " if at else ""
     what = "holds NaN or infinity" if bad.any() else "differs from the right result"
     off = f"off by {gap.max().item():.1e}, tolerance {at_most:.1e}"
-    return what, f"{where}want {want[tuple(at)].item():.5g}, got {got[tuple(at)].item():.5g} ({off})"
+    right, said = (value[tuple(at)].item() + 0.0 for value in (want, got))  # 0.0, and no "-0"
+    return what, f"{where}want {right:.5g}, got {said:.5g} ({off})"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -276,9 +279,16 @@ def _kind(value: object) -> str:
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
-def _how(got: object, code: str) -> str:
-    """How to return what is wanted, for those who return something."""
-    return "" if got is None else f", as `{code}` makes one"
+def _as_tensor(got: object) -> str:
+    """How to return a tensor instead, for those who return something."""
+    if got is None:
+        return ""
+    if isinstance(got, (int, float)):
+        return ": keep it a tensor, no `.item()`"
+    items = got if isinstance(got, (list, tuple)) else ()
+    stack = "torch.stack(...)" if items and all(isinstance(item, Tensor) for item in items) else ""
+    numpy = "torch.from_numpy(...)" if type(got).__name__ == "ndarray" else ""
+    return f", as `{stack or numpy or 'torch.tensor(..., dtype=...)'}` makes one"
 
 
 def _dtype(tensor: Tensor) -> str:

@@ -24,8 +24,9 @@ import math
 
 import torch
 
-from posebook import decode, draw, expectation
+from posebook import decode, draw, expectation, warp
 from posebook.checks import check
+from posebook.grid import Grid
 
 # %% [markdown]
 # ## 1. `decode_argmax`
@@ -40,7 +41,7 @@ from posebook.checks import check
 #
 # Every decoder that refines a peak starts here, and swapped axes or a scaled offset spoil every keypoint that follows.
 #
-# `posebook.decode.argmax` is related: it returns cells, yours returns pixels.
+# `posebook.decode.argmax` is the answer but for the unit: it returns cells, yours returns pixels.
 
 # %%
 picture = torch.zeros(6, 9)
@@ -86,7 +87,7 @@ check("decode_argmax", decode_argmax)
 #
 # It makes a network trainable on coordinates, and it answers between the cells.
 #
-# `posebook.expectation.soft_argmax` is related: it returns cells and knows neither stride nor offset.
+# `posebook.expectation.soft_argmax` is the answer but for the unit: it returns cells and knows neither stride nor offset.
 
 # %%
 rows, columns = torch.meshgrid(torch.arange(6.0), torch.arange(9.0), indexing="ij")
@@ -132,7 +133,7 @@ check("soft_argmax", soft_argmax)
 #
 # Three lines of algebra say what no benchmark table does: how much of an error is the decoder's.
 #
-# `posebook.theory.argmax_error` is related: it returns five figures in an object.
+# `posebook.theory.argmax_error` holds the answer, among five figures in an object.
 
 # %%
 u = torch.linspace(-0.5, 0.5, 101)[:-1] + 0.005
@@ -177,7 +178,7 @@ check("argmax_error_stats", argmax_error_stats)
 #
 # People stand at the edges of pictures. There, soft-argmax loses to plain argmax.
 #
-# `posebook.theory.border_bias` is related: it takes tensors.
+# `posebook.theory.border_bias` is the answer itself; it takes tensors, yours takes plain numbers.
 
 # %%
 x = torch.linspace(-3, 6, 91)
@@ -465,14 +466,13 @@ check("refine_dark", refine_dark)
 # `pairs` is a tuple of pairs of channel numbers. They are disjoint, there may be any number of them or none, and other channels stay. `stride` >= 1.
 # Forgetting one of the three steps is the most common bug of the flip test.
 #
-# `posebook.warp.flip_heatmap` is related: it works for any grid.
+# `posebook.warp.flip_heatmap` is the answer itself; it takes any grid, and a skeleton instead of pairs.
 
 # %%
-before = torch.exp(-((torch.arange(12.0) - 3) ** 2) / 2)
-mirrored = before.flip(0)
-shifted = 0.25 * mirrored + 0.75 * torch.cat((mirrored[:1], mirrored[:-1]))
+row = torch.exp(-((torch.arange(12.0) - 3) ** 2) / 2)[None]  # of an image 48 px wide
+shifted = warp.flip_heatmap(row, 48, Grid(stride=4))
 fig, (ax,) = draw.axes(height=2.2)
-draw.curves(ax, torch.arange(12), {"mirrored": mirrored, "and shifted": shifted},
+draw.curves(ax, torch.arange(12), {"mirrored": row[0].flip(0), "and shifted": shifted[0]},
             xlabel="cell", ylabel="value")
 draw.show(fig, "Target: at stride 4 a mirrored peak at cell 8 moves three quarters of a cell to "
                "the right.")

@@ -225,11 +225,10 @@ check("hybrid_loss", hybrid_loss)
 
 # %%
 keypoint, (h, w), ratio, sigma = (0.3, 3.1), (7, 12), 2, 1.5
+targets = encode.simcc_targets(torch.tensor(keypoint), (h, w), ratio=ratio, sigma=sigma)
 fig, row = draw.axes(2, height=2.4, sharey=True)
-for ax, axis, center, size in zip(row, "xy", keypoint, (w, h), strict=True):
-    bins = torch.arange(ratio * size)
-    bump = torch.softmax(-((bins - ratio * center) ** 2) / (2 * sigma**2), 0)
-    ax.bar(bins.tolist(), bump.tolist(), color=draw.SKY, width=0.85)
+for ax, axis, center, bump in zip(row, "xy", keypoint, targets, strict=True):
+    ax.bar(range(len(bump)), bump.tolist(), color=draw.SKY, width=0.85)
     ax.axvline(ratio * center, color=draw.RED, linewidth=1.5)
     ax.set_title(f"{axis} = {center} px is bin {ratio * center:g}", fontsize=10)
     ax.set(xlabel=f"bin of {axis}", ylabel="target" if axis == "x" else "")

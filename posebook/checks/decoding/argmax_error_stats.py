@@ -2,6 +2,8 @@
 
 import math
 
+import torch
+
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited, uniform
 
 
@@ -80,6 +82,10 @@ PROBLEM = Problem(
         Mistake("The floor is off by half a stride on average, not by a whole one.",
                 edited(argmax_error_stats, {"-stride / 2, stride**2 / 12, stride**2 / 3":
                                             "-stride, stride**2 / 12, stride**2 * 13 / 12"})),
+        Mistake("The figures are rounded: exact ones are asked for.",
+                changed(argmax_error_stats, result=lambda out: tuple(round(number, 2) for number in out))),
+        Mistake("The figures are tensors: plain Python numbers are asked for.",
+                changed(argmax_error_stats, result=lambda out: tuple(torch.tensor(number) for number in out))),
         Mistake("A range of r has variance r^2 / 12, not r^2 / 4.",
                 edited(argmax_error_stats, {"stride**2 / 12": "stride**2 / 4", "stride**2 / 3": "stride**2 / 2"})),
     ),
@@ -89,8 +95,10 @@ PROBLEM = Problem(
         "along one axis": "These are the figures of both axes together",
         "its mean in px": "Everything is in cells",
         "its variance and its mean square": "Variance and mean square are exchanged",
+        "both in px squared": "The variance is that of cells",
         "in px squared": "This is the standard deviation",
-        "as exact plain Python numbers": "The variance is that of cells",
+        "as exact plain": "The figures are rounded",
+        "plain Python numbers": "The figures are tensors",
         "The keypoint is uniform over a cell": "A range of r has variance",
         "`\"round\"`, which takes the nearest cell": "The two conventions are exchanged",
         "`\"floor\"`, which takes the one below": "Both conventions get the figures of rounding",

@@ -49,7 +49,7 @@ PROBLEM = Problem(
         Case("tau = 4", lambda rng: (uniform(rng, 1e-3, 2e-3), 1.6, 4.0), atol=1e-9, rtol=0.02),
         Case("the mirror image has the opposite bias", _mirrored, atol=1e-9, rtol=0.02,
              holds=lambda a, b: abs(a + b) < 1e-6),
-        Case("twice as wide, sixteen times the bias", _twice_as_wide, atol=1e-9, rtol=0.02,
+        Case("a peak twice as wide", _twice_as_wide, atol=1e-9, rtol=0.02,
              holds=lambda a, b: abs(b / a - 16) < 0.3),
     ),
     mistakes=(

@@ -44,7 +44,7 @@ PROBLEM = Problem(
         Case("any distance within two sigma",
              lambda rng: ((sigma := uniform(rng, 1, 4)) * uniform(rng, 0.2, 2), sigma)),
         Case("a narrow peak", lambda rng: (uniform(rng, 0.2, 0.8), 0.8)),
-        Case("twice the size is twice the bias",
+        Case("distance and sigma doubled",
              lambda rng: ((d := uniform(rng, 0.5, 2), 1.3), (2 * d, 2.6)), holds=lambda a, b: abs(b - 2 * a) < 1e-3),
     ),
     mistakes=(
@@ -79,8 +79,7 @@ PROBLEM = Problem(
                 edited(border_bias, {"(1 + math.erf(z / math.sqrt(2))) / 2": "1 + math.erf(z / math.sqrt(2))"})),
         Mistake("This is the mean's distance from the edge: subtract the center.",
                 changed(border_bias, result=lambda out, distance: out + distance)),
-        Mistake("The cells are summed one by one: the continuous approximation is asked for.",
-                lambda distance, sigma: _by_cells(distance, sigma)),
+        Mistake("The cells are summed one by one: the continuous approximation is asked for.", _by_cells),
         Mistake("`sigma` is taken for a variance: it is the standard deviation.",
                 changed(border_bias, sigma=lambda sigma: sigma**0.5)),
         Mistake("`distance` is cut to whole cells: it may lie anywhere.",

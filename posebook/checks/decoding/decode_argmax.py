@@ -94,7 +94,8 @@ PROBLEM = Problem(
         Case("every value may be negative", _negative),
         Case("of equal cells the lowest flat index wins", _tie),
         Case("float64 stays float64",
-             lambda rng: (torch.rand(3, 6, 4, generator=rng, dtype=torch.float64), 2.5, -0.5), atol=1e-9),
+             lambda rng: (torch.rand(3, 6, 4, generator=rng, dtype=torch.float64), uniform(rng, 2, 9),
+                          -uniform(rng, 2, 9)), atol=1e-9),
         Case("a map of one column", lambda rng: (torch.rand(2, 9, 1, generator=rng), 3.0)),
     ),
     mistakes=(
@@ -133,6 +134,9 @@ PROBLEM = Problem(
                 edited(decode_argmax, {INDEX: "heatmap.argmax() % (w * heatmap.shape[-2])"})),
         Mistake("The result is always float32. It should have the dtype of `heatmap`.",
                 changed(decode_argmax, result=lambda out: out.float())),
+        Mistake("Part of it is computed in float32: the dtype of `heatmap` is wanted all the way.",
+                changed(decode_argmax, heatmap=lambda heatmap: heatmap.float(),
+                        result=lambda out, heatmap: out.to(heatmap.dtype))),
         Mistake("Of equal cells the one in the first column wins: the lowest flat index is in the first row.",
                 edited(decode_argmax, {
                     INDEX: "heatmap.transpose(-1, -2).flatten(-2).argmax(-1)",

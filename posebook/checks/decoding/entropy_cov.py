@@ -77,13 +77,13 @@ PROBLEM = Problem(
     own=("posebook.expectation.spread", "posebook.losses.cross_entropy_loss"),
     cases=(
         Case("a flat map of 4 x 5 cells: ln 20, and diag(2, 1.25)", lambda rng: (torch.zeros(4, 5), 1.0), fixed=True),
-        Case("a tilted Gaussian", lambda rng: (_tilted(rng), 1.0)),
+        Case("a tilted Gaussian, float64", lambda rng: (_tilted(rng), 1.0), atol=1e-8),
         Case("a tilted Gaussian at tau = 0.8", lambda rng: (_tilted(rng), 0.8)),
         Case("leading axes stay: 2 x 3 maps give (2, 3) and (2, 3, 2, 2)", lambda rng: (_tilted(rng, 2, 3), 1.5)),
         Case("two cells of a row share it all: no spread in y, and no NaN from the others", _tie, weight=2),
         Case("one cell has it all: entropy 0 and no spread", lambda rng: (1000 * torch.eye(1, 30).reshape(5, 6), 0.5),
              weight=2, fixed=True),
-        Case("ten thousand cells and float64: small probabilities count", _many, atol=3e-6, rtol=1e-6),
+        Case("ten thousand cells and float64: small probabilities count", _many, atol=1e-8),
         Case("a constant changes nothing", _pair, holds=lambda a, b: bool(torch.allclose(a[0], b[0], atol=1e-6))),
     ),
     mistakes=(
@@ -110,6 +110,18 @@ PROBLEM = Problem(
         *(Mistake("A number is added inside the logarithm, or small probabilities are cut off: that falsifies them. "
                   "`torch.log_softmax` needs neither.", edited(entropy_cov, {"* log_prob": f"* {text}.log()"}))
           for text in ("(prob + 1e-8)", "prob.clamp(min=1e-6)")),
+        Mistake("The softmax runs over the whole batch. Each map is a distribution of its own: take it over the last "
+                "two axes only.",
+                edited(entropy_cov, {"torch.log_softmax(logits.flatten(-2) / tau, dim=-1)":
+                                     "torch.log_softmax(logits.flatten() / tau, 0).view(*logits.shape[:-2], h * w)"})),
+        Mistake("You count on four axes, or another fixed number: `...` stands for any number of leading axes, none "
+                "included. `logits.shape[-2:]` and `flatten(-2)` do not care.",
+                edited(entropy_cov, {"h, w = logits.shape[-2:]": "b, k, h, w = logits.shape"})),
+        Mistake("Part of it is computed in float32: the dtype of `logits` is wanted all the way.",
+                changed(entropy_cov, logits=lambda logits: logits.float(),
+                        result=lambda out, logits: tuple(part.to(logits.dtype) for part in out))),
+        Mistake("The results are always float32. They should have the dtype of `logits`.",
+                changed(entropy_cov, result=lambda out: tuple(part.float() for part in out))),
         Mistake("`tau` is missing in the entropy: both results are of the softmax of z / tau.",
                 changed(entropy_cov, result=lambda out, logits: (entropy_cov(logits)[0], out[1]))),
         Mistake("`tau` is missing in the covariance: both results are of the softmax of z / tau.",
@@ -134,16 +146,20 @@ PROBLEM = Problem(
     ),
     alternatives=(_second_minus_first, _one_map_at_a_time),
     clauses={
-        "the softmax $p$ of each map": "The mean is not subtracted",
+        "the softmax $p$ of each map": "The softmax runs over the whole batch",
         "$p = \\mathrm{softmax}(z / \\tau)$": "`tau` multiplies",
         "its entropy $-\\sum p \\ln p$": "The sign of the entropy",
         "in nats": "The logarithm is to base 2",
-        "the covariance of a cell drawn from it": "The spread of a distribution",
+        "the covariance of a cell drawn from it": "The mean is not subtracted",
+        "a cell drawn from it": "The spread of a distribution",
         "in cells squared": "These are standard deviations",
         "in the order x, y": "x and y are swapped in the covariance",
         "(..., 2, 2)": "Only the variances are there",
         "Both stay finite": "0 times the logarithm of 0",
         "and exact": "A number is added inside",
+        "exact where they are small (tested in float64)": "Part of it is computed in float32",
+        "tensors share one dtype, float32 or float64, and the result keeps it": "The results are always float32",
+        "`...` stands for any number of leading axes, none included": "You count on four axes",
         "(entropy (...), covariance (..., 2, 2))": "The two results are exchanged",
     },
 )

@@ -54,7 +54,7 @@ PROBLEM = Problem(
     reference=flip_back,
     own=("posebook.warp.flip_heatmap",),
     cases=(
-        Case("stride 1: mirror and swap, no shift", lambda rng: (_draw(rng, 5, 4, 6), PAIRS, 1.0)),
+        Case("stride 1", lambda rng: (_draw(rng, 5, 4, 6), PAIRS, 1.0)),
         Case("no pairs, stride 4", lambda rng: (_draw(rng, 3, 4, 6), (), 4.0), weight=2),
         Case("five keypoints, two pairs, stride 4", lambda rng: (_draw(rng, 5, 4, 6), PAIRS, 4.0), weight=2),
         Case("stride 3: a third and two thirds", lambda rng: (_draw(rng, 2, 3, 7), ((0, 1),), 3.0)),
@@ -101,6 +101,10 @@ PROBLEM = Problem(
         Mistake("Only the first pair is swapped.", changed(flip_back, pairs=lambda pairs: pairs[:1])),
         Mistake("The pairs are always the same ones: take them from `pairs`.",
                 changed(flip_back, pairs=lambda heatmaps: PAIRS if heatmaps.shape[-3] == 5 else ())),
+        Mistake("You count on four axes, or another fixed number: `...` stands for any number of leading axes, none "
+                "included. `heatmaps.shape[-3]` and `heatmaps[..., order, :, :]` do not care.",
+                edited(flip_back, {"order = list(range(heatmaps.shape[-3]))":
+                                   "b, k, h, w = heatmaps.shape\n    order = list(range(k))"})),
         Mistake("The channels are the third axis from the end, not the first.",
                 edited(flip_back, {"heatmaps[..., order, :, :]": "heatmaps[order]"})),
         Mistake("The shift goes down: it goes to the right, along the last axis.",
@@ -125,5 +129,6 @@ PROBLEM = Problem(
         "there may be any number of them": "Only the first pair",
         "(..., K, H, W)": "The channels are the third axis",
         "tensors share one dtype, float32 or float64, and the result keeps it": "The result is always float32",
+        "`...` stands for any number of leading axes, none included": "You count on four axes",
     },
 )

@@ -6,7 +6,7 @@ from posebook.checks.problem import Case, Mistake, Problem, changed, edited
 
 
 def fuse(estimates, variances):
-    """Inverse-variance mean of M heads, and its variance."""
+    """Minimum-variance mean of M heads, and its variance."""
     precision = 1 / variances  # (M, ...)
     total = precision.sum(0)
     return (precision[..., None] * estimates).sum(0) / total[..., None], 1 / total
@@ -44,7 +44,7 @@ def _scaled(rng):
 
 def _sure(rng):
     estimates, variances = _draw(rng, 3, 5, dtype=torch.float64)
-    variances[1] = 1e-12
+    variances[1] = 1e-8
     return estimates, variances
 
 
@@ -76,7 +76,8 @@ PROBLEM = Problem(
              holds=lambda a, b: bool(torch.allclose(b[0] - a[0], torch.tensor(7.0), atol=1e-3))),
         Case("nine times the variances: the same place, nine times the variance", _scaled,
              holds=lambda a, b: bool(torch.allclose(b[1], 9 * a[1], atol=1e-3))),
-        Case("a head that is sure decides, float64", _sure, atol=1e-6),
+        Case("a head that is sure decides, float64", _sure, atol=0.0, rtol=1e-6),
+        Case("three heads, float64", lambda rng: _draw(rng, 3, 4, dtype=torch.float64), atol=0.0, rtol=1e-9),
     ),
     mistakes=(
         Mistake("The weights are the variances: the head with the larger variance should count less.",
@@ -128,22 +129,33 @@ PROBLEM = Problem(
                 changed(fuse, result=lambda out: out[0])),
         Mistake("The weights are 1 / variance^2: `variances` are squares already.",
                 changed(fuse, variances=lambda variances: variances**2)),
-        Mistake("A number is added to the variances: they are positive, and a small one counts.",
-                changed(fuse, variances=lambda variances: variances + 1e-3)),
+        *(Mistake("A number is added to the variances: they are positive, and a small one counts.",
+                  edited(fuse, {"1 / variances": f"1 / (variances + 1e-{n})"})) for n in range(3, 8)),
+        *(Mistake("A number is added to the sum of 1 / variance: it is positive, so nothing can be divided by 0.",
+                  edited(fuse, {"precision.sum(0)": f"precision.sum(0) + 1e-{n}"})) for n in range(3, 8)),
+        Mistake("You count on one axis of keypoints: `...` stands for any number of leading axes, none included.",
+                edited(fuse, {"precision = ": "m, k, d = estimates.shape\n    precision = "})),
+        Mistake("Part of it is computed in float32: the dtype of `estimates` is wanted all the way.",
+                changed(fuse, estimates=lambda estimates: estimates.float(),
+                        variances=lambda variances: variances.float(),
+                        result=lambda out, estimates: tuple(part.to(estimates.dtype) for part in out))),
         Mistake("The results are always float32. They should have the dtype of `estimates`.",
                 changed(fuse, result=lambda out: tuple(part.float() for part in out))),
     ),
     alternatives=(_by_weights, _two_at_a_time),
     clauses={
         "minimum-variance mean": "All heads count the same",
-        "of M independent unbiased heads": "The weights are normalized over the last axis",
+        "of M independent unbiased heads": "The place is right; the variance of a weighted sum has the squares",
         "and its variance":
             "The place is right; the fused variance is 1 / (sum of 1 / variance), not the mean",
         "Each head has one variance for each keypoint": "The weights are normalized over all keypoints",
         "which its D axes share": "The variance has an axis too many",
+        "for each keypoint the weights of the heads": "The weights are normalized over the last axis",
         "weights of the heads sum to 1": "The weights do not sum to 1",
-        "All variances are positive, and may be very small": "A number is added",
+        "All variances are positive": "A number is added to the sum",
+        "and may be very small": "A number is added to the variances",
         "tensors share one dtype, float32 or float64, and the result keeps it":
             "The results are always float32",
+        "`...` stands for any number of leading axes, none included": "You count on one axis",
     },
 )

@@ -98,7 +98,7 @@ def _edge(rng):
 
 
 def _next_to_the_edge(rng):
-    """Peaks in the second and the last but one row and column, of 3 x 3 and of larger maps."""
+    """Peaks in the second and the last but one row and column."""
     y, x = torch.arange(6.0, dtype=torch.float64)[:, None], torch.arange(7.0, dtype=torch.float64)
     shift = 0.8 * torch.rand(4, 2, 1, 1, generator=rng, dtype=torch.float64) - 0.4
     places = shift + torch.tensor([[3.0, 1.0], [3.0, 4.0], [1.0, 2.0], [5.0, 3.0]])[..., None, None]
@@ -170,6 +170,8 @@ def _blurred(heatmap):
     return refine_dark(functional.conv2d(maps, kernel.view(1, 1, 3, 1), padding=(1, 0)).reshape(heatmap.shape))
 
 
+SECOND = "z[1, 2] - 2 * z[1, 1] + z[1, 0], z[2, 1] - 2 * z[1, 1] + z[0, 1]"
+
 PROBLEM = Problem(
     name="refine_dark", points=3, minutes=25,
     reference=refine_dark,
@@ -196,6 +198,13 @@ PROBLEM = Problem(
                 "Gaussian is not.", edited(refine_dark, {"window.log()": "window"})),
         Mistake("The mixed derivative is missing: on a tilted peak x and y do not part.",
                 edited(refine_dark, {"b = (z": "b = 0 * (z"})),
+        *(Mistake("The second differences are divided: they have unit spacing, left - 2 * middle + right.",
+                  edited(refine_dark, {"det = a * c": f"a, c = a / {n}, c / {n}\n            det = a * c"}))
+          for n in (2, 4)),
+        Mistake("The second differences reach over four cells, as the gradient of a gradient does: they have unit "
+                "spacing, left - 2 * middle + right.",
+                edited(refine_dark, {
+                    SECOND: "(torch.gradient(torch.gradient(one.log(), dim=d)[0], dim=d)[0][y, x] for d in (1, 0))"})),
         Mistake("The first differences are not halved: from left to right neighbor is two cells.",
                 edited(refine_dark, {"z[1, 0]) / 2": "z[1, 0])", "z[0, 1]) / 2": "z[0, 1])"})),
         Mistake("The mixed difference is divided by 4: two cells in x times two cells in y. You divide by 2.",
@@ -215,6 +224,9 @@ PROBLEM = Problem(
         Mistake("A peak on the border has no neighbor on one side, and none may be invented: leave it unrefined.",
                 changed(refine_dark, heatmap=lambda heatmap: functional.pad(heatmap, (1, 1, 1, 1), value=1e-3),
                         result=lambda out: out - 1)),
+        Mistake("You count on four axes, or another fixed number: `...` stands for any number of leading axes, none "
+                "included. `heatmap.shape[-2:]` and `flatten(-2)` do not care.",
+                edited(refine_dark, {"h, w = heatmap.shape[-2:]": "b, k, h, w = heatmap.shape"})),
         *(Mistake("A peak next to the border is left alone: only in the first or last row or column it has no window.",
                   edited(refine_dark, {"window.shape == (3, 3)": f"window.shape == (3, 3) and {inside}"}))
           for inside in ("1 < x < w - 2 and 1 < y < h - 2", "x > 1 and y > 1", "x < w - 2 and y < h - 2")),
@@ -273,6 +285,8 @@ PROBLEM = Problem(
         "without any blur": "The heatmap is blurred first",
         "central differences": "The first differences are taken forward",
         "first differences are halved": "The first differences are not halved",
+        "second differences have unit spacing": "The second differences are divided",
+        "have unit spacing": "The second differences reach over four cells",
         "the mixed one is divided by 4":
             "The mixed difference is divided by 4: two cells in x times two cells in y. You do not",
         "the full 2 x 2 Hessian": "The mixed derivative is missing",
@@ -286,5 +300,6 @@ PROBLEM = Problem(
         "the Hessian is not negative definite": "A Hessian that is not negative definite has no peak",
         "determinant <= 0": "A Hessian that is not negative definite has no peak",
         "tensors share one dtype, float32 or float64, and the result keeps it": "The result is always float32",
+        "`...` stands for any number of leading axes, none included": "You count on four axes",
     },
 )

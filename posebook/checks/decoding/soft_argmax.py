@@ -40,20 +40,20 @@ def _one_map_at_a_time(logits, stride, tau=1.0, offset=0.0):
     return torch.stack(rows).reshape(*logits.shape[:-2], 2) * stride + offset
 
 
-def prob(text):
+def softmax_as(text):
     """The softmax of the reference exchanged, for ``edited``; integral_loss has the same line."""
     return {"torch.softmax(logits.flatten(-2) / tau, dim=-1).unflatten(-1, (h, w))": text}
 
 
 def share(weight):
     """A softmax made by hand of weights."""
-    return prob(f"{weight} / {weight}.sum((-2, -1), keepdim=True)")
+    return softmax_as(f"{weight} / {weight}.sum((-2, -1), keepdim=True)")
 
 
 OVERFLOWS = share("torch.exp(logits / tau)")
 UNDERFLOWS = share("torch.exp((logits - logits.max()) / tau)")  # where another map of the batch lies much higher
 NO_EXPONENTIAL = share("logits")
-WHOLE_BATCH = prob("torch.softmax(logits.flatten() / tau, 0).view(logits.shape)")
+WHOLE_BATCH = softmax_as("torch.softmax(logits.flatten() / tau, 0).view(logits.shape)")
 ONE_AXIS = {"prob.sum(-2)": "torch.softmax(logits / tau, -1).mean(-2)",
             "prob.sum(-1)": "torch.softmax(logits / tau, -2).mean(-1)"}
 
@@ -158,13 +158,14 @@ PROBLEM = Problem(
         Mistake("The offset is subtracted: `offset + stride * cell`.",
                 changed(soft_argmax, offset=lambda offset: -offset)),
         Mistake("The softmax runs along each row: the probabilities of all H x W cells of a map sum to 1 together.",
-                edited(soft_argmax, prob("torch.softmax(logits / tau, dim=-1)"))),
+                edited(soft_argmax, softmax_as("torch.softmax(logits / tau, dim=-1)"))),
         Mistake("Only x gets the offset: both x and y do.",
                 changed(soft_argmax, result=lambda out, offset: out - torch.tensor([0.0, offset], dtype=out.dtype))),
         Mistake("The stride divides where it should multiply: `offset + stride * cell`.",
                 changed(soft_argmax, stride=lambda stride: 1 / stride)),
         Mistake("The softmax is taken twice, of the probabilities instead of the logits: that is nearly flat.",
-                edited(soft_argmax, prob("(logits.flatten(-2) / tau).softmax(-1).softmax(-1).unflatten(-1, (h, w))"))),
+                edited(soft_argmax,
+                       softmax_as("(logits.flatten(-2) / tau).softmax(-1).softmax(-1).unflatten(-1, (h, w))"))),
         Mistake("The logits are cut off at some number: softmax is safe without that, and cutting moves the mean.",
                 changed(soft_argmax, logits=lambda logits: logits.clamp(-50, 50))),
         Mistake("The mean cell is rounded: it lies between the cells.",
@@ -172,8 +173,9 @@ PROBLEM = Problem(
         Mistake("Axes of length 1 are squeezed away: `...` of the input is `...` of the result.",
                 changed(soft_argmax, result=lambda out: out.squeeze())),
         Mistake("The sum of the weights is not 1: a number is added to what you divide by.",
-                edited(soft_argmax, prob("(w_ := (logits / tau - (logits / tau).amax((-2, -1), keepdim=True)).exp())"
-                                         " / (1 + w_.sum((-2, -1), keepdim=True))"))),
+                edited(soft_argmax,
+                       softmax_as("(w_ := (logits / tau - (logits / tau).amax((-2, -1), keepdim=True)).exp())"
+                                  " / (1 + w_.sum((-2, -1), keepdim=True))"))),
         Mistake("Negative logits are cut to 0 and the rest divided by their sum: a softmax takes exponentials.",
                 edited(soft_argmax, share("(logits.clamp(min=0) + 1e-9)"))),
     ),

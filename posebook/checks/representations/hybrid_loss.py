@@ -98,7 +98,7 @@ PROBLEM = Problem(
         Case("3 images of 4 keypoints, all labeled, weight 0.5", draw),
         Case("4, 1 and 2 keypoints labeled, weight 2", lambda rng: draw(rng, mask=UNEVEN, weight=2.0)),
         Case("weight 0: the two errors alone", lambda rng: draw(rng, mask=UNEVEN, weight=0.0)),
-        Case("both heads agree on a wrong place: their errors remain", _heads_agree),
+        Case("both heads agree on a wrong place", _heads_agree),
         Case("no labels in one image, and NaN as their place", lambda rng: draw(rng, mask=WITH_EMPTY, truth=NAN),
              weight=2),
         Case("nothing is labeled: 0", _none, weight=3, fixed=True),

@@ -3,7 +3,8 @@
 import torch
 from torch.nn import functional
 
-from posebook.checks.decoding.soft_argmax import NO_EXPONENTIAL, ONE_AXIS, OVERFLOWS, UNDERFLOWS, prob
+from posebook.checks.decoding import soft_argmax
+from posebook.checks.decoding.soft_argmax import NO_EXPONENTIAL, ONE_AXIS, OVERFLOWS, UNDERFLOWS, softmax_as
 from posebook.checks.decoding.soft_argmax import soft_argmax as soft_px
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited
 
@@ -134,9 +135,7 @@ PROBLEM = Problem(
     name="integral_loss", points=3, minutes=25,
     reference=integral_loss,
     own=("posebook.losses.integral_loss", "posebook.losses.coordinate_loss", "posebook.losses.masked_mean",
-         "posebook.losses._distance", "posebook.expectation.soft_argmax",
-         "posebook.expectation.soft_argmax_compensated", "posebook.expectation.spatial_softmax",
-         "posebook.expectation.mean_cell", "posebook.decode.soft_argmax_window"),
+         "posebook.losses._distance", *soft_argmax.PROBLEM.own),
     cases=(
         Case("soft-argmax (20, 8) px, truth (23, 4) px: 3 + 4 = 7",
              lambda rng: (by_hand(5, 2), torch.tensor([[[23.0, 4.0]]]), some("1"), 4.0), fixed=True),
@@ -213,18 +212,18 @@ PROBLEM = Problem(
         Mistake("Half a cell is added: the statement puts cell u at offset + stride * u.",
                 changed(integral_loss, offset=lambda offset, stride: offset + stride / 2)),
         Mistake("This is argmax: it takes the highest cell, not the mean, and no gradient passes.",
-                edited(integral_loss, prob("functional.one_hot(logits.flatten(-2).argmax(-1), h * w)"
+                edited(integral_loss, softmax_as("functional.one_hot(logits.flatten(-2).argmax(-1), h * w)"
                                            ".to(logits.dtype).unflatten(-1, (h, w))"))),
         Mistake("The values are right, but the result is cut off from `logits`: no `detach`, `item` or `numpy` "
                 "on the way.", changed(integral_loss, logits=lambda logits: logits.detach())),
         *(Mistake("The softmax runs over one axis at a time. The probabilities of all H x W cells of a map sum to 1: "
                   "flatten both axes first.", edited(integral_loss, edits))
-          for edits in (ONE_AXIS, prob("torch.softmax(logits / tau, -1)"))),
+          for edits in (ONE_AXIS, softmax_as("torch.softmax(logits / tau, -1)"))),
         Mistake("The softmax runs over the keypoints, axis 1: each map is a distribution over its own cells.",
-                edited(integral_loss, prob("torch.softmax(logits / tau, 1)"))),
+                edited(integral_loss, softmax_as("torch.softmax(logits / tau, 1)"))),
         Mistake("The softmax runs over all keypoints of an image. Each map is a distribution of its own: take it over "
                 "the last two axes only.",
-                edited(integral_loss, prob("torch.softmax(logits.flatten(1) / tau, -1).view(logits.shape)"))),
+                edited(integral_loss, softmax_as("torch.softmax(logits.flatten(1) / tau, -1).view(logits.shape)"))),
         Mistake("The logits are divided by their sum: a softmax takes their exponentials first.",
                 edited(integral_loss, NO_EXPONENTIAL)),
         Mistake("exp of a large number such as 10000 is infinite, and infinity / infinity is NaN; `torch.softmax` "
