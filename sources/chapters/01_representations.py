@@ -368,7 +368,7 @@ assert all(abs(off + 3.5) < 1e-6 for off in aside)
 # $$\sum_u h(u) \approx 2 \pi \sigma^2, \qquad \sum_u h(u)^2 \approx \pi \sigma^2$$
 #
 # where $\sigma$ is in cells. The first is the volume under the bell, the second the volume under its square, which is a bell $\sqrt 2$ times narrower.
-# A sum over cells comes near the volume only where the bell is not too narrow: the first from about half a cell on, the second from about 0.7 cells on.
+# A sum over cells is within some 3 % of the volume only where the bell is wide enough: the first from half a cell on, the second from 0.7 cells on.
 
 # %%
 for sigma in (1.0, 2.0, 3.0):
@@ -567,7 +567,8 @@ draw.show(fig, "Error of the place read from the mean of 20 targets against thei
 # their mean. In other words, $\sigma$ smooths.*
 #
 # The mean of the map is the mean of the labels, wrong ones included, at every $\sigma$ from half a cell on: narrower bells fall between the cells. Its peak ignores
-# labels that are far off, but needs a wide target to average the scatter of the others. That much is arithmetic. Section 1.14 asks trained networks which $\sigma$ is best, and they answer otherwise.
+# labels that are far off, but needs a wide target to average the scatter of the others. That much is arithmetic. Section 1.14 asks trained networks which $\sigma$ is
+# best, and they answer otherwise.
 #
 # **Takeaway.** Label noise of 1.5 cells turns targets of peak 1 and width 2 into a best answer of peak 0.64 and width 2.5, at the right place; read
 # at its peak, a map ignores labels that are wrong by many $\sigma$, and read as a mean it does not.
@@ -625,7 +626,7 @@ for sigma in (1.0, 2.0, 3.0):
     assert 100 <= min(need) < 110 and 190 < max(need) <= 201  # one cell to two, at any sigma
 
 # %% [markdown]
-# From one to two cells on, at every $\sigma$. Whether a network can learn so sharp a crease is another question: its best answer is a mean of targets (section 1.7).
+# From one to two cells on, at each of these widths. Whether a network can learn so sharp a crease is another question: its best answer is a mean of targets (section 1.7).
 #
 # The other cost is precision. With the same noise on the cells, an error that is measured in cells stays the same, and is worth $s$ times as many px:
 
@@ -1264,14 +1265,15 @@ draw.show(fig, "Positions of two heads over 120 gradient steps. With agreement a
 # %% [markdown]
 # ## 1.14 Which representation wins?
 #
-# *29 minutes, short path*
+# *30 minutes, short path*
 #
 # A fair comparison: the same trunk, the same people, the same number of steps, the same learning rate, three seeds each. Only the head, the loss and the
 # decoder differ. The two losses on maps draw their targets with the width that suited each of them in short trials: 2 cells for the mean squared error, 0.5 cells for the
 # cross-entropy. What that hides comes right after.
 #
-# Three names, in case you skipped their sections. The *integral* loss compares the soft-argmax of a map with the label (1.13). *SimCC* answers with two rulers, one row of
-# bins for x and one for y (1.9). The *hybrid* has two heads on one trunk, a map and two numbers, and its loss also asks that the two agree (1.13).
+# Some names, in case you skipped their sections. The *integral* loss compares the soft-argmax of a map with the label (1.13). *SimCC* answers with two rulers, one row of
+# bins for x and one for y (1.9). The *hybrid* has two heads on one trunk, a map and two numbers, and its loss also asks that the two agree (1.13). And *quarter*, one of
+# the decoders, moves argmax by a quarter of a cell towards the higher neighbor, on each axis ([section 2.9](02_decoding.ipynb)).
 #
 # > **Predict.** Rank them: regression, heatmap (mean squared error) read by argmax and by DARK, cross-entropy, integral, SimCC, hybrid.
 #
@@ -1323,8 +1325,7 @@ draw.show(fig, "Learning curves, median error against step: cross-entropy is bel
 
 # %% [markdown]
 # *The same test people for all; small dots: the seeds. Heatmap: mean squared error, $\sigma = 2$ cells; cross-entropy: $\sigma = 0.5$ cells; SimCC: two bins per px.
-# "Quarter" moves argmax by a quarter of a cell towards the higher neighbor, on each axis ([section 2.9](02_decoding.ipynb)). DARK smooths the maps of the mean squared error
-# first, with a Gaussian of 1 cell, and those of the cross-entropy not.*
+# Before DARK the maps of the mean squared error are smoothed with a Gaussian of 1 cell, those of the cross-entropy are not.*
 #
 # Does that smoothing decide anything? The stored network of the cross-entropy, with and without it:
 
