@@ -558,8 +558,8 @@ for sigma in (0.25, *sigmas):
 fig, (ax,) = draw.axes(height=2.8)
 draw.curves(ax, sigmas, rms, rms, xlabel="sigma of the targets (cells)", ylabel="rms error (cells)")
 draw.show(fig, "Error of the place read from the mean of 20 targets against their sigma. Read at "
-               "the peak it falls from 0.9 cells to nearly that of the mean, with two swapped "
-               "labels or without; read as a mean, two swapped labels cost over one cell at "
+               "the peak it falls from 0.8 cells, with two swapped labels from 1.1, to nearly "
+               "0.35, that of the mean; read as a mean, two swapped labels cost over one cell at "
                "every sigma.")
 
 # %% [markdown]
@@ -1444,7 +1444,7 @@ assert max(by_stride["soft-argmax"][2]) < min(by_stride["DARK"][2])  # stride 8:
 #
 # The narrow target wins *also when the labels scatter by 3 px*. The network itself averages over the labels of thousands of pictures, so that the target need not
 # smooth them, and the mean of the map is the mean of the labels at each of these widths (the flat lines of section 1.7). A wide bell on 16 x 16 cells has only
-# drawbacks here: it takes longer to learn, and it reaches the border, which pulls its mean inward.
+# drawbacks here: all three decoders read it worse, and it reaches the border, which pulls its mean inward.
 #
 # All of this is about five hundred steps at one learning rate on a small trunk. A large one that was trained on photographs before, or a thousand times the budget, may
 # change the order.
