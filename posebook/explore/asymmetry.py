@@ -180,7 +180,11 @@ def _left(result: Result) -> str:
     """The peak within four standard deviations, a line up to each cell, and the four points."""
     tau, width = result.state.tau, result.sigma * math.sqrt(result.state.tau)
     plot = _page.Plot((1, 24, 400, 192), x=(-4 * width, 4 * width), y=(0.0, 1.12), log="")
-    heights = _Heights(result.mu, result.sigma, tau)
+
+    def heights(x: Tensor) -> list[float]:
+        """The softmax over its value at the mode."""
+        return (_scores(x, result.mu, result.sigma) / tau).exp().tolist()
+
     reach = min(result.reach, plot.x[1])
     x = torch.linspace(-reach, reach, 121, dtype=torch.float64)
     cells = result.cells[(result.cells >= plot.x[0]) & (result.cells <= plot.x[1])]
@@ -205,18 +209,6 @@ def _left(result: Result) -> str:
             parts.append(_page.words(f"{at:.0f} px, off this picture", right - 10, top + 4, color=color, anchor="end"))
         points.append(_page.mark(shape, color, right, top, name=name))
     return "".join(parts + points)
-
-
-@dataclass(frozen=True)
-class _Heights:
-    """The softmax over its value at the mode."""
-
-    mu: float
-    sigma: float
-    tau: float
-
-    def __call__(self, x: Tensor) -> list[float]:
-        return (_scores(x, self.mu, self.sigma) / self.tau).exp().tolist()
 
 
 _PLOT = _page.Plot((36, 24, 302, 192), x=(0.85, 19.0), y=(1e-6, 1e4))  # stride, bias

@@ -149,15 +149,20 @@ def _upper(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-# The bells: x in px, each with the area 1; the tallest fills the picture.
+_BELLS = _page.Plot((1, 24, 410, 192), x=(-6.0, 6.0), y=(-0.07, 1.07), log="")  # px; height over the tallest
+_BOWL = _page.Plot((30, 24, 325, 192), x=(-0.75, 1.75), y=(0.9, 3.0), log="")  # weight of head 1; variance / best
 
-_BELLS, _REACH = (1, 24, 410, 192), 6.0
+
+def _across(plot: _page.Plot, middle: float, reach: float) -> list[float]:
+    """Places for a curve about the middle, as far as the plot goes."""
+    low, high = plot.x
+    return torch.linspace(max(low, middle - reach), min(high, middle + reach), 57, dtype=torch.float64).tolist()
 
 
 def _shapes(result: Result) -> list[tuple[str, float, float, tuple[str, str], dict[str, object]]]:
     """Name, center, standard deviation, mark and line of each bell."""
     s = result.state
-    solid, strong = {"stroke_width": 1.5}, {"stroke_width": 2.5}
+    solid, strong = {"width": 1.5}, {"width": 2.5}
     return [
         ("reported", ESTIMATES[1], s.reported, HEADS["head 2"], solid | {"stroke_dasharray": "2 4"}),
         ("head 1", ESTIMATES[0], s.s1, HEADS["head 1"], solid),
@@ -168,77 +173,51 @@ def _shapes(result: Result) -> list[tuple[str, float, float, tuple[str, str], di
 
 
 def _bells(result: Result) -> str:
-    left, top, width, height = _BELLS
+    """Bells of area 1 each; the tallest fills the picture."""
     bells = _shapes(result)
-    tall = 0.88 * height * min(sd for _, _, sd, _, _ in bells)
-    at = functools.partial(_across, left, width, -_REACH, _REACH)
-    lines, marks, axis = [], [], top + height - 12
+    least = min(sd for _, _, sd, _, _ in bells)
+    lines, marks = [], []
     for name, center, sd, (shape, color), line in bells:
-        points = " ".join(
-            f"{at(center + z * sd):.1f},{axis - tall / sd * math.exp(-z * z / 2):.1f}" for z in _STEPS
-        )
-        lines.append(_page.tag("polyline", points=points, fill="none", stroke=color, data_name=name, **line))
+        places = _across(_BELLS, center, 3.5 * sd)
+        bell = [(x, least / sd * math.exp(-(((x - center) / sd) ** 2) / 2)) for x in places]
+        lines.append(_BELLS.curve(bell, color, data_name=name, **line))
         if name != "reported":
-            marks.append(_page.mark(shape, color, at(center), axis, scale=0.8, name=name))
-    base = _page.tag("line", x1=left, x2=left + width, y1=axis, y2=axis, stroke=_page.LINE)
-    ticks = (_page.words(f"{x}", at(x), top + height + 15, anchor="middle") for x in (-5, -3, -1, 1, 3, 5))
-    unit = _page.words("px", left + width, top + height + 30, anchor="end")
-    return _page.window(*_BELLS, tuple(map(float, _BELLS)), base, *lines, *marks) + "".join(ticks) + unit
+            marks.append(_page.mark(shape, color, *_BELLS.at(center, 0), scale=0.8, name=name))
+    ticks = _BELLS.axes({x: str(x) for x in (-5, -3, -1, 1, 3, 5)}, {}, "px")
+    return _framed(_BELLS, _BELLS.level(0), *lines, *marks) + ticks
 
 
-_STEPS = [k / 8 for k in range(-28, 29)]
-
-# The bowl: weight of head 1 across, variance over the best upwards.
-
-_BOWL, _W, _TIMES = (30, 24, 325, 192), (-0.75, 1.75), (0.9, 3.0)
-
-
-def _across(left: float, width: float, low: float, high: float, value: float) -> float:
-    return left + width * (value - low) / (high - low)
-
-
-def _at(weight: float, times: float) -> tuple[float, float]:
-    left, top, width, height = _BOWL
-    return _across(left, width, *_W, weight), _across(top + height, -height, *_TIMES, times)
+def _framed(plot: _page.Plot, *children: str) -> str:
+    """A frame around a plot, which cuts off what sticks out."""
+    return _page.window(*plot.box, tuple(map(float, plot.box)), *children)
 
 
 @functools.cache
 def _axes() -> str:
     """The weights that lie in between, and the levels: the same for every state."""
-    left, top, width, height = _BOWL
-    a, b = _at(0, 1)[0], _at(1, 1)[0]
-    parts = [
-        _page.tag("rect", x=a, y=top, width=b - a, height=height, fill=_page.GRAY, fill_opacity=0.1),
-        _page.words("weight of head 1", left + width, top + height + 30, anchor="end"),
-    ]
-    for w in (-0.5, 0, 0.5, 1, 1.5):
-        parts.append(_page.words(f"{w:g}", _at(w, 1)[0], top + height + 15, anchor="middle"))
-    for times in (1, 1.5, 2, 2.5, 3):
-        y = _at(0, times)[1]
-        parts.append(_page.tag("line", x1=left, x2=left + width, y1=y, y2=y, stroke=_page.LINE))
-        parts.append(_page.words(f"{times:g}", left - 6, y + 4, anchor="end"))
-    return "".join(parts)
+    _, top, _, height = _BOWL.box
+    a, b = _BOWL.at(0, 1)[0], _BOWL.at(1, 1)[0]
+    between = _page.tag("rect", x=a, y=top, width=b - a, height=height, fill=_page.GRAY, fill_opacity=0.1)
+    weights, levels = ({v: f"{v:g}" for v in values} for values in ((-0.5, 0, 0.5, 1, 1.5), (1, 1.5, 2, 2.5, 3)))
+    return between + _BOWL.axes(weights, levels, "weight of head 1")
 
 
 def _bowl(result: Result) -> str:
     """The curve, the heads alone where they fit in, the naive mean (at the edge if above) and the best."""
-    s, best = result.state, result.best
+    s, best, top = result.state, result.best, _BOWL.y[1]
     steep = (actual(s, best.weight + 1) - best.variance) / best.variance  # times = 1 + steep (weight - best)^2
-    curve = ((best.weight + z / 16 / math.sqrt(steep), 1 + (z / 16) ** 2) for z in range(-24, 25))
-    points = " ".join("{:.1f},{:.1f}".format(*_at(*point)) for point in curve)
-    parts = [_page.tag("polyline", points=points, fill="none", stroke=_page.INK, stroke_width=2)]
-    for (shape, color), name, weight in (
-        (HEADS["head 1"], "head 1 alone", 1.0),
-        (HEADS["head 2"], "head 2 alone", 0.0),
-    ):
+    weights = _across(_BOWL, best.weight, math.sqrt((top - 1) / steep))
+    parts = [_BOWL.curve((w, min(actual(s, w) / best.variance, top)) for w in weights)]
+    for (name, look), weight in zip(HEADS.items(), (1.0, 0.0), strict=True):
         times = actual(s, weight) / best.variance
-        parts.append(_page.mark(shape, color, *_at(weight, times), scale=0.8, name=name))
-    above = result.naive.times > _TIMES[1]
-    x, y = _at(result.naive.weight, 2.9 if above else result.naive.times)
+        if times <= top:
+            parts.append(_page.mark(*look, *_BOWL.at(weight, times), scale=0.8, name=f"{name} alone"))
+    above = result.naive.times > top
+    x, y = _BOWL.at(result.naive.weight, 2.9 if above else result.naive.times)
     parts.append(_page.mark(*NAIVE, x, y, scale=1.1, name="naive"))
-    parts.append(_page.mark(*BEST, *_at(best.weight, 1), scale=0.7, name="best"))
+    parts.append(_page.mark(*BEST, *_BOWL.at(best.weight, 1), scale=0.7, name="best"))
     label = _page.words(f"above: {result.naive.times:.2f}", x + 10, y + 4, color=NAIVE[1]) if above else ""
-    return _page.window(*_BOWL, tuple(map(float, _BOWL)), *parts) + label
+    return _framed(_BOWL, *parts) + label
 
 
 explore = explorer(State, compute, view)
