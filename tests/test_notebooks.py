@@ -245,11 +245,18 @@ def test_a_cell_of_a_problem_that_its_set_lacks_is_told(course, cell):
 
 @pytest.fixture
 def coco_twin(monkeypatch):
-    """Runs a chapter with a COCO file of the reader's up to the cell that reads it, and gives what this puts out."""
-    def run(name, path):
+    """Runs a chapter with a COCO file of the reader's up to the cell that reads it, and gives what this puts out.
+
+    ``alone``: of the cells before it only the imports.
+    """
+    def run(name, path, *, alone=False):
         chapter = build.read(build.ROOT / "sources" / "chapters" / f"{name}.py")
-        last = next(k for k, cell in enumerate(chapter.cells) if 'if "POSEBOOK_COCO" in os.environ' in cell.source)
-        chapter.cells = chapter.cells[: last + 1]
+        code = [cell for cell in chapter.cells if cell.cell_type == "code"]
+        last = next(k for k, cell in enumerate(code) if 'if "POSEBOOK_COCO" in os.environ' in cell.source)
+        if alone:
+            for cell in code[:last]:
+                cell.source = "\n".join(re.findall("^(?:import|from) .*", cell.source, re.MULTILINE))
+        chapter.cells = code[: last + 1]
         monkeypatch.setenv("POSEBOOK_COCO", str(path))
         NotebookClient(chapter, timeout=1200, kernel_name="python3").execute()
         return chapter.cells[-1].outputs
@@ -267,13 +274,14 @@ def test_the_photograph_cells_have_a_coco_twin(name, most, coco_json, coco_twin)
     assert "image/png" in picture.data and ".jpg" in picture.data["text/plain"]
 
 
+@each_chapter
 @pytest.mark.parametrize("people", [0, 1])
-def test_a_coco_file_in_which_nobody_is_marked_is_said_to_be_one(people, coco_twin, tmp_path):
+def test_a_coco_file_in_which_nobody_is_marked_is_said_to_be_one(source, people, coco_twin, tmp_path):
     data = json.loads((build.ROOT / "posebook" / "data" / "portrait.json").read_text(encoding="utf-8"))
     data["annotations"] = data["annotations"][:people]
     for record in data["annotations"]:
         record["keypoints"] = [0] * len(record["keypoints"])
     path = tmp_path / "nobody.json"
     path.write_text(json.dumps(data), encoding="utf-8")
-    [said] = coco_twin("02_decoding", path)
+    [said] = coco_twin(source.stem, path, alone=True)
     assert said.text.startswith("POSEBOOK_COCO names a file without a marked person:")

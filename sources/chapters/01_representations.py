@@ -1649,10 +1649,12 @@ draw.show(draw.people(torch.cat((small, known[0][7:8])), torch.cat((found, known
 # With [COCO photographs of your own](02_decoding.ipynb), the next cell asks the network about the person who is marked most completely:
 
 # %%
+marked = []  # those with at least one visible keypoint
 if "POSEBOOK_COCO" in os.environ:
     yours = coco.load(os.environ["POSEBOOK_COCO"], images=os.environ.get("POSEBOOK_COCO_IMAGES"))
-    other, person = max(((photo, person) for photo in yours.photos for person in photo.people),
-                        key=lambda pair: int((pair[1].vis == 2).sum()))
+    marked = [(photo, one) for photo in yours.photos for one in photo.people if (one.vis == 2).any()]
+if marked:
+    other, person = max(marked, key=lambda pair: int((pair[1].vis == 2).sum()))
     x, y, w, h = person.box
     px = 1.1 * max(w, h) / 64  # px of the photograph to one of the network
     first = torch.tensor([x + w / 2, y + h / 2]) - 31.5 * px
@@ -1668,7 +1670,8 @@ if "POSEBOOK_COCO" in os.environ:
     draw.show(draw.people(seen, truth, yours.skeleton, vis=person.vis[None], found=found),
               f"A person of {other.path.name} at 64 x 64 px, the marks and the network's crosses.")
 else:
-    print("POSEBOOK_COCO is not set: the portrait is all there is to see.")
+    why = "names a file without a marked person" if "POSEBOOK_COCO" in os.environ else "is not set"
+    print(f"POSEBOOK_COCO {why}: the portrait is all there is to see.")
 
 # %% [markdown]
 # **Takeaway.** A map's spread is a claim about its error, learned from the training pictures. Here it followed the error through cover, darkness, noise, blur, half the
