@@ -1,8 +1,10 @@
 """Moving images, points and heatmaps together: what is done to one of them must be done to the others."""
 
 import math
+from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from posebook import _args
@@ -118,6 +120,77 @@ def flip_heatmap(heatmaps: Tensor, width: int, grid: Grid, *, skeleton: Skeleton
         return near
     far = mirrored[..., (source - 1).clamp(0, n - 1)]
     return ((1 - rest) * _args.widen(near) + rest * far).to(heatmaps.dtype)
+
+
+def crop_grid(box: tuple[float, float, float, float], hw: tuple[int, int], *, scale: float = 1.0) -> Grid:
+    """Where the pixels of a crop lie in the image: the one thing that picture and keypoints need to move together.
+
+    The box is enlarged about its center to the aspect ratio of the crop and multiplied by ``scale``; the crop's pixels
+    tile it. :func:`crop_image` takes the picture there, :meth:`Grid.to_cells` the keypoints, and :meth:`Grid.to_image`
+    brings back what was found in the crop.
+
+    Args:
+        box: ``(x, y, w, h)``, left and top edge and size in image px, where pixel centers are whole numbers: a whole
+            image is the box ``(-0.5, -0.5, W, H)``. It may reach beyond the image. COCO's boxes count from the image's
+            corner: take 0.5 off their x and y.
+        hw: height and width of the crop in px.
+        scale: how many times larger on each axis, > 0.
+
+    Raises:
+        ValueError: ``box`` no four finite numbers with a size > 0, a bad size, ``scale <= 0``.
+
+    See chapter 1, section 1.15.
+
+    >>> grid = crop_grid((9.5, 19.5, 40., 20.), (64, 64))    # 40 px become 64; above and below 10 px more are seen
+    >>> grid.stride, grid.to_cells(torch.tensor([10., 20.]))    # the box's first pixel
+    (0.625, tensor([ 0.3000, 16.3000]))
+    """
+    if not isinstance(box, (tuple, list)) or len(box) != 4 or not all(map(_args.is_number, box)) or min(box[2:]) <= 0:
+        _args.fail("box", "(x, y, w, h), four finite numbers with w, h > 0", _args.shown(box))
+    _args.size("hw", hw)
+    _args.positive("scale", scale)
+    x, y, w, h = box
+    stride = scale * max(w / hw[1], h / hw[0])
+    return Grid(stride, (x + w / 2 - stride * (hw[1] - 1) / 2, y + h / 2 - stride * (hw[0] - 1) / 2))
+
+
+def crop_image(image: Tensor, grid: Grid | Sequence[Grid], hw: tuple[int, int]) -> Tensor:
+    """The picture that lies under a grid's cells, or one for each of several grids.
+
+    Between pixels by bilinear interpolation; beyond the image 0. Where the stride is far above 1, pixels between the
+    crop's are skipped: average the image down first.
+
+    Args:
+        image: ``(C, H, W)``, the same for all grids, or ``(N, C, H, W)``, one for each.
+        grid: from :func:`crop_grid`, or N of them.
+        hw: height h and width w of the crop in px.
+
+    Returns:
+        ``(C, h, w)`` for one image and one grid, otherwise ``(N, C, h, w)``; dtype and device of ``image``.
+
+    Raises:
+        ValueError: ``image`` of another shape or of integer dtype, no grid, another number of them, a bad size.
+
+    See chapter 1, section 1.15.
+
+    >>> crop_image(torch.arange(4.).view(1, 1, 4), Grid(1.0, (1.5, 0.0)), (1, 3))    # the last: between 3 and outside
+    tensor([[[1.5000, 2.5000, 1.5000]]])
+    """
+    _args.maps("image", image)
+    if image.ndim not in (3, 4):
+        _args.fail("image", "shape (C, H, W) or (N, C, H, W)", tuple(image.shape))
+    _args.size("hw", hw)
+    grids = [grid] if isinstance(grid, Grid) else list(grid)
+    for one in grids:
+        _args.instance("grid", one, Grid)
+    if not grids or (image.ndim == 4 and len(grids) != len(image)):
+        _args.fail("grid", "one for each image" if image.ndim == 4 else "at least one", len(grids))
+    wide = _args.widen(image)
+    y, x = torch.meshgrid(*(torch.arange(n, dtype=wide.dtype, device=image.device) for n in hw), indexing="ij")
+    xy = torch.stack([one.to_image(torch.stack((x, y), dim=-1)) for one in grids])  # (N, h, w, 2)
+    share = (2 * xy + 1) / torch.tensor((image.shape[-1], image.shape[-2])).to(xy) - 1  # -1 and 1: the outer edges
+    crops = F.grid_sample(wide.expand(len(grids), *image.shape[-3:]), share, align_corners=False).to(image.dtype)
+    return crops[0] if image.ndim == 3 and isinstance(grid, Grid) else crops
 
 
 def _swap(name: str, tensor: Tensor, axis: int, skeleton: Skeleton | None) -> Tensor:

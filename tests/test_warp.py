@@ -1,7 +1,10 @@
-"""Flips: of image, points and heatmaps together, in every grid convention."""
+"""Flips and crops: of image, points and heatmaps together, in every grid convention."""
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import ndimage
 from torch import Tensor
 
 from posebook.decode import argmax, refine_dark
@@ -9,7 +12,7 @@ from posebook.encode import gaussian_heatmap
 from posebook.expectation import soft_argmax
 from posebook.grid import Grid
 from posebook.skeleton import COCO_17, Skeleton
-from posebook.warp import flip_heatmap, flip_image, flip_points, flip_shift
+from posebook.warp import crop_grid, crop_image, flip_heatmap, flip_image, flip_points, flip_shift
 
 EYES = Skeleton(("nose", "left_eye", "right_eye"), pairs=((1, 2),))
 HW, MAP = (64, 96), (16, 24)  # stride 4
@@ -233,3 +236,98 @@ def test_half_precision_is_the_wide_result_rounded(dtype):
     assert torch.equal(flip_points(xy, 701), flip_points(xy.float(), 701).to(dtype))
     grid = Grid.index(4)
     assert torch.equal(flip_heatmap(maps, 37, grid), flip_heatmap(maps.float(), 37, grid).to(dtype))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Crops
+
+SIZES = st.floats(0.5, 500)
+BOXES = st.tuples(st.floats(-300, 300), st.floats(-300, 300), SIZES, SIZES)
+SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 40))
+
+
+@given(box=BOXES, hw=SHAPES, scale=st.floats(0.2, 5))
+def test_a_crop_tiles_the_box_enlarged_to_its_aspect_ratio(box, hw, scale):
+    grid = crop_grid(box, hw, scale=scale)
+    ends = torch.tensor([[-0.5, -0.5], [hw[1] - 0.5, hw[0] - 0.5]])  # its outer edges, in its own px
+    (left, top), (right, bottom) = grid.to_image(ends).tolist()
+    x, y, w, h = box
+    near = pytest.approx
+    assert ((left + right) / 2, (top + bottom) / 2) == (near(x + w / 2, abs=1e-6), near(y + h / 2, abs=1e-6))
+    wide, high = (right - left) / (scale * w), (bottom - top) / (scale * h)
+    assert min(wide, high) == near(1) and (right - left) / (bottom - top) == near(hw[1] / hw[0])
+    point = torch.tensor([x, y])
+    torch.testing.assert_close(grid.to_image(grid.to_cells(point)), point)
+
+
+def test_the_whole_image_is_the_box_from_minus_a_half():
+    image = torch.rand(3, 5, 7)
+    grid = crop_grid((-0.5, -0.5, 7.0, 5.0), (5, 7))
+    assert grid == Grid(1.0, (0.0, 0.0))
+    torch.testing.assert_close(crop_image(image, grid, (5, 7)), image)
+    half = crop_image(image[:, :4, :6], crop_grid((-0.5, -0.5, 6.0, 4.0), (2, 3)), (2, 3))
+    torch.testing.assert_close(half, torch.nn.functional.avg_pool2d(image[:, :4, :6], 2))  # between four pixels
+
+
+@pytest.mark.parametrize("box", [(3.2, 4.1, 9.0, 7.0), (-6.3, 8.0, 14.0, 9.5), (200.0, 0.0, 5.0, 5.0)])
+def test_a_crop_is_the_image_between_pixels_and_0_beyond_it(box, device):
+    """Against scipy's linear interpolation."""
+    image, hw = torch.rand(3, 15, 18), (11, 6)
+    grid = crop_grid(box, hw)
+    v, u = torch.meshgrid(*(torch.arange(float(n)) for n in hw), indexing="ij")
+    x, y = grid.to_image(torch.stack((u, v), -1)).unbind(-1)
+    want = [ndimage.map_coordinates(one.numpy(), [y.numpy(), x.numpy()], order=1, mode="grid-constant")
+            for one in image]
+    found = crop_image(image.to(device), grid, hw)
+    torch.testing.assert_close(found.cpu(), torch.stack(list(map(torch.from_numpy, want))))
+
+
+def test_a_crop_shows_at_each_point_what_the_image_shows_there():
+    """In an image that holds its own coordinates, which linear interpolation keeps."""
+    y, x = torch.meshgrid(torch.arange(64.0), torch.arange(80.0), indexing="ij")
+    xy = 5 + 50 * torch.rand(40, 2)
+    for box in ((20.0, 10.0, 50.0, 30.0), (3.3, 5.0, 11.0, 55.5)):
+        grid = crop_grid(box, (96, 72))
+        place = crop_image(torch.stack((x, y)), grid, (96, 72))
+        u, v = grid.to_cells(xy).round().long().unbind(-1)
+        seen = (u >= 0) & (u < 72) & (v >= 0) & (v < 96)
+        where = grid.to_image(torch.stack((u, v), -1)[seen].double())
+        inside = ((where >= 0) & (where <= torch.tensor([79.0, 63.0]))).all(-1)
+        assert inside.sum() > 10
+        torch.testing.assert_close(place[:, v[seen], u[seen]].T[inside], where[inside])
+
+
+def test_several_crops_are_those_one_by_one():
+    images = torch.rand(3, 2, 20, 30)
+    grids = [crop_grid((x, 2.0, 8.0 + x, 9.0), (6, 4)) for x in (0.0, 5.5, 20.0)]
+    each = torch.stack([crop_image(image, grid, (6, 4)) for image, grid in zip(images, grids, strict=True)])
+    assert torch.equal(crop_image(images, grids, (6, 4)), each)
+    same = torch.stack([crop_image(images[0], grid, (6, 4)) for grid in grids])
+    assert torch.equal(crop_image(images[0], grids, (6, 4)), same)
+    assert crop_image(images[:1], grids[0], (6, 4)).shape == crop_image(images[0], grids[:1], (6, 4)).shape
+    assert torch.autograd.gradcheck(lambda image: crop_image(image, grids, (6, 4)), images[0].requires_grad_())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_crop_keeps_the_dtype_and_is_made_in_float32_or_more(dtype):
+    image, grid = torch.rand(1, 40, 600).to(dtype), crop_grid((500.3, 3.0, 30.0, 30.0), (32, 32))
+    found = crop_image(image, grid, (32, 32))
+    assert found.dtype == dtype
+    want = crop_image(image.double(), grid, (32, 32))
+    torch.testing.assert_close(found.double(), want, rtol=0, atol=1e-4 + torch.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("act, words", [
+    (lambda: crop_grid((0, 0, 0, 5), (4, 4)), "box: want .x, y, w, h., four finite numbers with w, h > 0"),
+    (lambda: crop_grid((0, 0, float("nan"), 5), (4, 4)), "box: "), (lambda: crop_grid(torch.rand(4), (4, 4)), "box: "),
+    (lambda: crop_grid((0, 0, 5, 5), (4, 0)), "hw: "), (lambda: crop_grid((0, 0, 5, 5), (4, 4), scale=0), "scale: "),
+    (lambda: crop_image(torch.rand(4, 4), Grid(), (2, 2)), "image: want shape .C, H, W. or .N, C, H, W., got .4, 4."),
+    (lambda: crop_image(torch.ones(1, 4, 4).int(), Grid(), (2, 2)), "image: want a floating dtype, got int32"),
+    (lambda: crop_image(torch.rand(1, 4, 4), [], (2, 2)), "grid: want at least one, got 0"),
+    (lambda: crop_image(torch.rand(2, 1, 4, 4), Grid(), (2, 2)), "grid: want one for each image, got 1"),
+    (lambda: crop_image(torch.rand(1, 4, 4), (1.0, 0.0), (2, 2)), "grid: want a Grid, got float"),
+    (lambda: crop_image(torch.rand(1, 4, 4), Grid(), (2, 2.5)), "hw: "),
+])
+def test_what_no_crop_can_be_is_told(act, words):
+    with pytest.raises(ValueError, match=f"^{words}"):
+        act()

@@ -1646,24 +1646,23 @@ draw.show(draw.people(torch.cat((small, known[0][7:8])), torch.cat((found, known
 # test on pictures unlike the training. Chapter 4, on robustness, will go on from here.
 
 # %% [markdown]
-# With [COCO photographs of your own](02_decoding.ipynb), the next cell asks the network about the person who is marked most completely:
+# With [COCO photographs of your own](02_decoding.ipynb), the next cell asks the network about the person who is marked most completely.
+# `crop_grid` makes the `Grid` of a crop around the person's box, and this one object takes both the picture and the points there:
 
 # %%
-marked = []  # those with at least one visible keypoint
+from posebook.warp import crop_grid, crop_image
+
+candidates = []  # people with at least one visible keypoint
 if "POSEBOOK_COCO" in os.environ:
     yours = coco.load(os.environ["POSEBOOK_COCO"], images=os.environ.get("POSEBOOK_COCO_IMAGES"))
-    marked = [(photo, one) for photo in yours.photos for one in photo.people if (one.vis == 2).any()]
-if marked:
-    other, person = max(marked, key=lambda pair: int((pair[1].vis == 2).sum()))
-    x, y, w, h = person.box
-    px = 1.1 * max(w, h) / 64  # px of the photograph to one of the network
-    first = torch.tensor([x + w / 2, y + h / 2]) - 31.5 * px
-    where = Grid(px, tuple(first.tolist()))
-    u, v = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="xy")
-    xy = where.to_image(torch.stack((u, v), -1))  # (64, 64, 2)
-    share = (2 * xy + 1) / torch.tensor(other.hw[::-1]) - 1
-    picture = coco.read_picture(other).permute(2, 0, 1)[None] / 255
-    seen = F.grid_sample(picture, share[None], align_corners=False)
+    candidates = [(photo, one) for photo in yours.photos for one in photo.people
+                  if (one.vis == 2).any()]
+if candidates:
+    other, person = max(candidates, key=lambda pair: int((pair[1].vis == 2).sum()))
+    x, y, w, h = person.box  # counted from the picture's corner
+    where = crop_grid((x - 0.5, y - 0.5, w, h), (64, 64), scale=1.1)  # a Grid, for picture and points
+    picture = coco.read_picture(other).permute(2, 0, 1) / 255
+    seen = crop_image(picture, where, (64, 64))[None]
     (found, claim, _), truth = asked(seen), where.to_cells(person.xy)[None]
     off = epe(found, truth)[person.vis[None] == 2].median()
     print(f"median error {off:.1f} px of 64, claimed {claim.median():.1f} px")
