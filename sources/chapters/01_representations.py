@@ -1601,6 +1601,7 @@ draw.show(draw.people(image, xy, COCO_17, found=found, vis=vis, titles=names),
 
 # %%
 from posebook import coco
+from posebook.warp import crop_grid, crop_image
 
 album = coco.portrait()
 photo = album.photos[0]
@@ -1650,8 +1651,6 @@ draw.show(draw.people(torch.cat((small, known[0][7:8])), torch.cat((found, known
 # `crop_grid` makes the `Grid` of a crop around the person's box, and this one object takes both the picture and the points there:
 
 # %%
-from posebook.warp import crop_grid, crop_image
-
 candidates = []  # people with at least one visible keypoint
 if "POSEBOOK_COCO" in os.environ:
     yours = coco.load(os.environ["POSEBOOK_COCO"], images=os.environ.get("POSEBOOK_COCO_IMAGES"))
@@ -1660,7 +1659,7 @@ if "POSEBOOK_COCO" in os.environ:
 if candidates:
     other, person = max(candidates, key=lambda pair: int((pair[1].vis == 2).sum()))
     x, y, w, h = person.box  # counted from the picture's corner
-    where = crop_grid((x - 0.5, y - 0.5, w, h), (64, 64), scale=1.1)  # a Grid, for picture and points
+    where = crop_grid((x - 0.5, y - 0.5, w, h), (64, 64), scale=1.1)
     picture = coco.read_picture(other).permute(2, 0, 1) / 255
     seen = crop_image(picture, where, (64, 64))[None]
     (found, claim, _), truth = asked(seen), where.to_cells(person.xy)[None]
