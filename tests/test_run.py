@@ -37,10 +37,10 @@ def test_a_class(course):
     assert {student: line.says for student, line in lines.items() if not line.good} == {
         "rob": "the file is cut off or is not JSON: Expecting ':' delimiter, line 1", "stranger": "not on the roster"}
     scores = course.scores("mini")
-    assert points(course) == {"ann": 4.0, "bob": 5.0}
+    assert points(course) == {"ann": 3 + half("fuse"), "bob": 5.0}
     assert scores["ann"].by_hand and not scores["bob"].by_hand  # nobody wrote into bob's free-text cell: 0 points
     table = run.table(list(lines.values()), scores, course.students())
-    assert table[1:] == ["ann      4 of 10  waits for you in formgrader", "bob      5 of 10",
+    assert table[1:] == [f"ann      {round(3 + half('fuse'), 2)} of 10  waits for you in formgrader", "bob      5 of 10",
                          "handed in nothing: zoe_m",
                          "NOT GRADED rob: the file is cut off or is not JSON: Expecting ':' delimiter, line 1",
                          "NOT GRADED stranger: not on the roster"]
