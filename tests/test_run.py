@@ -40,7 +40,8 @@ def test_a_class(course):
     assert points(course) == {"ann": 3 + half("fuse"), "bob": 5.0}
     assert scores["ann"].by_hand and not scores["bob"].by_hand  # nobody wrote into bob's free-text cell: 0 points
     table = run.table(list(lines.values()), scores, course.students())
-    assert table[1:] == [f"ann      {round(3 + half('fuse'), 2)} of 10  waits for you in formgrader", "bob      5 of 10",
+    points_of_ann = round(3 + half("fuse"), 2)
+    assert table[1:] == [f"ann      {points_of_ann} of 10  waits for you in formgrader", "bob      5 of 10",
                          "handed in nothing: zoe_m",
                          "NOT GRADED rob: the file is cut off or is not JSON: Expecting ':' delimiter, line 1",
                          "NOT GRADED stranger: not on the roster"]
