@@ -157,7 +157,8 @@ def part_affinity_fields(cells: Tensor, mask: Tensor, hw: tuple[int, int], *, li
     lx, ly = limb.unbind(-3)
     # not divided by the length: so it is exact where all are whole numbers
     dot, cross, square = lx * dx + ly * dy, lx * dy - ly * dx, lx.square() + ly.square()
-    inside = (dot >= 0) & (dot <= square) & (cross.square() <= width**2 * square) & (square > 0)  # (..., P, E, H, W)
+    near = (dot >= 0) & (dot <= square) & (cross.square() <= width * width * square)
+    inside = near & (square > 0)  # (..., P, E, H, W)
     length = torch.linalg.vector_norm(limb, dim=-3)
     unit = [part / torch.where(square > 0, length, 1) for part in (lx, ly)]
     people = inside.sum(-4).clamp(min=1)  # (..., E, H, W): whose limbs lie there

@@ -67,7 +67,8 @@ def local_peaks(heatmaps: Tensor, *, threshold: float, top_k: int) -> Peaks:
     _args.whole("top_k", top_k, 1)
     lead, (h, w) = heatmaps.shape[:-2], heatmaps.shape[-2:]
     flat = heatmaps.reshape(lead.numel(), h * w)  # (M, H*W): M maps
-    peak = _where_higher(heatmaps.detach(), _around(heatmaps.detach()).clamp(min=threshold))
+    least = max(torch.finfo(heatmaps.dtype).min, min(threshold, torch.finfo(heatmaps.dtype).max))
+    peak = _where_higher(heatmaps.detach(), _around(heatmaps.detach()).clamp(min=least))
     of, cell = peak // (h * w), peak % (h * w)  # of which map, at which cell
     order = flat.detach()[of, cell].argsort(descending=True, stable=True)
     order = order[of[order].argsort(stable=True)]  # map by map
@@ -159,7 +160,7 @@ def group_by_tags(peaks: Peaks, tags: Tensor, *, threshold: float, method: str =
         here = valid[k].nonzero()[0]
         tag = values[k, here]  # (n, D)
         square = ((tag[:, None] - sums[:p] / counts[:p]) ** 2).sum(-1)  # (n, p)
-        who = _match(square, threshold**2, _optimal if method == "optimal" else _in_order)
+        who = _match(square, threshold * threshold, _optimal if method == "optimal" else _in_order)
         new = who < 0
         who[new] = p + np.arange(new.sum())
         p += new.sum()

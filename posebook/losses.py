@@ -240,7 +240,7 @@ def associative_embedding_loss(tags: Tensor, mask: Tensor, *, push: str = "hinge
     if push == "hinge":
         cost = (scale - torch.linalg.vector_norm(between, dim=-1)).clamp(min=0)  # its gradient is 0 at distance 0
     else:
-        cost = torch.exp(between.square().sum(-1) / (-2 * scale**2))
+        cost = torch.exp((between / scale).square().sum(-1) / -2)
     pairs = (there[..., :, None] & there[..., None, :]).triu(1)  # (..., P, P), each pair once
     apart = torch.where(pairs, cost, 0).sum((-2, -1)) / pairs.sum((-2, -1)).clamp(min=1)
     return (pull.sum(-1) / there.sum(-1).clamp(min=1)).to(tags.dtype), apart.to(tags.dtype)

@@ -120,6 +120,14 @@ def test_peaks_of_people():
     assert sorted(xy[valid].tolist()) == sorted(cells.round().flatten(0, 1).tolist()) and scores[valid].min() > 0.9
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_threshold_beyond_the_dtype(dtype):
+    heatmaps = torch.tensor([[0.0, 1.0, 0.0]], dtype=dtype)
+    for threshold in (1e6, 1e300):
+        assert not local_peaks(heatmaps, threshold=threshold, top_k=1).valid.any()
+        assert local_peaks(heatmaps, threshold=-threshold, top_k=1).valid.all()
+
+
 def test_gradients_pass_through_the_scores():
     heatmaps = noise(2, 6, 7).requires_grad_()
     assert torch.autograd.gradcheck(lambda z: local_peaks(z, threshold=0.2, top_k=9).scores, heatmaps)
@@ -334,6 +342,14 @@ def test_people_are_made_of_their_peaks(method, dtype, device):
             assert torch.equal(xy[a, k], peaks.xy[k, i]) and scores[a, k] == peaks.scores[k, i] and valid[k, i]
     for k in range(4):  # each peak belongs to one person
         assert sorted(i for i in indices[:, k].tolist() if i >= 0) == valid[k].nonzero()[:, 0].tolist()
+
+
+@both_methods
+@pytest.mark.parametrize("threshold", [1e-300, 1e300])
+def test_thresholds_of_any_size(method, threshold):
+    one, tags = peaks_of(torch.ones(2, 1) > 0), torch.tensor([[[0.0]], [[1.0]]])
+    people = group_by_tags(one, tags, threshold=threshold, method=method)
+    assert len(people.indices) == (1 if threshold > 1 else 2)
 
 
 @both_methods

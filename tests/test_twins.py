@@ -17,8 +17,8 @@ from torch import Tensor
 from posebook.checks import PROBLEMS, SETS, trial, withheld
 from posebook.grid import Grid
 
-MODULES = ("encode", "decode", "expectation", "fusion", "warp", "losses", "metrics", "theory", "grid", "diagnosis",
-           "evaluation")
+MODULES = ("encode", "decode", "expectation", "fusion", "warp", "losses", "grouping", "metrics", "theory", "grid",
+           "diagnosis", "evaluation")
 FUNCTIONS = {
     f"posebook.{module}.{name}": function
     for module in MODULES for name, function in vars(import_module(f"posebook.{module}")).items()
