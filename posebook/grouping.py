@@ -56,7 +56,8 @@ def local_peaks(heatmaps: Tensor, *, threshold: float, top_k: int) -> Peaks:
     Raises:
         ValueError: fewer than two axes, an empty map, an integer dtype, or a bad option.
 
-    Source: Newell, Huang and Deng 2017, arXiv:1611.05424, where a peak may equal its neighbors.
+    Source: the non-maximum suppression of Newell, Huang and Deng 2017, arXiv:1611.05424, where a peak may equal its
+    neighbors.
 
     >>> xy, scores, valid = local_peaks(torch.tensor([[9., 0., 0., 7., 7.]]), threshold=0.5, top_k=2)
     >>> xy[valid], scores, valid    # two equal neighbors: a plateau
@@ -174,7 +175,8 @@ def fill_joints(people: People, heatmaps: Tensor, tag_maps: Tensor, *, threshold
     """Joints that no peak gave a person, read off the maps where the person's tag fits.
 
     The highest of the cells whose tag is nearer than ``threshold`` to the mean of the person's tags, of equal ones the
-    first by flat index; where it is not above ``floor`` (or NaN), the joint is still missing.
+    first by flat index; where it is not above ``floor`` (or NaN), the joint is still missing. People whose tags are
+    alike may get the same cell.
 
     Args:
         people: of one image, with at least one joint each.
@@ -316,7 +318,7 @@ def group_by_paf(peaks: Peaks, pafs: Tensor, limbs: tuple[tuple[int, int], ...],
         _args.fail("pafs", f"shape ({len(limbs)}, 2, H, W)", tuple(pafs.shape))
     first, second = torch.tensor(limbs, dtype=torch.int64, device=pafs.device).view(-1, 2).unbind(1)  # (E,), (E,)
     scores = paf_scores(pafs.detach(), peaks.xy[first][:, :, None], peaks.xy[second][:, None], samples=samples)
-    scores = scores.cpu().double().numpy()  # (E, N, N)
+    scores = scores.detach().cpu().double().numpy()  # (E, N, N)
     both = (peaks.valid[first][:, :, None] & peaks.valid[second][:, None]).cpu().numpy()
     costs = np.where(both & (scores > threshold), -scores, np.inf)
     found = []  # (cost, a peak as (keypoint, number), another)

@@ -262,6 +262,14 @@ def test_both_methods_and_where_they_differ():
     assert found == {"greedy": [[0, -1], [1, 0], [-1, 1]], "optimal": [[0, 0], [1, 1]]}
 
 
+@both_methods
+def test_as_far_as_the_threshold_is_too_far(method):
+    """Both candidates want the person at 0; to the second only the one at 1.5 is left, just 1 away."""
+    tags = torch.tensor([[[0.0], [1.5]], [[0.25], [0.5]]])
+    for threshold, n in ((1.0, 3), (1.01, 2)):
+        assert len(group_by_tags(peaks_of(torch.ones(2, 2) > 0), tags, threshold=threshold, method=method).xy) == n
+
+
 def test_a_peak_far_from_all_takes_nobody_away():
     """The least sum of all distances, also of those beyond the threshold, would give the first person to both."""
     distance = np.array([[1.0, 0.2], [5.0, 3.8]])  # candidates at 1 and 5, people at 0 and 1.2
@@ -460,6 +468,8 @@ def test_a_nan_where_the_tag_fits_fills_nothing():
     assert fill_joints(one, heatmaps, tag_maps, threshold=1.0).xy[0, 1].isnan().all()
     tag_maps[1, 0, 0, 2] = 5  # where it does not fit, it does no harm
     assert fill_joints(one, heatmaps, tag_maps, threshold=1.0).xy[0, 1].tolist() == [1, 0]
+    heatmaps[1] = 0.75
+    assert fill_joints(one, heatmaps, tag_maps, threshold=1.0, floor=0.75).xy[0, 1].isnan().all()  # above, not at
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -706,6 +716,13 @@ def test_people_apart_from_end_to_end(method, dtype, device):
     assert sorted(whose.tolist()) == list(range(6))
     assert torch.equal(people.indices.cpu() >= 0, mask[whose])
     assert distance[range(6), whose][mask[whose]].max() < 0.75
+
+
+def test_peaks_that_were_refined_carry_their_gradients_on():
+    peaks, fields = crossing()
+    xy = peaks.xy.clone().requires_grad_()
+    group_by_paf(peaks._replace(xy=xy), fields, ((0, 1),), threshold=0.5).xy.sum().backward()
+    assert torch.equal(xy.grad, torch.ones_like(xy))
 
 
 @both_methods
