@@ -162,9 +162,9 @@ def group_by_tags(peaks: Peaks, tags: Tensor, *, threshold: float, method: str =
         tag = values[k, here]  # (n, D)
         square = ((tag[:, None] - sums[:p] / counts[:p]) ** 2).sum(-1)  # (n, p)
         who = _match(square, threshold * threshold, _optimal if method == "optimal" else _in_order)
-        new = who < 0
-        who[new] = p + np.arange(new.sum())
-        p += new.sum()
+        new = (who < 0).nonzero()[0]
+        who[new] = np.arange(p, p + len(new))
+        p += len(new)
         sums[who] += tag
         counts[who] += 1
         indices[who, k] = here

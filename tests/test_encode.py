@@ -333,6 +333,22 @@ def test_several_people_in_any_order_alone_in_batches_and_none(name):
 
 
 @several_people
+def test_several_people_under_another_default_dtype_and_device(name):
+    encode, _ = SEVERAL[name]
+    cells, mask = crowd(2, dtype=torch.float32)
+    expected = encode(cells, mask)
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.device("meta"):
+            found = encode(cells, mask)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found.dtype == torch.float32 and torch.equal(found, expected)
+    meta = encode(cells.to("meta"), mask.to("meta"))
+    assert meta.device.type == "meta" and meta.shape == expected.shape
+
+
+@several_people
 def test_several_people_gradients(name):
     encode, _ = SEVERAL[name]
     cells, mask = crowd(2)

@@ -345,6 +345,20 @@ def test_identical_tags_stay_together(push):
 
 
 @both_pushes
+def test_tags_under_another_default_dtype_and_device(push):
+    tags, mask = tagged(2, dtype=torch.float32)
+    expected = associative_embedding_loss(tags, mask, push=push)
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.device("meta"):
+            found = associative_embedding_loss(tags, mask, push=push)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert all(one.dtype == torch.float32 and torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+    assert all(part.is_meta for part in associative_embedding_loss(tags.to("meta"), mask.to("meta"), push=push))
+
+
+@both_pushes
 def test_tags_gradients(push):
     tags, mask = tagged(2)
     tags = tags.nan_to_num(0).requires_grad_()
