@@ -149,20 +149,28 @@ def part_affinity_fields(cells: Tensor, mask: Tensor, hw: tuple[int, int], *, li
     _args.positive("width", width)
     _args.index_pairs("limbs", limbs, cells.shape[-2])
     first, second = torch.tensor(limbs, dtype=torch.int64, device=cells.device).view(-1, 2).unbind(1)  # (E,), (E,)
-    known = (mask[..., first] & mask[..., second])[..., None]  # (..., P, E, 1)
-    a, b = (torch.where(known, _args.widen(cells)[..., ends, :], 0) for ends in (first, second))  # (..., P, E, 2)
+    wide = _args.widen(cells)
+    total = wide.new_zeros(*cells.shape[:-3], len(limbs), 2, *hw)  # (..., E, 2, H, W)
+    people = torch.zeros_like(total[..., :1, :, :])  # whose limbs lie on the cell
+    for one, labeled in zip(wide.unbind(-3), mask.unbind(-2), strict=True):
+        known = (labeled[..., first] & labeled[..., second])[..., None]  # (..., E, 1)
+        a, b = (torch.where(known, one[..., ends, :], 0) for ends in (first, second))  # (..., E, 2)
+        inside, unit = _limb(a, b - a, hw, width)
+        total, people = total + inside * unit, people + inside
+    return (total / people.clamp(min=1)).to(cells.dtype)
+
+
+def _limb(a: Tensor, limb: Tensor, hw: tuple[int, int], width: float) -> tuple[Tensor, Tensor]:
+    """Which cells lie on limbs from a ``(..., 1, H, W)``, and the limbs' unit vectors ``(..., 2, 1, 1)``."""
     x, y = (torch.arange(n, dtype=a.dtype, device=a.device) for n in (hw[1], hw[0]))
-    dx, dy = (x - a[..., 0, None])[..., None, :], (y - a[..., 1, None])[..., :, None]  # (..., P, E, 1, W), (..., H, 1)
-    limb = (b - a)[..., None, None]  # (..., P, E, 2, 1, 1)
+    dx, dy = (x - a[..., 0, None])[..., None, :], (y - a[..., 1, None])[..., :, None]  # (..., 1, W), (..., H, 1)
+    limb = limb[..., None, None]  # (..., 2, 1, 1)
     lx, ly = limb.unbind(-3)
     # not divided by the length: so it is exact where all are whole numbers
     dot, cross, square = lx * dx + ly * dy, lx * dy - ly * dx, lx.square() + ly.square()
-    near = (dot >= 0) & (dot <= square) & (cross.square() <= width * width * square)
-    inside = near & (square > 0)  # (..., P, E, H, W)
-    length = torch.linalg.vector_norm(limb, dim=-3)
-    unit = [part / torch.where(square > 0, length, 1) for part in (lx, ly)]
-    people = inside.sum(-4).clamp(min=1)  # (..., E, H, W): whose limbs lie there
-    return torch.stack([(inside * part).sum(-4) / people for part in unit], dim=-3).to(cells.dtype)
+    inside = (dot >= 0) & (dot <= square) & (cross.square() <= width * width * square) & (square > 0)  # (..., H, W)
+    length = torch.linalg.vector_norm(limb, dim=-3, keepdim=True)
+    return inside[..., None, :, :], limb / torch.where(length > 0, length, 1)
 
 
 def _people(cells: Tensor, mask: Tensor) -> None:

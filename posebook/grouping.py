@@ -317,9 +317,11 @@ def group_by_paf(peaks: Peaks, pafs: Tensor, limbs: tuple[tuple[int, int], ...],
     if pafs.shape[:-2] != (len(limbs), 2):
         _args.fail("pafs", f"shape ({len(limbs)}, 2, H, W)", tuple(pafs.shape))
     first, second = torch.tensor(limbs, dtype=torch.int64, device=pafs.device).view(-1, 2).unbind(1)  # (E,), (E,)
-    scores = paf_scores(pafs.detach(), peaks.xy[first][:, :, None], peaks.xy[second][:, None], samples=samples)
-    scores = scores.detach().cpu().double().numpy()  # (E, N, N)
-    both = (peaks.valid[first][:, :, None] & peaks.valid[second][:, None]).cpu().numpy()
+    n = 1 + max(peaks.valid.any(0).nonzero()[:, 0].tolist(), default=-1)  # beyond, no keypoint has a peak
+    xy, valid = peaks.xy[:, :n], peaks.valid[:, :n]
+    scores = paf_scores(pafs.detach(), xy[first][:, :, None], xy[second][:, None], samples=samples)
+    scores = scores.detach().cpu().double().numpy()  # (E, n, n)
+    both = (valid[first][:, :, None] & valid[second][:, None]).cpu().numpy()
     costs = np.where(both & (scores > threshold), -scores, np.inf)
     found = []  # (cost, a peak as (keypoint, number), another)
     for (i, j), cost in zip(limbs, costs, strict=True):
