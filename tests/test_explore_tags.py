@@ -120,6 +120,8 @@ def test_both_ends_are_sharp_for_two():
     assert "tears people apart: it makes 4 groups" in tags.verdict(compute(State(gap=1.0, threshold=0.29)))
     assert "mixes people: it makes 2 groups, 1 of them mixed" in tags.verdict(compute(State(gap=1.0, threshold=0.71)))
     assert "No T is safe" in tags.verdict(compute(State(gap=1.0, spread=0.25)))
+    lucky = compute(State(people=4, gap=1.11, spread=0.04, threshold=1.0))
+    assert lucky.right and lucky.between == pytest.approx((0.08, 0.52)) and "by luck" in tags.verdict(lucky)
 
 
 @pytest.mark.parametrize("given, threshold, want", [
@@ -191,7 +193,7 @@ def test_arrows_are_the_forces():
 def test_the_wedge_is_what_is_safe():
     """From 2r to d - 2r at every fifth step, where that is not empty; the fill has no height elsewhere."""
     state = State(people=3, gap=0.1)
-    d = ET.fromstring(tags.view(compute(state)).panels[1]).find(f"{SVG}path[@data-name='safe']").get("d")
+    d = ET.fromstring(tags.view(compute(state)).panels[1]).find(f".//{SVG}path[@data-name='safe']").get("d")
     points = [tuple(map(float, point.split())) for point in d[1:-1].split("L")]
     upper, lower = points[: len(points) // 2], points[len(points) // 2:][::-1]
     for n, top, bottom in zip(range(0, STEPS + 1, 5), upper, lower, strict=True):

@@ -333,7 +333,7 @@ def _tags(result: Result) -> str:
     arrows = {"fill": "none", "stroke": _page.INK}
     parts.append(_page.tag("path", d="".join(pulls) or "M0 0", stroke_width=1, data_name="pull", **arrows))
     parts.append(_page.tag("path", d="".join(pushes) or "M0 0", stroke_width=2, data_name="push", **arrows))
-    return _page.window(*_TAGS.box, tuple(map(float, _TAGS.box)), *parts)
+    return _TAGS.framed(*parts)
 
 
 def _color(g: int) -> str:
@@ -378,9 +378,9 @@ def _course(result: Result) -> str:
     x, y = plot.at(round(s.steps), s.threshold)
     parts.append(_page.tag("line", x1=x, x2=x, y1=24, y2=264, stroke=_page.INK, stroke_dasharray="2 3"))
     parts.append(plot.level(s.threshold, _page.ORANGE, stroke_width=1.5, data_name="T"))
-    parts.append(_page.mark(*PLACE, x, y, scale=0.35, name="place"))
+    parts.append(_page.mark(*PLACE, x, y, scale=0.7, name="place"))
     parts.append(_page.mark("circle", _page.INK, *plot.at(round(s.steps), result.apart), name="apart"))
-    return "".join(parts)
+    return plot.framed(*parts)
 
 
 explore = explorer(State, compute, view)
