@@ -81,6 +81,7 @@ def test_half_found_is_51_readings():
         assert "just below 0.50. One of two found: 51 of the 101 readings are above 0." in precision.verdict(result)
     nobody = compute(State(third="none", shift=60.0, error=40.0))
     assert nobody.here == 0 and "all 101 readings are 0" in precision.verdict(nobody)
+    assert "Person 1 is missed: the best OKS is 0.00, below 0.50." in precision.verdict(nobody)
     assert "Both people are found, and nothing is wrong. AP at 0.50 is 1.000" in precision.verdict(compute(KNOWN))
 
 

@@ -284,7 +284,7 @@ def view(result: Result) -> _page.View:
 
 
 _TAGS = _page.Plot((62, 24, 348, 240), x=(-2.6, 2.6), y=(0.0, 240.0), log="")  # tag; px upwards
-_COURSE = _page.Plot((30, 24, 346, 240), x=(0.0, float(STEPS)), y=(0.0, 2.0), log="")  # steps, distance of tags
+_COURSE = _page.Plot((30, 24, 346, 240), x=(-12.0, STEPS + 12.0), y=(0.0, 2.0), log="")  # steps, distance of tags
 _MEANS = 28.0  # px from the lower end to the row of mean tags
 
 
