@@ -12,6 +12,7 @@ from panels import SVG, cells, marks, window
 
 from posebook.explore import tags
 from posebook.explore.tags import KEYPOINTS, PUSHES, RATE, SIDES, STEPS, State, compute, force, forces, group
+from posebook.losses import associative_embedding_loss
 
 STATES = [
     State(people, push, gap, steps, margin, 0.5, spread, threshold)
@@ -21,14 +22,7 @@ STATES = [
 
 
 def loss(tags, mask, push, scale):
-    """Pull + push of associative embedding, by the book: loops over people and pairs."""
-    means = [row[there].mean(0) for row, there in zip(tags, mask, strict=True)]
-    pull = [(row[there] - mean).square().sum(-1).mean() for row, there, mean in zip(tags, mask, means, strict=True)]
-    cost = []
-    for a, b in itertools.combinations(means, 2):
-        d = torch.linalg.vector_norm(a - b)
-        cost.append((scale - d).clamp(min=0) if push == "hinge" else torch.exp(-d.square() / (2 * scale**2)))
-    return sum(pull) / len(pull) + sum(cost) / len(cost)
+    return sum(associative_embedding_loss(tags, mask, push=push.lower(), scale=scale))
 
 
 @pytest.mark.parametrize("push", PUSHES)
@@ -133,12 +127,6 @@ def test_both_ends_are_sharp_for_two():
 ])
 def test_groups(given, threshold, want):
     assert group(given, threshold) == want
-
-
-def test_a_running_mean_decides():
-    """After tags at 0 and 1 their mean, 0.5, is what the third is near to."""
-    assert group(((0.0, 1.0, 0.5),), 1.1) == ((0, 0, 0),)
-    assert group(((0.0, 1.0, 1.7),), 1.1) == ((0, 0, 1),)
 
 
 @pytest.mark.parametrize("state", STATES[::5])

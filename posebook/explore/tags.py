@@ -54,8 +54,11 @@ import itertools
 import math
 from dataclasses import dataclass
 
+import torch
+
 from posebook.explore import _page
 from posebook.explore._controls import Checked, choice, explorer, number
+from posebook.grouping import Peaks, group_by_tags
 
 KEYPOINTS = ("nose", "shoulder", "wrist", "hip", "ankle")
 SIDES = ((1, -1, 1, -1, 0), (0, -1, 1, -1, 1), (1, -1, 0, 1, -1), (-1, 1, -1, 0, 1))
@@ -125,8 +128,9 @@ def compute(state: State) -> Result:
 
 
 def force(distance: float, push: str, scale: float) -> float:
-    """How strongly the loss drives two mean tags apart: minus its derivative by their distance.
+    """How strongly the push of :func:`posebook.losses.associative_embedding_loss` drives two mean tags apart.
 
+    Minus its derivative by their distance, in closed form: a few hundred steps cost a millisecond.
     ``scale`` is the margin m of the hinge max(0, m - d) or the width s of the Gaussian exp(-d^2 / (2 s^2)).
     """
     if push == "hinge":
@@ -145,23 +149,16 @@ def forces(means: tuple[float, ...], push: str, scale: float) -> tuple[float, ..
 
 
 def group(tags: tuple[tuple[float | None, ...], ...], threshold: float) -> tuple[tuple[int | None, ...], ...]:
-    """Keypoint by keypoint, the last person first: each tag joins the nearest mean of a group that lacks the keypoint.
-
-    If none is nearer than the threshold, it begins a group.
-    """
-    joined: list[dict[int, float]] = []  # keypoint -> tag, of each group
+    """Of each person's tags the group, greedy; at each keypoint the last person chooses first."""
+    last_first = [[math.nan if tag is None else tag for tag in row] for row in reversed(tags)]
+    values = torch.tensor(last_first, dtype=torch.float64).T  # (K, N)
+    peaks = Peaks(torch.zeros(*values.shape, 2), torch.ones(values.shape), values.isfinite())
+    groups = group_by_tags(peaks, values[..., None], threshold=threshold, method="greedy").indices
     out = [[None] * len(row) for row in tags]
-    for k in range(len(tags[0])):
-        for person in reversed(range(len(tags))):
-            tag = tags[person][k]
-            if tag is not None:
-                near = [(abs(tag - sum(g.values()) / len(g)), n) for n, g in enumerate(joined) if k not in g]
-                distance, n = min(near, default=(math.inf, 0))
-                if distance >= threshold:
-                    n = len(joined)
-                    joined.append({})
-                joined[n][k] = tag
-                out[person][k] = n
+    for g, row in enumerate(groups.tolist()):
+        for k, n in enumerate(row):
+            if n >= 0:
+                out[-1 - n][k] = g
     return tuple(map(tuple, out))
 
 
