@@ -38,7 +38,7 @@ Equal scores: the order in the file decides. Turned round, the same file has an 
 AP at 0.50 is 1.000, over all ten 0.550.
 
    The one that the file lists first. A detector that says the same score for everything, and happens to write the wrong
-   detections last, gets an AP of 1.
+   detections last, gets an AP at 0.50 of 1.
 
 4. Set *third* to none. Without touching the error of 6 px, make person 2 smaller, from 240 px to 70. What happens to
    her OKS, to AP and to AP of medium people?

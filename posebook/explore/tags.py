@@ -24,10 +24,10 @@
    when is there such a *T*?
 
 >>> for spread in (0.15, 0.24, 0.25):
-...     found = [T / 100 for T in range(2, 151) if compute(State(gap=1.0, spread=spread, threshold=T / 100)).right]
+...     found = [T / 100 for T in range(3, 151, 2) if compute(State(gap=1.0, spread=spread, threshold=T / 100)).right]
 ...     print(spread, *(found[:1] + found[-1:]))
-0.15 0.31 0.7
-0.24 0.49 0.52
+0.15 0.31 0.69
+0.24 0.49 0.51
 0.25
 >>> for threshold in (0.29, 0.71):
 ...     print(_grouped(compute(State(gap=1.0, threshold=threshold))))
