@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from posebook import _args
 from posebook.grid import Grid
+from posebook.skeleton import COCO_17
 
 WIDTHS = {2: 16, 4: 32, 8: 48, 16: 48}  # channels at each stride
 K = 17
@@ -140,6 +141,29 @@ class SimCCNet(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         flat = self.maps(self.trunk(image)).flatten(2)  # (B, K, cells)
         return self.x(flat), self.y(flat)
+
+
+class BottomUpNet(nn.Module):
+    """Everybody in one pass: ``net(image)`` is (scores, tags, fields); :mod:`posebook.grouping` makes people of them.
+
+    Scores ``(B, K, H / stride, W / stride)`` are logits of a keypoint being in a cell, so their sigmoid is a heatmap of
+    several people; tags ``(B, K, 1, ...)`` one number for each keypoint and cell; fields ``(B, E, 2, ...)`` part
+    affinity fields of E limbs. The image may have another size than in training.
+
+    Source: tags, Newell et al. 2017, arXiv:1611.05424; fields, Cao et al. 2017, arXiv:1611.08050.
+    """
+
+    def __init__(self, *, stride: int = 4, keypoints: int = K, limbs: int = len(COCO_17.limbs)):
+        super().__init__()
+        self.grid = Grid.center(stride)
+        self.trunk = Trunk(stride)
+        self.neck = conv(self.trunk.channels, 48)
+        self.scores, self.tags, self.fields = (nn.Conv2d(48, n, 1) for n in (keypoints, keypoints, 2 * limbs))
+        nn.init.constant_(self.scores.bias, -4.0)  # nearly all cells hold nothing
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        features = self.neck(self.trunk(image))
+        return self.scores(features), self.tags(features)[:, :, None], self.fields(features).unflatten(1, (-1, 2))
 
 
 class CoordinateHead(nn.Module):
