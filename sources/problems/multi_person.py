@@ -1,0 +1,206 @@
+# %% [markdown]
+# # Problems: several people
+#
+# Write each function in the cell that says `raise NotImplementedError`, then run the check cell below it. The check shows, case by case, what it
+# tried and what came of it, and where it recognizes a mistake, it names it. You may call anything in torch, numpy and posebook, except the functions
+# that answer a problem of this set or do the heart of one. These, and the helpers that they are made of, are switched off while you are checked:
+# SWITCHED_OFF.
+#
+# These hold for all problems of this set:
+#
+# - points are (x, y), in this order, x to the right and y down;
+# - tensors share one floating dtype, float32 or float64, and the result keeps it; masks are boolean, and `vis` is int64: COCO's 0 for not labeled, 1
+#   for labeled but hidden, 2 for labeled and visible;
+# - `box`, `hw`, `margin`, `n_gt`, `samples`, `threshold` and `top_k` are plain numbers or tuples of them;
+# - a result is a tensor, a tuple or a plain Python number, as the problem says; not a list, and not a numpy array;
+# - no NaN comes in or goes out, unless the problem says so;
+# - no value lies within round-off of a threshold, of a rank or of a tie, unless it is equal to it: then both are binary fractions such as 0.25, which
+#   every dtype holds exactly;
+# - inputs are left unchanged.
+#
+# When your work is graded, other numbers are drawn. A case whose right result is always the same earns points only where another case passes as well;
+# a case that every user of your function would meet counts more.
+#
+# Together they lead from the heatmaps of a picture to its people, and to a score for them. Chapter 3 is to come.
+
+# %%
+import torch
+
+from posebook import draw, evaluation
+from posebook.checks import check
+
+# %% [markdown]
+# ## 1. `oks`
+#
+# *2 points, easy, about 15 minutes.*
+#
+# `oks(pred (P, K, 2), gt (P, K, 2), vis (P, K), area (P,), sigmas (K,)) -> (P,)`
+#
+# The object keypoint similarity of each person's pose with the truth. It is the mean over her labeled keypoints (`vis` > 0) of
+#
+# $$\exp\left(-\frac{d^2}{2 \, \mathrm{area} \, k^2}\right), \qquad k = 2 \, \mathrm{sigma}$$
+#
+# where $d$ is the distance in px between prediction and truth. Each person has an area and each keypoint a sigma: `area` in square px says how large
+# she is, and `sigmas`, without a unit, how far apart annotators set this keypoint. All are positive, and P, K >= 1.
+#
+# - A person without a labeled keypoint has 0.
+# - Where `vis` is 0, `pred` and `gt` may be any number, or NaN.
+#
+# For poses OKS is what the overlap of boxes is for boxes: every AP of keypoints stands on it. A wrong factor in it looks like a
+# better or worse network.
+#
+# `posebook.evaluation.oks` is the answer itself.
+
+# %%
+away = torch.linspace(0, 40, 161)  # px
+truth, seen = torch.zeros(161, 1, 2), torch.full((161, 1), 2)
+pred = torch.stack((away, torch.zeros(161)), -1)[:, None]
+lines = {}
+for name, sigma, side in (("eye", 0.025, 96), ("hip", 0.107, 96), ("hip", 0.107, 48)):
+    area, spread = torch.full((161,), float(side**2)), torch.tensor([sigma])
+    lines[f"{name}, {side} x {side} px"] = evaluation.oks(pred, truth, seen, area, spread)
+fig, (ax,) = draw.axes(height=2.4)
+draw.curves(ax, away, lines, xlabel="distance (px)", ylabel="similarity")
+draw.show(fig, "Target: the similarity of one keypoint over its distance from the truth falls from "
+               "1 along half a bell. For an eye of a person of 96 x 96 px it is 0.607 at 4.8 px, "
+               "for her hip at 20.5 px, and for a hip of 48 x 48 px at 10.3 px.")
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# Write down the shape of each factor before you write the quotient. Which of them belong to people, and which to keypoints? Could a wrong shape go
+# unnoticed?
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# 0 times NaN is NaN, so what is not labeled must be gone before it is used. And what is the mean of no numbers?
+#
+# </details>
+
+# %%
+from posebook.checks.multi_person.oks import oks
+
+# %%
+check("oks", oks)
+
+# %% [markdown]
+# **Predict, then run.** A pose is perfect but for one of 17 keypoints, which lies at the other end of the picture. What is its OKS? Does it matter
+# how far away the lost keypoint lies? And what if all 17 are off by $k \sqrt{\mathrm{area}}$?
+
+# %% [markdown]
+# ## 2. `match`
+#
+# *2 points, easy, about 15 minutes.*
+#
+# `match(similarity (D, G), threshold) -> (D,)`
+#
+# Which person does each detection count for? `similarity` holds a row for each of D detections, the one with the highest score first, and a column for
+# each of G people; its values are from 0 to 1. The detections choose in order of rows: each takes the person who is still free and has
+# the highest similarity among those, if it is at least `threshold`; of equal ones the person with the lower index. Whom a detection has taken is no
+# longer free; otherwise it takes nobody and has -1. The choice is greedy: later rows have no say in it.
+#
+# The result is int64. `threshold` is positive. D or G may be 0.
+#
+# So one good detection and nine copies of it are one hit and nine false alarms. COCO matches like this, but for a tie: there the later
+# person is taken.
+#
+# `posebook.evaluation.matches` is the heart of it, for all images at once.
+
+# %%
+similarity = torch.tensor([[0.75, 0.25, 0.125], [0.875, 0.625, 0.25], [0.5, 0.625, 0.375]])
+fig, (ax,) = draw.axes(height=2.6)
+draw.heatmap(ax, similarity)
+for row in range(3):
+    for column in range(3):
+        ax.text(column, row, f"{similarity[row, column]:g}", ha="center", va="center",
+                color=draw.RED, bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5})
+ax.plot([0, 1], [0.33, 1.33], "o", color="white", markersize=8)
+ax.set(xlabel="person", ylabel="detection", xticks=range(3), yticks=range(3))
+draw.show(fig, "Target: similarities of three detections, rows, with three people, columns. With a "
+               "threshold of 0.5 detection 0 takes person 0, at 0.75; detection 1 is nearest to "
+               "her as well, at 0.875, but takes person 1, at 0.625; for detection 2 nobody near "
+               "is left. Two white dots mark the pairs: the result is 0, 1, -1.")
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# A loop over the rows, and something that remembers who is still free. What should a row see in the columns of those who are not?
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Which case breaks the search for a highest value before the threshold is even asked?
+#
+# </details>
+
+# %%
+from posebook.checks.multi_person.match import match
+
+# %%
+check("match", match)
+
+# %% [markdown]
+# **Predict, then run.** In the picture above, how many detections would the best assignment of all match, and which? Why may an evaluation not
+# want the best one?
+
+# %% [markdown]
+# ## 3. `average_precision`
+#
+# *3 points, hard, about 25 minutes.*
+#
+# `average_precision(scores (D,), matched (D,), n_gt) -> float`
+#
+# One number for a list of detections, as COCO computes it. `matched` is boolean: whether a detection found a person. `n_gt` is how many people there
+# are to find.
+#
+# 1. Sort the detections: highest score first, equal ones in the order given.
+# 2. At each place in this list, precision is the share of the detections so far that are matched, and recall the share of the `n_gt` people that are
+#    found so far.
+# 3. Raise each precision to the highest precision at its own or any later place.
+# 4. Read it at the 101 recalls 0, 0.01, ... 1: at the first place whose recall reaches it, 0 where no place does. The result is the
+#    mean of these 101 numbers, a plain Python number.
+#
+# Without detections it is 0.0. At most `n_gt` detections are matched, and `n_gt` >= 1. It has no common divisor with 100, so that no recall
+# but 0 and 1 falls on a hundredth, where a floating-point number could lie on either side.
+#
+# The scores themselves do not enter, only their order: that is why a detector whose scores are all equal gets an AP that says nothing.
+#
+# `posebook.evaluation.coco_keypoint_ap` holds the answer, among much else.
+
+# %%
+precision = torch.tensor([1, 1 / 2, 2 / 3, 3 / 4, 3 / 5, 4 / 6])
+recall = torch.tensor([1, 1, 2, 3, 3, 4]) / 7
+read = torch.tensor([1.0] * 15 + [0.75] * 28 + [2 / 3] * 15 + [0.0] * 43)
+fig, (ax,) = draw.axes(height=2.6)
+ax.plot(torch.linspace(0, 1, 101), read, ".", color=draw.SKY, label="raised, at 101 recalls")
+ax.plot(recall, precision, "o--", color=draw.RED, linewidth=1, label="precision, place by place")
+ax.set(xlabel="recall", ylabel="precision", ylim=(-0.05, 1.05))
+ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+print(f"mean of the 101 numbers: {read.mean():.3f}")
+draw.show(fig, "Target: six detections, of which the first, third, fourth and sixth are matched, "
+               "with 7 people to find. A dashed line falls and rises with precision; dots at 101 "
+               "recalls lie on falling steps: 15 at 1, 28 at 0.75, 15 at 0.667 and 43 at 0.")
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# Once the list is sorted, a running sum says how many are matched up to each place. What do you divide it by for precision, and what for recall?
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# "The highest at its own or any later place" is a running maximum, seen from the other end. And recall never falls: which function finds the first
+# place in a rising list that reaches a value?
+#
+# </details>
+
+# %%
+from posebook.checks.multi_person.average_precision import average_precision
+
+# %%
+check("average_precision", average_precision)
+
+# %% [markdown]
+# **Predict, then run.** A detector finds all people, and after them come a thousand wrong detections with lower scores. What is its AP? And what if
+# these thousand have the highest scores?
