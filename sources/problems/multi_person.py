@@ -30,7 +30,118 @@ from posebook import draw, evaluation
 from posebook.checks import check
 
 # %% [markdown]
-# ## 1. `oks`
+# ## 1. `local_peaks`
+#
+# *3 points, medium, about 20 minutes.*
+#
+# `local_peaks(heatmap (H, W), threshold, top_k) -> (xy (n, 2), scores (n,))`
+#
+# All peaks of one map: with several people in the picture, the highest cell is only one person's wrist. A peak is a cell above `threshold` and strictly
+# higher than each of its up to eight neighbors, so a plateau has none. What lies beyond the map is no neighbor.
+#
+# `xy` holds the peaks (x, y) in cells, x along the last axis, and `scores` their values, both in the dtype of `heatmap`. Highest first, equal ones by
+# flat index (first row first, then first column), at most `top_k`, which is 1 or more; there may be fewer, or none, and then the shapes are (0, 2)
+# and (0,). Map and threshold may be negative. The map has two cells or more.
+#
+# Every bottom-up method starts here: a peak that is lost here is a keypoint that no grouping brings back, and a false one may become a person.
+
+# %%
+heatmap = torch.zeros(7, 12)
+for row, column, height in ((2, 3, 1.0), (3, 9, 0.75), (5, 6, 0.25)):
+    y, x = torch.arange(7.0)[:, None] - row, torch.arange(12.0) - column
+    heatmap = torch.maximum(heatmap, height * torch.exp(-(x**2 + y**2) / 2))
+fig, (ax,) = draw.axes(height=2.6)
+draw.heatmap(ax, heatmap)
+ax.plot([3, 9], [2, 3], "o", color=draw.RED, markeredgecolor="white", markersize=9)
+ax.set(xlabel="x (cells)", ylabel="y (cells)")
+draw.show(fig,
+          "Target: a map of 7 rows and 12 columns with three bumps. With a threshold of 0.5 its peaks "
+          "are (3, 2), of height 1, and (9, 3), of height 0.75; the third bump, of height 0.25 about "
+          "(6, 5), stays below.")
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# Move the whole map by one cell, and you can compare all cells with one of their neighbors at once. How many moves does it take, and what comes in at
+# the edge that is lower than anything?
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Sorting moves equal values as it likes, unless you ask it not to. And what has each of your steps to work with when there is no peak at all?
+#
+# </details>
+
+# %%
+from posebook.checks.multi_person.local_peaks import local_peaks
+
+# %%
+check("local_peaks", local_peaks)
+
+# %% [markdown]
+# **Predict, then run.** A map holds nothing but noise, every cell drawn on its own. Which share of its cells are peaks? And after a blur of two cells,
+# are there more of them or fewer?
+
+# %% [markdown]
+# ## 2. `group_tags`
+#
+# *3 points, hard, about 30 minutes.*
+#
+# `group_tags(tags (K, n, D), valid (K, n), threshold) -> (P, K)`
+#
+# Which peaks belong to one person? Each of K keypoints has up to n candidates, peaks of its heatmap, and each candidate a tag of D numbers; a network
+# gives equal people equal tags. `valid` is boolean: whether there is a candidate at all. Only valid candidates take part; the tags of the others are
+# finite, and mean nothing.
+#
+# Keypoint by keypoint, and candidate by candidate in the order given: a candidate joins the person whose mean tag is nearest, among those who lack this
+# keypoint, if that is nearer than `threshold`, else it begins a new person. A person's mean is the mean of all tags that have joined her so far. The
+# distance is Euclidean. Of two people as near, the earlier one gets it; such ties are drawn among means of one, two or four tags alone.
+#
+# The result is int64: a row for each person, in the order in which they began, with the index of her candidate for each keypoint, and -1 where she has
+# none. P may be 0. `threshold` is positive; K, n and D >= 1.
+#
+# This loop is what makes people of peaks in associative embedding. It is greedy: one wrong candidate moves a mean, and the rest follows.
+
+# %%
+tags = torch.tensor([[0.0, 4.0, 9.0], [4.5, 0.5, 4.0], [1.0, 9.5, 7.0]])  # 3 keypoints, 3 candidates
+people = torch.tensor([[0, 1, 0], [1, 0, -1], [2, -1, 1], [-1, 2, -1], [-1, -1, 2]])
+colors = (draw.SKY, draw.ORANGE, draw.GREEN, draw.RED, draw.PURPLE)
+fig, (ax,) = draw.axes(height=2.6)
+for p, (row, color) in enumerate(zip(people.tolist(), colors, strict=True)):
+    mine = [(k, tags[k, i].item()) for k, i in enumerate(row) if i >= 0]
+    ax.plot([tag for _, tag in mine], [k for k, _ in mine], "o-", color=color, label=f"person {p}")
+ax.set(xlabel="tag", ylabel="keypoint", yticks=range(3), ylim=(2.4, -0.4))
+ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+draw.show(fig, "Target: three keypoints with three candidates each, at their tags, with a threshold of 2. "
+               "Lines join five people. The candidate of keypoint 1 at tag 4 is near person 1 at 4, who "
+               "has this keypoint already, from 4.5, so it begins person 3; that of keypoint 2 at tag 7 "
+               "is near nobody and begins person 4.")
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# Write three plain loops first: keypoints, candidates, people. What must you know of a person to decide, and what changes when somebody joins her?
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Start the search for the nearest with the threshold as the distance to beat. Which comparison then gives both rules, that of ties and that of the
+# threshold?
+#
+# </details>
+
+# %%
+from posebook.checks.multi_person.group_tags import group_tags
+
+# %%
+check("group_tags", group_tags)
+
+# %% [markdown]
+# **Predict, then run.** Two people have tags 0 and 1 with a threshold of 0.75, and each of 17 keypoints has its tag exactly. Now one candidate in between,
+# at 0.4, comes second. Whom does it join, and can it be mended later?
+
+# %% [markdown]
+# ## 3. `oks`
 #
 # *2 points, easy, about 15 minutes.*
 #
@@ -89,7 +200,7 @@ check("oks", oks)
 # how far away the lost keypoint lies? And what if all 17 are off by $k \sqrt{\mathrm{area}}$?
 
 # %% [markdown]
-# ## 2. `match`
+# ## 4. `match`
 #
 # *2 points, easy, about 15 minutes.*
 #
@@ -145,7 +256,7 @@ check("match", match)
 # want the best one?
 
 # %% [markdown]
-# ## 3. `average_precision`
+# ## 5. `average_precision`
 #
 # *3 points, hard, about 25 minutes.*
 #
