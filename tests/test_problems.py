@@ -12,7 +12,7 @@ from posebook.checks import PROBLEMS, SETS, CheckFailed, Report, Row, calling, c
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited, is_wire, text_of
 
 SEEDS = range(3)
-TO_COME = ("local_peaks", "group_tags")  # the library has nothing of theirs yet
+TO_COME = ("local_peaks", "ae_loss", "group_tags", "paf_score")  # the library has nothing of theirs yet
 answers = [pytest.param(p, a, id=f"{p.name}-{a.__name__}")
            for p in PROBLEMS.values() for a in (p.reference, *p.alternatives)]
 mistakes = [pytest.param(p, m, id=f"{p.name}-{i}") for p in PROBLEMS.values() for i, m in enumerate(p.mistakes)]
@@ -394,6 +394,22 @@ def test_the_first_target_of_a_kind_is_what_its_name_says():
     x, y = simcc.reference(*simcc.cases[0].draw(torch.Generator()))
     assert (len(x), len(y)) == (34, 24) and (x.argmax(), y.argmax()) == (16, 10)
     assert x.sum().item() == pytest.approx(1) and y.sum().item() == pytest.approx(1)
+
+
+def test_the_first_case_with_several_people_is_what_its_name_says():
+    def first(name):
+        p = PROBLEMS[name]
+        return p.reference(*p.cases[0].draw(torch.Generator()))
+
+    xy, scores = first("local_peaks")
+    assert xy.tolist() == [[4, 2], [1, 0]] and scores.tolist() == [0.75, 0.5]
+    assert first("crop_points").tolist() == [7, 3]
+    assert [part.item() for part in first("ae_loss")] == [1, 2]
+    assert first("group_tags").tolist() == [[0, 1], [1, 0]]
+    assert first("paf_score").item() == 0.5
+    assert first("oks").item() == pytest.approx(0.607, abs=5e-4)
+    assert first("match").tolist() == [0, 1]
+    assert first("average_precision") == pytest.approx((34 + 33 * 2 / 3) / 101, abs=1e-6)
 
 
 def test_the_line_that_most_write_for_a_masked_l1_is_told_what_it_does():

@@ -85,6 +85,8 @@ def of(name: str) -> tuple[list, list]:
         "integral_loss": (z[None], xy[:1, :2], torch.tensor([[True, False]]), stride, tau, 1.5),
         "hybrid_loss": (z[None], xy[:1, :2], xy[1:, :2], torch.tensor([[True, False]]), stride, 0.5),
         "local_peaks": (z[0], 0.5, 9), "group_tags": (z[:, :, :3], z[..., 3] > -2, 2.0),
+        "crop_points": (xy, (3.5, 2.5, 11.0, 37.0), (64, 48)), "ae_loss": (z, z[..., 0] > -3, 8.0),
+        "paf_score": (z, xy[0, 0] / 7, xy[0, 1] / 7, 5),
         "oks": (xy, xy + 1, torch.tensor([[2, 0, 1], [1, 2, 2]]), 50 + 50 * torch.rand(2, generator=rng).double(),
                 torch.tensor([0.05, 0.1, 0.2]).double()),
         "match": (torch.tensor([[0.7, 0.6, 0.2], [0.9, 0.65, 0.1], [0.8, 0.6, 0.55], [0.3, 0.2, 0.1]]).double(), 0.5),
@@ -119,6 +121,8 @@ def of(name: str) -> tuple[list, list]:
         pool += [torch.diag_embed(v[..., None].expand(2, 3, 2) ** -1)]
     if name == "border_bias":
         pool += [torch.tensor(a).double() for a in args]
+    if name == "crop_points":
+        results += [37 / 64]
     if name == "match":
         values = {"d": np.arange(4).repeat(3), "g": np.tile(np.arange(3), 4), "value": args[0].numpy().flatten(),
                   "thresholds": np.array([0.5])}
@@ -146,7 +150,7 @@ def fits(value: object, kind: object) -> bool:
     if isinstance(value, Grid):
         return "Grid" in words
     if isinstance(value, tuple):
-        return "tuple[int" in words
+        return ("tuple[float" if isinstance(value[0], float) else "tuple[int") in words
     if isinstance(value, str):
         return "str" in words
     return "float" in words or "int" in words and "tuple" not in words and float(value).is_integer()

@@ -36,8 +36,8 @@ from posebook.checks import check
 #
 # `local_peaks(heatmap (H, W), threshold, top_k) -> (xy (n, 2), scores (n,))`
 #
-# All peaks of one map: with several people in the picture, the highest cell is only one person's wrist. A peak is a cell above `threshold` and strictly
-# higher than each of its up to eight neighbors, so a plateau has none. What lies beyond the map is no neighbor.
+# All peaks of one map: with several people in the picture, the highest cell is only one person's wrist. A peak is a cell above `threshold` and
+# strictly higher than each of its up to eight neighbors, so a plateau has none. What lies beyond the map is no neighbor.
 #
 # `xy` holds the peaks (x, y) in cells, x along the last axis, and `scores` their values, both in the dtype of `heatmap`. Highest first, equal ones by
 # flat index (first row first, then first column), at most `top_k`, which is 1 or more; there may be fewer, or none, and then the shapes are (0, 2)
@@ -55,9 +55,9 @@ draw.heatmap(ax, heatmap)
 ax.plot([3, 9], [2, 3], "o", color=draw.RED, markeredgecolor="white", markersize=9)
 ax.set(xlabel="x (cells)", ylabel="y (cells)")
 draw.show(fig,
-          "Target: a map of 7 rows and 12 columns with three bumps. With a threshold of 0.5 its peaks "
-          "are (3, 2), of height 1, and (9, 3), of height 0.75; the third bump, of height 0.25 about "
-          "(6, 5), stays below.")
+          "Target: a map of 7 rows and 12 columns with three bumps. With a threshold of 0.5 its "
+          "peaks are (3, 2), of height 1, and (9, 3), of height 0.75; the third bump, of height "
+          "0.25 about (6, 5), stays below.")
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
@@ -79,11 +79,131 @@ from posebook.checks.multi_person.local_peaks import local_peaks
 check("local_peaks", local_peaks)
 
 # %% [markdown]
-# **Predict, then run.** A map holds nothing but noise, every cell drawn on its own. Which share of its cells are peaks? And after a blur of two cells,
-# are there more of them or fewer?
+# **Predict, then run.** A map holds nothing but noise, every cell drawn on its own. Which share of its cells are peaks? And after a blur of two
+# cells, are there more of them or fewer?
 
 # %% [markdown]
-# ## 2. `group_tags`
+# ## 2. `crop_points`
+#
+# *2 points, medium, about 15 minutes.*
+#
+# `crop_points(xy (..., 2), box, hw) -> (..., 2)`
+#
+# Where the points of an image lie in the crop of one person. `...` stands for any number of leading axes, none included. `box` = (x, y, w, h) is her
+# box in image px: its left and top edge, where pixel centers are whole numbers, and its width and height, both positive. So a whole image
+# of W x H pixels is the box (-0.5, -0.5, W, H). `hw` = (H, W) is the size of the crop in px.
+#
+# 1. Enlarge the box about its center, along one axis, to the aspect ratio of `hw`: it is never cut, and nothing is stretched.
+# 2. Tile it with H x W crop pixels. The result is in crop px: whole numbers are the centers of crop pixels, (0, 0) that of the first.
+#
+# Points outside the box get their place as well, below 0 or beyond the crop. The box may reach beyond the image. No gradients are asked for.
+#
+# Top-down pose estimation goes through this twice, there and back. Half a pixel lost here is half a crop pixel on every keypoint, and no training
+# finds it.
+#
+# `posebook.warp.crop_grid` is the heart of it; it returns a `Grid`.
+
+# %%
+x, y, w, h = 9.5, 3.5, 12, 20  # px
+side = max(w, h)
+left, top = x + (w - side) / 2, y + (h - side) / 2
+fig, (ax,) = draw.axes(height=3.0)
+for (a, b, c, d), color, name in (((x, y, w, h), draw.ORANGE, "box"),
+                                  ((left, top, side, side), draw.SKY, "crop, 8 x 8 px")):
+    ax.plot([a, a + c, a + c, a, a], [b, b, b + d, b + d, b], color=color, linewidth=2, label=name)
+first = (left + side / 16, top + side / 16)
+ax.plot(*first, "o", color=draw.RED, label="crop pixel (0, 0)")
+ax.set(xlim=(0, 40), ylim=(26, 0), xlabel="x (px)", ylabel="y (px)", aspect="equal")
+ax.legend(fontsize=8, loc="center right", frameon=False)
+draw.show(fig, "Target: a box 12 px wide and 20 px high, and around it, about the same center, the "
+               f"square of 20 px that the crop of 8 x 8 pixels covers. Crop pixel (0, 0) lies at "
+               f"({first[0]:g}, {first[1]:g}) px, half a crop pixel inside the corner.")
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# How many image px does one crop pixel cover? There are two candidates, one from each axis. With which of them does the whole box fit in?
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Where in the crop, in crop px, lies the left edge of what it covers: at 0? The center of the box stays in the center: in which crop px is that?
+#
+# </details>
+
+# %%
+from posebook.checks.multi_person.crop_points import crop_points
+
+# %%
+check("crop_points", crop_points)
+
+# %% [markdown]
+# **Predict, then run.** A box 100 px wide and 200 px high becomes a crop 192 px wide and 256 px high. What does an error of one crop pixel cost in
+# the image? And if the crop is 48 px wide and 64 px high?
+
+# %% [markdown]
+# ## 3. `ae_loss`
+#
+# *3 points, hard, about 25 minutes.*
+#
+# `ae_loss(tags (N, K, D), vis (N, K), margin) -> (pull, push)`
+#
+# The loss that teaches a network tags: those of one person are to agree, those of two people to differ. `tags` holds what the network says at the K
+# keypoints of N people, D numbers each; `vis` is boolean here, True where a keypoint is labeled.
+#
+# - pull: the mean over people with a labeled tag of the mean squared distance of her labeled tags to their mean; first the mean of each person, then
+#   that over people. The squared distance is the sum of squares over the D numbers.
+# - push: the mean over unordered pairs of such people of $\max(0, \mathrm{margin} - d)$, where $d$ is the Euclidean distance of their mean tags; 0 for
+#   fewer than two of them.
+#
+# With nobody labeled both are 0. Unlabeled tags are finite and may be any number. Gradients reach the tags, and they are finite also where means
+# coincide; no distance is drawn at the margin, where max has a kink. `margin` is positive.
+#
+# At the start of training all tags are nearly equal. A loss without finite gradients there ends the training in its first step.
+
+# %%
+tags = torch.tensor([[[0.0, 0.5], [1.0, -0.5], [0.5, 1.0]], [[3.0, 1.5], [3.5, 2.5], [2.5, 3.0]]])
+means = tags.mean(1)
+fig, (ax,) = draw.axes(height=2.8)
+for person, mean, color, marker in zip(tags, means, (draw.SKY, draw.ORANGE), "os", strict=True):
+    for x, y in person.tolist():
+        ax.plot([x, mean[0]], [y, mean[1]], "-", color=color, linewidth=1)
+    ax.plot(*person.T.tolist(), marker, color=color)
+    ax.plot(*mean.tolist(), "X", color=color, markeredgecolor="black", markersize=10)
+ax.plot(*means.T.tolist(), "--", color="#999999", zorder=0)
+ax.set(xlabel="first number", ylabel="second number", aspect="equal")
+pull, apart = (tags - means[:, None]).square().sum(-1).mean(), (means[0] - means[1]).norm()
+print(f"pull {pull:.3f}, distance of the means {apart:.3f}")
+draw.show(fig, "Target: three tags of each of two people, dots and squares, with thin lines to "
+               f"their means, two crosses. Pull is the mean squared length of these lines, "
+               f"{pull:.3f}. A dashed line of length {apart:.3f} joins the crosses: push is what "
+                "the margin is longer.")
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# A mean over some entries is a sum with weights 0 and 1, divided by how many ones there are. How often do you need it here, and where may there be
+# none?
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# What is the derivative of the root at 0? Which pairs are left when you go through all pairs of N numbers once?
+#
+# </details>
+
+# %%
+from posebook.checks.multi_person.ae_loss import ae_loss
+
+# %%
+check("ae_loss", ae_loss)
+
+# %% [markdown]
+# **Predict, then run.** Two people have exactly the same tags. What is push, and what is its gradient? What follows for two people who look the same
+# to the network?
+
+# %% [markdown]
+# ## 4. `group_tags`
 #
 # *3 points, hard, about 30 minutes.*
 #
@@ -93,17 +213,17 @@ check("local_peaks", local_peaks)
 # gives equal people equal tags. `valid` is boolean: whether there is a candidate at all. Only valid candidates take part; the tags of the others are
 # finite, and mean nothing.
 #
-# Keypoint by keypoint, and candidate by candidate in the order given: a candidate joins the person whose mean tag is nearest, among those who lack this
-# keypoint, if that is nearer than `threshold`, else it begins a new person. A person's mean is the mean of all tags that have joined her so far. The
-# distance is Euclidean. Of two people as near, the earlier one gets it; such ties are drawn among means of one, two or four tags alone.
+# Keypoint by keypoint, and candidate by candidate in the order given: a candidate joins the person whose mean tag is nearest, among those who lack
+# this keypoint, if that is nearer than `threshold`, else it begins a new person. A person's mean is the mean of all tags that have joined her so far.
+# The distance is Euclidean. Of two people as near, the earlier one gets it; such ties are drawn among means of one, two or four tags alone.
 #
-# The result is int64: a row for each person, in the order in which they began, with the index of her candidate for each keypoint, and -1 where she has
-# none. P may be 0. `threshold` is positive; K, n and D >= 1.
+# The result is int64: a row for each person, in the order in which they began, with the index of her candidate for each keypoint, and -1 where she
+# has none. P may be 0. `threshold` is positive; K, n and D >= 1.
 #
 # This loop is what makes people of peaks in associative embedding. It is greedy: one wrong candidate moves a mean, and the rest follows.
 
 # %%
-tags = torch.tensor([[0.0, 4.0, 9.0], [4.5, 0.5, 4.0], [1.0, 9.5, 7.0]])  # 3 keypoints, 3 candidates
+tags = torch.tensor([[0.0, 4.0, 9.0], [4.5, 0.5, 4.0], [1.0, 9.5, 7.0]])  # 3 keypoints of 3
 people = torch.tensor([[0, 1, 0], [1, 0, -1], [2, -1, 1], [-1, 2, -1], [-1, -1, 2]])
 colors = (draw.SKY, draw.ORANGE, draw.GREEN, draw.RED, draw.PURPLE)
 fig, (ax,) = draw.axes(height=2.6)
@@ -112,10 +232,10 @@ for p, (row, color) in enumerate(zip(people.tolist(), colors, strict=True)):
     ax.plot([tag for _, tag in mine], [k for k, _ in mine], "o-", color=color, label=f"person {p}")
 ax.set(xlabel="tag", ylabel="keypoint", yticks=range(3), ylim=(2.4, -0.4))
 ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-draw.show(fig, "Target: three keypoints with three candidates each, at their tags, with a threshold of 2. "
-               "Lines join five people. The candidate of keypoint 1 at tag 4 is near person 1 at 4, who "
-               "has this keypoint already, from 4.5, so it begins person 3; that of keypoint 2 at tag 7 "
-               "is near nobody and begins person 4.")
+draw.show(fig, "Target: three keypoints with three candidates each, at their tags, with a "
+               "threshold of 2. Lines join five people. The candidate of keypoint 1 at tag 4 is "
+               "near person 1 at 4, who has this keypoint already, from 4.5, so it begins person "
+               "3; that of keypoint 2 at tag 7 is near nobody and begins person 4.")
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
@@ -137,11 +257,67 @@ from posebook.checks.multi_person.group_tags import group_tags
 check("group_tags", group_tags)
 
 # %% [markdown]
-# **Predict, then run.** Two people have tags 0 and 1 with a threshold of 0.75, and each of 17 keypoints has its tag exactly. Now one candidate in between,
-# at 0.4, comes second. Whom does it join, and can it be mended later?
+# **Predict, then run.** Two people have tags 0 and 1 with a threshold of 0.75, and each of 17 keypoints has its tag exactly. Now one candidate in
+# between, at 0.4, comes second. Whom does it join, and can it be mended later?
 
 # %% [markdown]
-# ## 3. `oks`
+# ## 5. `paf_score`
+#
+# *3 points, medium, about 20 minutes.*
+#
+# `paf_score(paf (2, H, W), a (2,), b (2,), samples) -> scalar`
+#
+# Is there a limb from a to b? A part affinity field holds a vector in each cell, channel 0 is its x and channel 1 its y: where a limb passes it
+# points along it, elsewhere it is 0. The score is the mean over `samples` places, evenly spaced from a to b, ends included, of the dot product of the
+# field there, interpolated bilinearly, with the unit vector from a to b, its sign included.
+#
+# The points are in cells; whole numbers are the centers of cells, 0 <= x <= W - 1 and 0 <= y <= H - 1. H, W and `samples` >= 2. Where a equals b the
+# result is 0; else they are at least half a cell apart. The result is a tensor without axes. No gradients are asked for.
+#
+# Two wrists and two elbows make four pairs. Their scores say which two are arms, also where the arms cross.
+
+# %%
+y, x = torch.meshgrid(torch.arange(7.0), torch.arange(12.0), indexing="ij")
+unit = torch.tensor([0.8, 0.6])
+aside = (x - 2) * unit[1] - (y - 1) * unit[0]
+on = (aside.abs() <= 1).float()
+fig, (ax,) = draw.axes(height=2.8)
+ax.quiver(x, y, on * unit[0], on * unit[1], angles="xy", scale_units="xy", scale=1.2,
+          color="#999999")
+ax.plot([2, 8], [1, 5.5], "o-", color=draw.RED, label="along the limb")
+ax.plot([2, 8], [5, 1], "s--", color=draw.SKY, label="across it")
+ax.set(xlabel="x (cells)", ylabel="y (cells)", ylim=(6.5, -0.5), aspect="equal")
+ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+draw.show(fig, "Target: gray arrows of a field that points to the lower right in a band 2 cells "
+               "wide. A line from (2, 1) to (8, 5.5) runs along the band: its score is near 1. A "
+               "dashed line from (2, 5) to (8, 1) crosses it: few of its samples lie in the band, "
+               "at an angle.")
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# All places at once are a (samples, 2) tensor: which number, from 0 to 1, says how far along the limb each lies?
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Four cells around each place, with weights that sum to 1. Which four do you take on the last row? If you prefer `grid_sample`, ask which place in
+# the map its -1 stands for.
+#
+# </details>
+
+# %%
+from posebook.checks.multi_person.paf_score import paf_score
+
+# %%
+check("paf_score", paf_score)
+
+# %% [markdown]
+# **Predict, then run.** The score of a limb is 0.9. What is that from b to a? And what is left of it if the field is right on the first half of the
+# limb, and 0 on the other?
+
+# %% [markdown]
+# ## 6. `oks`
 #
 # *2 points, easy, about 15 minutes.*
 #
@@ -200,15 +376,15 @@ check("oks", oks)
 # how far away the lost keypoint lies? And what if all 17 are off by $k \sqrt{\mathrm{area}}$?
 
 # %% [markdown]
-# ## 4. `match`
+# ## 7. `match`
 #
 # *2 points, easy, about 15 minutes.*
 #
 # `match(similarity (D, G), threshold) -> (D,)`
 #
-# Which person does each detection count for? `similarity` holds a row for each of D detections, the one with the highest score first, and a column for
-# each of G people; its values are from 0 to 1. The detections choose in order of rows: each takes the person who is still free and has
-# the highest similarity among those, if it is at least `threshold`; of equal ones the person with the lower index. Whom a detection has taken is no
+# Which person does each detection count for? `similarity` holds a row for each of D detections, the one with the highest score first, and a column
+# for each of G people; its values are from 0 to 1. The detections choose in order of rows: each takes the person who is still free and has the
+# highest similarity among those, if it is at least `threshold`; of equal ones the person with the lower index. Whom a detection has taken is no
 # longer free; otherwise it takes nobody and has -1. The choice is greedy: later rows have no say in it.
 #
 # The result is int64. `threshold` is positive. D or G may be 0.
@@ -256,7 +432,7 @@ check("match", match)
 # want the best one?
 
 # %% [markdown]
-# ## 5. `average_precision`
+# ## 8. `average_precision`
 #
 # *3 points, hard, about 25 minutes.*
 #

@@ -123,7 +123,7 @@ PROBLEM = Problem(
         Near("equal scores keep their order", _ties),
         Near("scores below 0.5, or negative", lambda rng: _draw(rng, 15, 13, 8, low=-3.0)),
         Near("scores in float64 that float32 cannot tell apart", lambda rng: _draw(
-            rng, 18, 17, 9, dtype=torch.float64, low=1 - 1e-9)),
+            rng, 40, 33, 20, dtype=torch.float64, low=1 - 1e-9)),
         Near("no detections: 0.0", lambda rng: (torch.zeros(0), torch.zeros(0, dtype=torch.bool), 3), fixed=True),
         Near("all detections wrong: 0.0", lambda rng: _draw(rng, 6, 3, 0), fixed=True),
         Near("everything right: 1.0", lambda rng: _draw(rng, 11, 11, 11), fixed=True),
@@ -176,9 +176,10 @@ PROBLEM = Problem(
                   "`n_gt`.", edited(average_precision, edits))
           for edits in ({"hits / n_gt": "hits / (n_gt + 1e-3)"},
                         {"searchsorted(": "searchsorted(right=True, sorted_sequence=", RECALLS: f"input={RECALLS}"})),
-        Mistake("Between places the precision is interpolated along a line: it is read at the first place that reaches "
-                "the recall.", _mean("float(np.interp(np.linspace(0, 1, 101), (hits / n_gt).numpy(), raised.numpy(), "
-                                     "right=0.0).mean())")),
+        Mistake("Between one hit and the next the precision is interpolated along a line: it is read at the first place "
+                "that reaches the recall.", _mean(
+                    "float(np.interp(np.linspace(0, 1, 101), (hits / n_gt)[new].numpy(), raised[new].numpy(), right=0.0)"
+                    ".mean()) if (new := hits.diff(prepend=hits.new_zeros(1)) > 0).any() else 0.0")),
         Mistake("The place whose recall is nearest is read: it is the first place that reaches the recall.",
                 _mean(f"torch.where({RECALLS} <= hits[-1] / n_gt, raised[(hits / n_gt - {RECALLS}[:, None]).abs()"
                       ".argmin(1)], 0.0).mean().item()")),

@@ -8,7 +8,7 @@ from posebook.checks.problem import Case, Mistake, Problem, changed, edited
 
 
 def group_tags(tags, valid, threshold):
-    """Candidates of K keypoints to people: a row for each, of candidates' indices or -1, (P, K) int64."""
+    """Candidates to people: a row for each person, of candidates' indices or -1, (P, K)."""
     people = []
     for k in range(len(tags)):
         for i in valid[k].nonzero()[:, 0].tolist():
