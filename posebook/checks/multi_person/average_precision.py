@@ -176,10 +176,10 @@ PROBLEM = Problem(
                   "`n_gt`.", edited(average_precision, edits))
           for edits in ({"hits / n_gt": "hits / (n_gt + 1e-3)"},
                         {"searchsorted(": "searchsorted(right=True, sorted_sequence=", RECALLS: f"input={RECALLS}"})),
-        Mistake("Between one hit and the next the precision is interpolated along a line: it is read at the first place "
-                "that reaches the recall.", _mean(
-                    "float(np.interp(np.linspace(0, 1, 101), (hits / n_gt)[new].numpy(), raised[new].numpy(), right=0.0)"
-                    ".mean()) if (new := hits.diff(prepend=hits.new_zeros(1)) > 0).any() else 0.0")),
+        Mistake("Between one hit and the next the precision is interpolated along a line: it is read at the first "
+                "place that reaches the recall.", _mean(
+                    "float(np.interp(np.linspace(0, 1, 101), (hits / n_gt)[new].numpy(), raised[new].numpy(), "
+                    "right=0.0).mean()) if (new := hits.diff(prepend=hits.new_zeros(1)) > 0).any() else 0.0")),
         Mistake("The place whose recall is nearest is read: it is the first place that reaches the recall.",
                 _mean(f"torch.where({RECALLS} <= hits[-1] / n_gt, raised[(hits / n_gt - {RECALLS}[:, None]).abs()"
                       ".argmin(1)], 0.0).mean().item()")),
