@@ -34,6 +34,12 @@ def whole(name: str, value: int, least: int | None = None) -> None:
         fail(name, "a whole number" + ("" if least is None else f" >= {least}"), shown(value))
 
 
+def number(name: str, value: float) -> None:
+    """A finite plain number."""
+    if not is_number(value):
+        fail(name, "a finite number", shown(value))
+
+
 def positive(name: str, value: float) -> None:
     """A finite plain number above 0."""
     if not is_number(value) or not value > 0:
@@ -94,6 +100,16 @@ def broadcasts(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
     )
     if not fits:
         fail(name, f"a shape that broadcasts to {tuple(shape)}", tuple(tensor.shape))
+
+
+def index_pairs(name: str, value: tuple[tuple[int, int], ...], n: int) -> None:
+    """Pairs of two different indices below ``n``: limbs, left and right."""
+    if not isinstance(value, (tuple, list)):
+        fail(name, "a tuple of pairs", shown(value))
+    for pair in value:
+        whole = isinstance(pair, tuple) and all(is_whole(k) and 0 <= k < n for k in pair)
+        if not whole or len(pair) != 2 or pair[0] == pair[1]:
+            fail(name, f"two different indices from 0 to {n - 1}", pair)
 
 
 def instance(name: str, value: object, kind: type) -> None:

@@ -1,4 +1,4 @@
-r"""Training terms: one value for each keypoint; :func:`masked_mean` makes one number of them.
+r"""Training terms: one value for each keypoint, of which :func:`masked_mean` makes one number, or for each image.
 
 A keypoint whose truth is not finite has no loss: it is NaN and passes no gradient. ``masked_mean`` drops it cleanly,
 and where the mask was forgotten, the NaN shows it at once.
@@ -191,6 +191,59 @@ def simcc_loss(logits: tuple[Tensor, Tensor], target: tuple[Tensor, Tensor]) -> 
     tensor(2.0794)
     """
     return sum(cross_entropy_loss(z[..., None, :], p[..., None, :]) for z, p in zip(logits, target, strict=True))
+
+
+def associative_embedding_loss(tags: Tensor, mask: Tensor, *, push: str = "hinge",
+                               scale: float = 1.0) -> tuple[Tensor, Tensor]:
+    r"""Tags of one person pulled to their mean, the means of different people pushed apart.
+
+    With d the Euclidean distance of two people's mean tags, a pair costs :math:`\max(0, m - d)` ("hinge": the same push
+    at every d < m, none beyond) or :math:`e^{-d^2 / (2 s^2)}` ("gaussian": the strongest push at d = s, next to none
+    where people lie on top of each other, and never quite none). Neither can part people whose mean tags are equal:
+    there the gradient is 0.
+
+    Args:
+        tags: ``(..., P, K, D)``, read off the tag maps at the true keypoints; anything where the mask is False.
+        mask: ``(..., P, K)`` bool, True where the keypoint is labeled.
+        push: "hinge" or "gaussian".
+        scale: > 0, in units of the tags: the margin m, or the standard deviation s.
+
+    Returns:
+        ``(pull, push)``, each ``(...)``, one for each image. pull: mean over people of the mean squared distance of
+        their labeled tags to their mean tag. push: mean over the pairs of people. People of whom nothing is labeled
+        do not count; where nobody or no pair is left, the value is 0.
+
+    Raises:
+        ValueError: not ``(..., P, K, D)``, an integer dtype, a mask of another shape, or a bad option.
+
+    Source: Newell, Huang and Deng 2017, arXiv:1611.05424, with a Gaussian push over all N * N ordered pairs, each
+    person with itself too: 1 / N + (N - 1) / N times this one.
+
+    >>> tags = torch.tensor([[[0.], [2.]], [[3.], [5.]]])    # means 1 and 4
+    >>> associative_embedding_loss(tags, torch.ones(2, 2, dtype=torch.bool), scale=5)
+    (tensor(1.), tensor(2.))
+    """
+    _args.one_of("push", push, ("hinge", "gaussian"))
+    _args.positive("scale", scale)
+    _args.floating("tags", tags, "(..., P, K, D)")
+    if tags.ndim < 3 or tags.shape[-1] < 1:
+        _args.fail("tags", "shape (..., P, K, D) with D >= 1", tuple(tags.shape))
+    _args.mask("mask", mask, tags.shape[:-1])
+    wide = torch.where(mask[..., None], _args.widen(tags), 0)
+    labeled = mask.sum(-1)  # (..., P)
+    means = wide.sum(-2) / labeled.clamp(min=1)[..., None]  # (..., P, D)
+    square = (wide - means[..., None, :]).square().sum(-1)  # (..., P, K)
+    pull = torch.where(mask, square, 0).sum(-1) / labeled.clamp(min=1)
+
+    there = labeled > 0
+    between = means[..., :, None, :] - means[..., None, :, :]  # (..., P, P, D)
+    if push == "hinge":
+        cost = (scale - torch.linalg.vector_norm(between, dim=-1)).clamp(min=0)  # its gradient is 0 at distance 0
+    else:
+        cost = torch.exp((between / scale).square().sum(-1) / -2)
+    pairs = (there[..., :, None] & there[..., None, :]).triu(1)  # (..., P, P), each pair once
+    apart = torch.where(pairs, cost, 0).sum((-2, -1)) / pairs.sum((-2, -1)).clamp(min=1)
+    return (pull.sum(-1) / there.sum(-1).clamp(min=1)).to(tags.dtype), apart.to(tags.dtype)
 
 
 def _distance(first: Tensor, second: Tensor) -> Tensor:

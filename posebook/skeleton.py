@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from posebook._args import fail, is_number, is_whole
+from posebook._args import fail, index_pairs, is_number
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,7 @@ class Skeleton:
         if not isinstance(self.names, tuple) or n == 0 or len(set(self.names)) != n:
             fail("names", "a tuple of one or more distinct names", self.names)
         for field in ("limbs", "pairs"):
-            for pair in getattr(self, field):
-                whole = isinstance(pair, tuple) and all(is_whole(k) and 0 <= k < n for k in pair)
-                if not whole or len(pair) != 2 or pair[0] == pair[1]:
-                    fail(field, f"two different indices from 0 to {n - 1}", pair)
+            index_pairs(field, getattr(self, field), n)
         paired = [k for pair in self.pairs for k in pair]
         if len(set(paired)) != len(paired):
             fail("pairs", "each keypoint in one pair at most", self.pairs)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy import stats
 
-from posebook.encode import gaussian_heatmap, simcc_targets
+from posebook.encode import gaussian_heatmap, part_affinity_fields, people_heatmap, simcc_targets
 
 
 def some_cells(*leading: int, dtype=torch.float64) -> torch.Tensor:
@@ -197,4 +197,185 @@ def test_simcc_errors(change, text):
     options = {"xy": torch.zeros(2), "hw": (4, 5), "ratio": 2.0, "sigma": 1.0} | change
     with pytest.raises(ValueError) as error:
         simcc_targets(options.pop("xy"), options.pop("hw"), **options)
+    assert str(error.value) == text
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Several people
+
+LIMBS = ((0, 1), (2, 1))
+
+
+def crowd(*leading: int, seed=0, dtype=torch.float64) -> tuple[torch.Tensor, torch.Tensor]:
+    """Three people of three keypoints on a map of 8 x 9 cells or around it, some of them unlabeled and NaN."""
+    draw = torch.Generator().manual_seed(seed)
+    cells = 11 * torch.rand(*leading, 3, 3, 2, generator=draw, dtype=torch.float64) - 1
+    mask = torch.rand(*leading, 3, 3, generator=draw) < 0.7
+    return torch.where(mask[..., None], cells, math.nan).to(dtype), mask
+
+
+def test_people_heatmap_is_the_maximum_over_labeled_people():
+    cells, mask = crowd(2)
+    made = people_heatmap(cells, mask, (8, 9), sigma=1.3)
+    for b in range(2):
+        for k in range(3):
+            bumps = [gaussian_heatmap(cells[b, p, k], (8, 9), sigma=1.3) for p in range(3) if mask[b, p, k]]
+            assert torch.equal(made[b, k], torch.stack([torch.zeros(8, 9).double(), *bumps]).amax(0))
+
+
+def test_a_sum_would_have_one_peak_where_the_maximum_has_two():
+    """Along the line through two equal bumps, on cells much finer than sigma."""
+    sigma = 100.0
+    for distance, peaks in ((1.98 * sigma, 1), (2.02 * sigma, 2)):
+        two = torch.tensor([[[600 - distance / 2, 0.0]], [[600 + distance / 2, 0.0]]], dtype=torch.float64)
+        row = people_heatmap(two, torch.ones(2, 1) > 0, (1, 1201), sigma=sigma)[0, 0]
+        total = gaussian_heatmap(two, (1, 1201), sigma=sigma).sum(0)[0, 0]
+        higher = [((z[1:-1] > z[:-2]) & (z[1:-1] > z[2:])).sum().item() for z in (row, total)]
+        assert higher == [2, peaks] and row.max() == 1
+        assert row[600] < 1 < total.max()
+
+
+def test_fields_against_plain_loops():
+    """Cell by cell and person by person, as the paper states it."""
+    cells, mask = crowd(20)
+    width, hw = 1.2, (8, 9)
+    made = part_affinity_fields(cells, mask, hw, limbs=LIMBS, width=width)
+    several = 0
+    for b in range(20):
+        for e, (i, j) in enumerate(LIMBS):
+            for y in range(hw[0]):
+                for x in range(hw[1]):
+                    here = []
+                    for p in range(3):
+                        if mask[b, p, i] and mask[b, p, j]:
+                            (ax, ay), (bx, by) = cells[b, p, i].tolist(), cells[b, p, j].tolist()
+                            length = math.hypot(bx - ax, by - ay)
+                            vx, vy = (bx - ax) / length, (by - ay) / length
+                            along, across = vx * (x - ax) + vy * (y - ay), vx * (y - ay) - vy * (x - ax)
+                            if 0 <= along <= length and abs(across) <= width:
+                                here.append((vx, vy))
+                    several += len(here) > 1
+                    expected = torch.tensor(here or [(0.0, 0.0)], dtype=torch.float64).mean(0)
+                    torch.testing.assert_close(made[b, e, :, y, x], expected, rtol=0, atol=1e-12)
+    assert several > 50
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_a_limb_between_whole_cells_holds_both_its_ends_and_its_rim(dtype):
+    """Also a slanted one, whose length no dtype holds: 0.5 cells wide to either side is 0.5, not 0.5 less round-off."""
+    for x in range(1, 12):
+        for y in range(12):
+            ends = torch.tensor([[[0, 0], [x, y]]], dtype=dtype)
+            made = part_affinity_fields(ends, torch.ones(1, 2) > 0, (13, 13), limbs=((0, 1),), width=0.5)[0]
+            assert made[:, 0, 0].any() and made[:, y, x].any()
+    straight = torch.tensor([[[1, 2], [4, 2]]], dtype=dtype)
+    made = part_affinity_fields(straight, torch.ones(1, 2) > 0, (5, 6), limbs=((0, 1),), width=1)[0]
+    assert made[0].tolist() == [[0.0] * 6, *[[0.0, 1.0, 1.0, 1.0, 1.0, 0.0]] * 3, [0.0] * 6] and not made[1].any()
+
+
+def test_fields_turned_around_and_scaled():
+    cells, mask = crowd(5)
+    options = dict(hw=(8, 9), width=1.0)
+    made = part_affinity_fields(cells, mask, limbs=LIMBS, **options)
+    back = part_affinity_fields(cells, mask, limbs=tuple((j, i) for i, j in LIMBS), **options)
+    torch.testing.assert_close(back, -made, rtol=0, atol=1e-14)
+    turned = part_affinity_fields(cells.flip(-1), mask, (9, 8), limbs=LIMBS, width=1.0)  # x and y exchanged
+    torch.testing.assert_close(turned, made.flip(-3).mT, rtol=0, atol=1e-14)
+    double = part_affinity_fields(2 * cells, mask, (15, 17), limbs=LIMBS, width=2.0)
+    torch.testing.assert_close(double[..., ::2, ::2], made, rtol=0, atol=1e-14)
+
+
+def test_a_limb_of_no_length_leaves_nothing_and_harms_no_gradient():
+    cells = torch.tensor([[[2.0, 2.0], [2.0, 2.0]], [[1.0, 1.0], [3.0, 2.0]]], dtype=torch.float64, requires_grad=True)
+    mask = torch.ones(2, 2, dtype=torch.bool)
+    made = part_affinity_fields(cells, mask, (4, 5), limbs=((0, 1),), width=1.0)
+    alone = part_affinity_fields(cells[1:], mask[1:], (4, 5), limbs=((0, 1),), width=1.0)
+    made.square().sum().backward()
+    assert torch.equal(made, alone) and made.any() and cells.grad.isfinite().all()
+
+
+SEVERAL = {
+    "heatmap": (lambda cells, mask: people_heatmap(cells, mask, (8, 9), sigma=1.3), (3, 8, 9)),
+    "fields": (lambda cells, mask: part_affinity_fields(cells, mask, (8, 9), limbs=LIMBS, width=1.1), (2, 2, 8, 9)),
+}
+several_people = pytest.mark.parametrize("name", SEVERAL)
+
+
+@several_people
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("leading", [(), (2,), (2, 3), (0,)])
+def test_several_people_shape_dtype_device(name, leading, dtype, device):
+    encode, shape = SEVERAL[name]
+    cells, mask = (part.to(device) for part in crowd(*leading, dtype=dtype))
+    before = cells.clone()
+    out = encode(cells, mask)
+    assert (out.shape, out.dtype, out.device.type) == ((*leading, *shape), dtype, device)
+    assert out.isfinite().all() and torch.equal(cells.nan_to_num(-9), before.nan_to_num(-9))
+    if dtype in (torch.float16, torch.bfloat16) and leading:
+        wide = encode(cells.float(), mask)
+        torch.testing.assert_close(out.float(), wide, rtol=0, atol=2 * torch.finfo(dtype).eps)
+
+
+@several_people
+def test_several_people_in_any_order_alone_in_batches_and_none(name):
+    encode, shape = SEVERAL[name]
+    cells, mask = crowd(4)
+    out = encode(cells, mask)
+    torch.testing.assert_close(encode(cells[:, [2, 0, 1]], mask[:, [2, 0, 1]]), out, rtol=0, atol=1e-15)
+    for b in range(4):
+        assert torch.equal(encode(cells[b], mask[b]), out[b])
+    more = torch.cat((cells, cells[:, :1]), 1), torch.cat((mask, torch.zeros(4, 1, 3, dtype=torch.bool)), 1)
+    assert torch.equal(encode(*more), out)  # somebody of whom nothing is labeled
+    nobody = torch.zeros(0, 3, 2), torch.zeros(0, 3, dtype=torch.bool)
+    assert encode(*nobody).shape == shape and not encode(*nobody).any()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(encode(cells, mask), out)
+
+
+@several_people
+def test_several_people_under_another_default_dtype_and_device(name):
+    encode, _ = SEVERAL[name]
+    cells, mask = crowd(2, dtype=torch.float32)
+    expected = encode(cells, mask)
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.device("meta"):
+            found = encode(cells, mask)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found.dtype == torch.float32 and torch.equal(found, expected)
+    meta = encode(cells.to("meta"), mask.to("meta"))
+    assert meta.device.type == "meta" and meta.shape == expected.shape
+
+
+@several_people
+def test_several_people_gradients(name):
+    encode, _ = SEVERAL[name]
+    cells, mask = crowd(2)
+    cells.requires_grad_()
+    (gradient,) = torch.autograd.grad(encode(cells, mask).square().sum(), cells)
+    assert gradient.isfinite().all() and not gradient[~mask].any() and gradient[mask].any()
+    known = torch.where(mask[..., None], cells.detach(), 0).requires_grad_()  # differences of NaN say nothing
+    assert torch.autograd.gradcheck(lambda cells: encode(cells, mask), known)
+
+
+@pytest.mark.parametrize(
+    "call, text",
+    [
+        (lambda c, m: people_heatmap(c[0], m[0], (4, 5), sigma=1.0), "cells: want shape (..., P, K, 2), got (3, 2)"),
+        (lambda c, m: people_heatmap(c, m[:, :2], (4, 5), sigma=1.0), "mask: want bool (2, 3), got bool (2, 2)"),
+        (lambda c, m: people_heatmap(c[:0], m[:0], (4, 5), sigma=0), "sigma: want a finite number > 0, got 0"),
+        (lambda c, m: people_heatmap(c, m, (4, 0), sigma=1.0),
+         "hw: want (height, width), two whole numbers >= 1, got (4, 0)"),
+        (lambda c, m: part_affinity_fields(c, m.int(), (4, 5), limbs=LIMBS, width=1),
+         "mask: want bool (2, 3), got int32 (2, 3)"),
+        (lambda c, m: part_affinity_fields(c, m, (4, 5), limbs=((0, 3),), width=1),
+         "limbs: want two different indices from 0 to 2, got (0, 3)"),
+        (lambda c, m: part_affinity_fields(c, m, (4, 5), limbs=LIMBS, width=0),
+         "width: want a finite number > 0, got 0"),
+    ],
+)  # fmt: skip
+def test_errors_of_several_people(call, text):
+    with pytest.raises(ValueError) as error:
+        call(torch.zeros(2, 3, 2), torch.ones(2, 3, dtype=torch.bool))
     assert str(error.value) == text

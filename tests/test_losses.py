@@ -12,6 +12,7 @@ from posebook.expectation import soft_argmax
 from posebook.grid import Grid
 from posebook.losses import (
     agreement_loss,
+    associative_embedding_loss,
     coordinate_loss,
     cross_entropy_loss,
     heatmap_loss,
@@ -263,3 +264,173 @@ def test_half_precision_sums_are_those_of_float32_rounded(dtype):
 def test_a_grid_is_a_grid():
     with pytest.raises(ValueError, match="grid: want a Grid, got int"):
         integral_loss(torch.zeros(3, 5), torch.zeros(2), grid=4)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Associative embedding
+
+both_pushes = pytest.mark.parametrize("push", ["hinge", "gaussian"])
+ALL = torch.ones(2, 1, dtype=torch.bool)
+
+
+def tagged(*leading: int, d=2, dtype=torch.float64) -> tuple[Tensor, Tensor]:
+    """Four people of three keypoints, of whom some are unlabeled and NaN, one person as a whole."""
+    tags, mask = draw(*leading, 4, 3, d, seed=7).to(dtype), draw(*leading, 4, 3, seed=8) < 0.7
+    mask[..., 1, :], mask[..., 2, 0] = False, True
+    return torch.where(mask[..., None], tags, math.nan), mask
+
+
+def test_tags_by_hand():
+    """Mean tags (0, 0) and (3, 4), 5 apart; the tags lie 1 from the mean of their person."""
+    tags = torch.tensor([[[-1.0, 0.0], [1.0, 0.0]], [[3.0, 3.0], [3.0, 5.0]]], dtype=torch.float64)
+    mask = torch.ones(2, 2, dtype=torch.bool)
+    assert associative_embedding_loss(tags, mask, scale=7) == (1, 2)
+    assert associative_embedding_loss(tags, mask, scale=4.9) == (1, 0)
+    assert associative_embedding_loss(tags, mask, push="gaussian", scale=5)[1].item() == pytest.approx(math.exp(-0.5))
+    equal = tags[:, :1].expand(2, 2, 2)
+    assert associative_embedding_loss(equal, mask)[0] == 0
+    assert associative_embedding_loss(tags[:1], mask[:1], scale=7) == (1, 0)  # one person: nobody to push
+
+
+@both_pushes
+@pytest.mark.parametrize("d", [1, 2, 5])
+def test_tags_against_plain_loops(push, d):
+    tags, mask = tagged(6, d=d)
+    pull, apart = associative_embedding_loss(tags, mask, push=push, scale=1.5)
+    assert pull.shape == apart.shape == (6,)
+    for b in range(6):
+        people = [tags[b, p][mask[b, p]] for p in range(4) if mask[b, p].any()]
+        means = [person.mean(0) for person in people]
+        spread = [((person - mean) ** 2).sum(1).mean().item() for person, mean in zip(people, means, strict=True)]
+        pairs = [math.dist(means[i], means[j]) for j in range(len(means)) for i in range(j)]
+        costs = [max(0, 1.5 - x) if push == "hinge" else math.exp(-(x**2) / (2 * 1.5**2)) for x in pairs]
+        assert pull[b].item() == pytest.approx(sum(spread) / len(spread), rel=1e-12)
+        assert apart[b].item() == pytest.approx(sum(costs) / len(costs) if costs else 0, rel=1e-12)
+
+
+def test_the_push_of_the_paper():
+    """Over all N * N ordered pairs, each person with itself too: 1 / N + (N - 1) / N times ours; its pull is ours."""
+    tags, s, n, k = draw(5, 3, 1), 0.8, 5, 3
+    pull, apart = associative_embedding_loss(tags, torch.ones(5, 3) > 0, push="gaussian", scale=s)
+    mean = tags.mean(1)
+    paper = torch.exp(-((mean[:, None] - mean) ** 2).sum(-1) / (2 * s**2)).sum() / n**2
+    torch.testing.assert_close(paper, 1 / n + (n - 1) / n * apart)
+    torch.testing.assert_close(pull, ((tags - mean[:, None]) ** 2).sum() / (n * k))
+
+
+@pytest.mark.parametrize("distance", [0.05, 0.7, 1.0, 1.9, 2.1, 6.0])
+def test_the_forces_between_two_people(distance):
+    """Hinge: 1 below the margin, none beyond. Gaussian: d / s^2 e^(-d^2 / 2 s^2), the most at d = s."""
+    for push, expected in (("hinge", float(distance < 2)), ("gaussian", distance / 4 * math.exp(-(distance**2) / 8))):
+        tags = torch.tensor([[[0.0, 0.0]], [[0.6 * distance, 0.8 * distance]]], dtype=torch.float64, requires_grad=True)
+        (gradient,) = torch.autograd.grad(associative_embedding_loss(tags, ALL, push=push, scale=2)[1], tags)
+        direction = torch.tensor([0.6, 0.8], dtype=torch.float64)
+        torch.testing.assert_close(gradient[:, 0], expected * torch.stack((direction, -direction)))
+
+
+def test_the_pull_is_a_spring_to_the_mean():
+    """Gradient 2 (tag - mean) / (P K): what moving the mean would change cancels."""
+    tags = draw(3, 4, 2).requires_grad_()
+    (gradient,) = torch.autograd.grad(associative_embedding_loss(tags, torch.ones(3, 4) > 0)[0], tags)
+    torch.testing.assert_close(gradient, 2 * (tags - tags.mean(1, keepdim=True)).detach() / 12)
+
+
+@both_pushes
+def test_identical_tags_stay_together(push):
+    """The gradient is 0, not NaN, and the push the largest there is."""
+    tags = torch.full((3, 2, 4), 0.3, requires_grad=True)
+    pull, apart = associative_embedding_loss(tags, torch.ones(3, 2) > 0, push=push, scale=0.5)
+    (pull + apart).backward()
+    assert pull == 0 and apart == (0.5 if push == "hinge" else 1) and torch.equal(tags.grad, torch.zeros(3, 2, 4))
+
+
+@both_pushes
+def test_tags_under_another_default_dtype_and_device(push):
+    tags, mask = tagged(2, dtype=torch.float32)
+    expected = associative_embedding_loss(tags, mask, push=push)
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.device("meta"):
+            found = associative_embedding_loss(tags, mask, push=push)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert all(one.dtype == torch.float32 for one in found)
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+    assert all(part.is_meta for part in associative_embedding_loss(tags.to("meta"), mask.to("meta"), push=push))
+
+
+@both_pushes
+def test_tags_gradients(push):
+    tags, mask = tagged(2)
+    tags = tags.nan_to_num(0).requires_grad_()
+    assert torch.autograd.gradcheck(lambda t: associative_embedding_loss(t, mask, push=push, scale=2.0), tags)
+
+
+@both_pushes
+@pytest.mark.parametrize("garbage", [1e30, math.nan, math.inf])
+def test_unlabeled_tags_and_people_are_left_out(push, garbage):
+    tags, mask = tagged()
+    known = tags.nan_to_num(0).requires_grad_()
+    alone = sum(associative_embedding_loss(known[[0, 2, 3]], mask[[0, 2, 3]], push=push, scale=2.0))
+    (expected,) = torch.autograd.grad(alone, known)
+    spoiled = torch.where(mask[..., None], tags, garbage).requires_grad_()
+    value = sum(associative_embedding_loss(spoiled, mask, push=push, scale=2.0))
+    (gradient,) = torch.autograd.grad(value, spoiled)
+    torch.testing.assert_close(value, alone)
+    torch.testing.assert_close(gradient, expected)
+    assert not gradient[~mask].any() and gradient[mask].any()
+
+
+@both_pushes
+@pytest.mark.parametrize("shape", [(3, 2, 2), (0, 2, 2), (3, 0, 2), (5, 0, 2, 1)])
+def test_nobody_labeled_is_zero_with_zero_gradients(push, shape):
+    tags = torch.full(shape, math.nan, requires_grad=True)
+    pull, apart = associative_embedding_loss(tags, torch.zeros(shape[:-1], dtype=torch.bool), push=push)
+    (pull + apart).sum().backward()
+    assert not pull.any() and not apart.any() and torch.equal(tags.grad, torch.zeros(shape))
+
+
+@both_pushes
+def test_tags_in_any_order_moved_and_in_batches(push):
+    tags, mask = tagged(2, 3)
+    value = torch.stack(associative_embedding_loss(tags, mask, push=push))
+    people, keypoints = torch.tensor([3, 0, 1, 2]), torch.tensor([1, 2, 0])
+    mixed = associative_embedding_loss(tags[..., people, :, :][..., keypoints, :], mask[..., people, :][..., keypoints],
+                                       push=push)
+    torch.testing.assert_close(torch.stack(mixed), value)
+    torch.testing.assert_close(torch.stack(associative_embedding_loss(tags + 3, mask, push=push)), value)
+    for b in range(2):
+        for c in range(3):
+            one = torch.stack(associative_embedding_loss(tags[b, c], mask[b, c], push=push))
+            torch.testing.assert_close(one, value[:, b, c], rtol=1e-12, atol=0)
+
+
+@both_pushes
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_tags_dtype_device(push, dtype, device):
+    tags, mask = (part.to(device) for part in tagged(2, dtype=dtype))
+    found = associative_embedding_loss(tags, mask, push=push)
+    assert all((part.shape, part.dtype, part.device.type) == ((2,), dtype, device) for part in found)
+    wide = associative_embedding_loss(tags.to(torch.promote_types(dtype, torch.float32)), mask, push=push)
+    assert all(torch.equal(one, other.to(dtype)) for one, other in zip(found, wide, strict=True))
+    with torch.autocast(device, dtype=torch.bfloat16):
+        again = associative_embedding_loss(tags, mask, push=push)
+    assert all(torch.equal(one, other) for one, other in zip(found, again, strict=True))
+
+
+@pytest.mark.parametrize(
+    "options, text",
+    [
+        ({"tags": torch.zeros(2, 3)}, "tags: want shape (..., P, K, D) with D >= 1, got (2, 3)"),
+        ({"tags": torch.zeros(2, 3, 0)}, "tags: want shape (..., P, K, D) with D >= 1, got (2, 3, 0)"),
+        ({"tags": torch.zeros(2, 3, 1, dtype=torch.int64)}, "tags: want a floating dtype, got int64"),
+        ({"mask": torch.ones(2, 3)}, "mask: want bool (2, 3), got float32 (2, 3)"),
+        ({"push": "hing"}, "push: want one of 'hinge', 'gaussian', got 'hing'"),
+        ({"scale": 0}, "scale: want a finite number > 0, got 0"),
+    ],
+)
+def test_errors_of_tags(options, text):
+    options = {"tags": torch.zeros(2, 3, 1), "mask": torch.ones(2, 3, dtype=torch.bool)} | options
+    with pytest.raises(ValueError) as error:
+        associative_embedding_loss(**options)
+    assert str(error.value) == text

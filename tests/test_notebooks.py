@@ -1,5 +1,6 @@
 """The built notebooks agree with their sources; their text keeps what it promises. nbval executes them."""
 
+import ast
 import inspect
 import json
 import math
@@ -245,22 +246,33 @@ def test_a_cell_of_a_problem_that_its_set_lacks_is_told(course, cell):
 
 @pytest.fixture
 def coco_twin(monkeypatch):
-    """Runs a chapter with a COCO file of the reader's up to the cell that reads it, and gives what this puts out.
-
-    ``alone``: of the cells before it only the imports.
-    """
-    def run(name, path, *, alone=False):
+    """Runs a chapter's cell that reads a COCO file of the reader's, and the cells that it needs; gives its outputs."""
+    def run(name, path):
         chapter = build.read(build.ROOT / "sources" / "chapters" / f"{name}.py")
-        code = [cell for cell in chapter.cells if cell.cell_type == "code"]
-        last = next(k for k, cell in enumerate(code) if 'if "POSEBOOK_COCO" in os.environ' in cell.source)
-        if alone:
-            for cell in code[:last]:
-                cell.source = "\n".join(re.findall("^(?:import|from) .*", cell.source, re.MULTILINE))
-        chapter.cells = code[: last + 1]
+        cells = [cell for cell in chapter.cells if cell.cell_type == "code"]
+        while 'if "POSEBOOK_COCO" in os.environ' not in cells[-1].source:
+            cells.pop()
+        chapter.cells, (_, wanted) = [cells[-1]], names(cells[-1])
+        for cell in reversed(cells[:-1]):
+            defines, uses = names(cell)
+            if defines & wanted:
+                chapter.cells.insert(0, cell)
+                wanted = wanted - defines | uses
         monkeypatch.setenv("POSEBOOK_COCO", str(path))
         NotebookClient(chapter, timeout=1200, kernel_name="python3").execute()
         return chapter.cells[-1].outputs
     return run
+
+
+def names(cell):
+    """Those that a cell defines, and those that it needs."""
+    nodes = list(ast.walk(ast.parse(cell.source)))
+    defines = {alias.asname or alias.name for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))
+               for alias in node.names}
+    defines |= {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    defines |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    inner = {node.arg for node in nodes if isinstance(node, ast.arg)}
+    return defines, {node.id for node in nodes if isinstance(node, ast.Name)} - defines - inner
 
 
 @pytest.mark.parametrize(("name", "most"), [
@@ -283,5 +295,5 @@ def test_a_coco_file_in_which_nobody_is_marked_is_said_to_be_one(source, people,
         record["keypoints"] = [0] * len(record["keypoints"])
     path = tmp_path / "nobody.json"
     path.write_text(json.dumps(data), encoding="utf-8")
-    [said] = coco_twin(source.stem, path, alone=True)
+    [said] = coco_twin(source.stem, path)
     assert said.text.startswith("POSEBOOK_COCO names a file without a marked person:")

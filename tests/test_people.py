@@ -36,13 +36,14 @@ def centroid(mask: Tensor) -> Tensor:
 def test_shapes_dtypes_ranges(hw, count, persons, most, device):
     people = draw_people(count, hw, persons=persons, device=device)
     found = {name: (tuple(getattr(people, name).shape), getattr(people, name).dtype)
-             for name in ("image", "xy", "vis", "mask", "area")}  # fmt: skip
+             for name in ("image", "xy", "vis", "mask", "rank", "area", "box")}  # fmt: skip
     assert found == {
         "image": ((count, 3, *hw), torch.float32), "xy": ((count, most, 17, 2), torch.float32),
         "vis": ((count, most, 17), torch.int64), "mask": ((count, most, *hw), torch.float32),
-        "area": ((count, most), torch.float32),
+        "rank": ((count, most), torch.int64), "area": ((count, most), torch.float32),
+        "box": ((count, most, 4), torch.float32),
     }  # fmt: skip
-    assert {t.device.type for t in (people.image, people.xy, people.vis, people.mask)} == {device}
+    assert {t.device.type for t in (people.image, people.xy, people.vis, people.mask, people.rank)} == {device}
     assert ((people.image >= 0) & (people.image <= 1)).all() and people.image.isfinite().all()
     assert (people.mask >= 0).all() and (people.mask.sum(1) <= 1 + 1e-5).all()
     assert set(people.vis.unique().tolist()) <= {0, 1, 2}
@@ -88,6 +89,8 @@ def test_an_option_changes_nothing_else(option):
         ({"tilt": -3}, "tilt: want a finite number >= 0, got -3"),
         ({"truncate": 2}, "truncate: want a number from 0 to 1, got 2"),
         ({"occluder": -0.1}, "occluder: want a number from 0 to 1, got -0.1"),
+        ({"crowding": 1.5}, "crowding: want a number from 0 to 1, got 1.5"),
+        ({"twins": 2}, "twins: want True or False, got 2"),
         ({"background": "forest"}, "background: want one of 'mixed', "),
         ({"poses": ("flying",)}, "poses: want one of 'standing', "),
         ({"poses": "standing"}, "poses: want a tuple of one or more names, got 'standing'"),
@@ -264,6 +267,55 @@ def test_who_stands_lower_is_nearer():
     told_apart = (lost.amax(1) > 2) & ((rows[:, 0] - rows[:, 1]).abs() > 1)
     assert told_apart.sum() > 8
     assert lost[told_apart, rows[told_apart].argmax(1)].max() < 1e-3  # the nearer loses nothing
+    assert torch.equal(rows[told_apart].argmax(1), both.rank[told_apart].argmin(1))
+
+
+def test_a_rank_for_each_and_the_absent_come_last():
+    people = draw_people(60, persons=(1, 4), seed=2)
+    present = (people.vis > 0).any(-1)
+    assert torch.equal(people.rank.sort(1).values, torch.arange(4).expand(60, 4))
+    assert torch.equal(people.rank < present.sum(1, keepdim=True), present)
+
+
+def test_a_box_holds_what_is_visible():
+    people = draw_people(40, (48, 80), persons=(1, 3), seed=5, truncate=0.3)
+    for mask, box in zip(people.mask.flatten(0, 1), people.box.flatten(0, 1).tolist(), strict=True):
+        rows, columns = (mask >= 0.5).nonzero(as_tuple=True)
+        if len(rows) == 0:
+            assert box == [0, 0, 0, 0]
+            continue
+        first, last = (columns.min().item(), rows.min().item()), (columns.max().item(), rows.max().item())
+        assert box[:2] == [first[0] - 0.5, first[1] - 0.5]
+        assert [box[0] + box[2], box[1] + box[3]] == [last[0] + 0.5, last[1] + 0.5]
+
+
+def test_crowding_moves_people_together_and_changes_nothing_else():
+    """Neither bodies nor sizes, nor who stands lower."""
+    options = {"persons": 3, "seed": 4, "size": (0.45, 0.75), "occluder": 0.0, "truncate": 0.0}
+    alone, *crowds = [draw_people(60, (96, 96), crowding=crowding, **options) for crowding in (0.0, 0.4, 0.8, 1.0)]
+    width = [((p.xy.amax(2) + p.xy.amin(2))[..., 0] / 2).std(1).mean().item() for p in (alone, *crowds)]
+    assert width[0] > 14 and all(b < 0.8 * a for a, b in zip(width, width[1:], strict=False)) and width[-1] < 3
+    hidden = [(p.vis == 1).float().mean().item() for p in (alone, *crowds)]
+    assert hidden == sorted(hidden) and hidden[-1] > hidden[0] + 0.1
+    for crowd in crowds:
+        assert torch.equal(crowd.rank, alone.rank) and (crowd.vis > 0).all()
+        close(crowd.xy - crowd.xy[:, :, :1], alone.xy - alone.xy[:, :, :1], atol=1e-4)
+        close(crowd.xy[..., 1], alone.xy[..., 1], atol=1e-4)
+
+
+def test_twins_differ_in_their_places_only():
+    options = {"persons": 3, "seed": 6, "occluder": 0.0, "truncate": 0.0, "background": "plain"}
+    one, twins = (draw_people(30, (96, 96), size=(0.4, 0.5), twins=twins, **options) for twins in (False, True))
+    shape, other = (p.xy - p.xy[:, :, :1] for p in (twins, one))
+    close(shape, shape[:, :1].expand_as(shape), atol=1e-4)
+    close(shape[:, 0], other[:, 0], atol=1e-4)  # copies of the first
+    assert (other[:, 0] - other[:, 1]).abs().amax((1, 2)).min() > 1
+    assert (twins.xy[:, 0] - twins.xy[:, 1]).abs().amax((1, 2)).min() > 1
+    nearest = twins.rank.argmin(1)
+    whole = twins.area[torch.arange(30), nearest]  # covered by nobody
+    apart = (twins.area > 0.98 * whole[:, None]).all(1)  # images in which nobody covers another
+    assert apart.sum() > 5
+    close(twins.area[apart], whole[apart, None].expand(-1, 3), atol=0.02 * whole.max().item())
 
 
 # ---------------------------------------------------------------------------------------------------------------------

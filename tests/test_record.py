@@ -1,11 +1,14 @@
 """What graders and students see of a submission: all of its text, and nothing that acts."""
 
 import base64
+import csv
 import json
 import re
+import subprocess
+import sys
 
 from bs4 import BeautifulSoup
-from classroom import grade, submit
+from classroom import grade, half, submit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nbconvert.exporters import HTMLExporter
@@ -142,8 +145,8 @@ def test_feedback_names_the_mistake_and_the_failed_cases(course):
     list(steps.feedback(course, "mini"))
     page = course.notebook("feedback", "mini", "ann").with_suffix(".html").read_text()
     text = BeautifulSoup(page, "html.parser").text
-    assert "x and y are swapped" in text and "fuse: " in text and "cases passed, 1 of 2 points" in text
-    assert "mini (Score: 4.0 / 10.0)" in text
+    assert "x and y are swapped" in text and f"cases passed, {half('fuse'):.3g} of 2 points" in text
+    assert f"mini (Score: {round(3 + half('fuse'), 2)} / 10.0)" in text
     contents = [item.text for item in BeautifulSoup(page, "html.parser").select("#toc li a")]
     assert contents[:2] == ["soft_argmax", "fuse"] and "Test cell" not in contents
 
@@ -175,3 +178,24 @@ def test_feedback_on_a_late_notebook_with_a_cell_that_does_not_end_and_on_a_file
     page = course.notebook("feedback", "mini", "bob").with_suffix(".html").read_text()
     assert "could not be graded: the file is cut off" in page and "hand it in again" in page and "<b>" not in page
     assert lines["ann"].good and lines["bob"].good and lines["rob"].says == "not graded yet: posebook grade mini"
+
+
+def test_the_table_of_grades_says_what_came_of_each(course, monkeypatch):
+    """A file that could not be graded has no points, not 0; and a name with a comma stays one field."""
+    submit(course, "ann", soft_argmax="right", fuse="right", when="2026-11-21 09:00:00 UTC", free="Tails.")
+    submit(course, "bob", soft_argmax="right", fuse="half")
+    submit(course, "rob").write_text("{")
+    with course.gradebook() as gradebook:
+        gradebook.update_or_create_student("bob", last_name='Doe, "Jr."', lms_user_id="4712")
+    grade(course)
+    monkeypatch.chdir(course.root)
+    for only in ([], ["--student", "['bob']"]):
+        subprocess.run([sys.executable, "-m", "nbgrader", "export", *only], check=True, capture_output=True)
+        with open("grades.csv", newline="", encoding="utf-8") as file:
+            rows = {row["student_id"]: row for row in csv.DictReader(file)}
+        assert rows["bob"]["last_name"] == 'Doe, "Jr."' and float(rows["bob"]["score"]) == 3 + half("fuse")
+        assert set(rows) == ({"bob"} if only else {"ann", "bob", "rob", "zoe_m"})
+        if not only:
+            assert {student: (row["score"], row["status"]) for student, row in rows.items() if student != "bob"} == {
+                "ann": ("5.0", "waits in formgrader"), "rob": ("", "not graded"), "zoe_m": ("", "nothing handed in")}
+            assert rows["ann"]["timestamp"].startswith("2026-11-21 09:00") and rows["ann"]["max_score"] == "10.0"

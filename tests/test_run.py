@@ -37,10 +37,11 @@ def test_a_class(course):
     assert {student: line.says for student, line in lines.items() if not line.good} == {
         "rob": "the file is cut off or is not JSON: Expecting ':' delimiter, line 1", "stranger": "not on the roster"}
     scores = course.scores("mini")
-    assert points(course) == {"ann": 4.0, "bob": 5.0}
+    assert points(course) == {"ann": 3 + half("fuse"), "bob": 5.0}
     assert scores["ann"].by_hand and not scores["bob"].by_hand  # nobody wrote into bob's free-text cell: 0 points
     table = run.table(list(lines.values()), scores, course.students())
-    assert table[1:] == ["ann      4 of 10  waits for you in formgrader", "bob      5 of 10",
+    points_of_ann = round(3 + half("fuse"), 2)
+    assert table[1:] == [f"ann      {points_of_ann} of 10  waits for you in formgrader", "bob      5 of 10",
                          "handed in nothing: zoe_m",
                          "NOT GRADED rob: the file is cut off or is not JSON: Expecting ':' delimiter, line 1",
                          "NOT GRADED stranger: not on the roster"]
@@ -291,10 +292,11 @@ def test_the_walk_of_the_guide(bubblewrap, tmp_path, monkeypatch, capfd):
                          "posebook feedback", "nbgrader export", "nbgrader autograde"]
     scores = Course.open().scores("decoding")
     assert scores["ann"].points == 24 and 22 <= scores["bob"].points < 24
-    table = f"ann      24 of 24\nbob      {scores['bob'].points:g} of 24\nhanded in nothing: rob, zoe_m\n"
+    table = f"ann      24 of 24\nbob      {round(scores['bob'].points, 2):g} of 24\nhanded in nothing: rob, zoe_m\n"
     assert table in capfd.readouterr().out
-    rows = {row["student_id"]: float(row["score"]) for row in csv.DictReader(Path("grades.csv").open())}
-    assert rows == {"ann": 24, "bob": scores["bob"].points, "rob": 0, "zoe_m": 0}
+    rows = {row["student_id"]: (row["score"], row["status"]) for row in csv.DictReader(Path("grades.csv").open())}
+    assert rows == {"ann": ("24.0", "graded"), "bob": (str(scores["bob"].points), "graded"),
+                    "rob": ("", "nothing handed in"), "zoe_m": ("", "nothing handed in")}
     result = json.loads(next(Path("grading/results/decoding/ann").glob("*.json")).read_text())["result"]
     assert result["status"] == "ok" and result["sandbox"] == "bubblewrap"
     page = Path("grading/feedback/bob/decoding/decoding.html").read_text()

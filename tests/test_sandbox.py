@@ -435,13 +435,14 @@ import json, os, subprocess, sys
 import numpy
 from posebook.grading import sandbox
 sandbox.probe()
-look = "import numpy, os, sys; print(numpy.__file__, *filter(os.path.exists, sys.argv[1:]), sep=chr(10))"
+look = "import numpy, os, sys; print(numpy.__file__, *filter(os.path.exists, sys.argv[1:]), sep=chr(10)); "
+look += "open(sys.prefix + '/x', 'w')"
 clone = str(sandbox.PACKAGE.parent)
 hidden = [os.path.join(clone, name) for name in ("solutions", "tests", "posebook")]
 hidden += [os.path.join(path, "posebook") for path in sys.path]
 argv = sandbox.command([sys.executable, "-c", look, *hidden])
 done = subprocess.run(argv, capture_output=True, text=True)
-assert done.stdout.splitlines() == [numpy.__file__], done
+assert done.stdout.splitlines() == [numpy.__file__] and "Error: [Errno" in done.stderr, done
 assert not os.path.exists(sys.argv[1])
 """
 

@@ -26,7 +26,7 @@ UNREACHABLE = re.compile(
     "connection broken|failed to establish|max retries|timed out|incomplete|error sending request|failed to fetch", re.I
 )
 START = (
-    "Installing posebook into .venv: the first time 300 MB to download, with torch's CUDA build 3 GB, and minutes; "
+    "Installing posebook into .venv: the first time 340 MB to download, with torch's CUDA build 3 GB, and minutes; "
     "later seconds. Details: .venv/install.log"
 )
 

@@ -155,6 +155,10 @@ class Plot:
         place = self.at(self.x[0], y)[1]
         return tag("line", x1=left, x2=left + width, y1=place, y2=place, stroke=color, **style)
 
+    def framed(self, *children: str) -> str:
+        """A frame around it, which cuts off what sticks out."""
+        return window(*self.box, tuple(map(float, self.box)), *children)
+
     def axes(self, x: dict[float, str], y: dict[float, str], caption: str) -> str:
         """Labels at these places, lines across at those of y, and what x is."""
         left, top, width, height = self.box

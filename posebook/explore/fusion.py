@@ -184,12 +184,7 @@ def _bells(result: Result) -> str:
         if name != "reported":
             marks.append(_page.mark(shape, color, *_BELLS.at(center, 0), scale=0.8, name=name))
     ticks = _BELLS.axes({x: str(x) for x in (-5, -3, -1, 1, 3, 5)}, {}, "px")
-    return _framed(_BELLS, _BELLS.level(0), *lines, *marks) + ticks
-
-
-def _framed(plot: _page.Plot, *children: str) -> str:
-    """A frame around a plot, which cuts off what sticks out."""
-    return _page.window(*plot.box, tuple(map(float, plot.box)), *children)
+    return _BELLS.framed(_BELLS.level(0), *lines, *marks) + ticks
 
 
 @functools.cache
@@ -217,7 +212,7 @@ def _bowl(result: Result) -> str:
     parts.append(_page.mark(*NAIVE, x, y, scale=1.1, name="naive"))
     parts.append(_page.mark(*BEST, *_BOWL.at(best.weight, 1), scale=0.7, name="best"))
     label = _page.words(f"above: {result.naive.times:.2f}", x + 10, y + 4, color=NAIVE[1]) if above else ""
-    return _framed(_BOWL, *parts) + label
+    return _BOWL.framed(*parts) + label
 
 
 explore = explorer(State, compute, view)

@@ -38,6 +38,7 @@ from traitlets.config import Config
 
 from posebook.checks import Report
 from posebook.grading.course import Course, find_alembic
+from posebook.grading.export import Grades
 from posebook.grading.results import HandedIn
 from posebook.grading.submission import PICTURES, Cell, Submission
 
@@ -60,6 +61,7 @@ def configure(c: Config) -> None:
     c.Autograde.sanitize_preprocessors = [RemoveOtherFiles, OverwriteCells, CheckCellMetadata]
     c.Autograde.autograde_preprocessors = [SaveAutoGrades, AssignLatePenalties, CheckCellMetadata]
     c.GenerateFeedback.exporter_class = FeedbackPage
+    c.ExportApp.plugin_class = Grades
     c.Autograde.create_student = False  # a folder of an unknown name is a mistake, not a student
 
 

@@ -120,7 +120,7 @@ def table(lines: list[Line], scores: dict[str, Score], students: dict[str, Stude
         notes = [f"{duration(score.late)} late, {score.penalty:g} points off"] if score.late else []
         notes += ["waits for you in formgrader"] if score.by_hand else []
         notes += [good[student].says] if good[student].says else []
-        shown.append(f"{student:{width}}  {score.points:g} of {score.most:g}  {'; '.join(notes)}".rstrip())
+        shown.append(f"{student:{width}}  {round(score.points, 2):g} of {score.most:g}  {'; '.join(notes)}".rstrip())
     nothing = sorted(students.keys() - {line.name for line in lines})
     shown += [f"handed in nothing: {', '.join(nothing)}"] if nothing else []
     before = "; the grade of what was handed in before stands"

@@ -106,7 +106,9 @@ def _mounts(limits: Limits, own: dict[Path, list[str]]) -> list[str]:
     places |= {path: ["--perms", "0755", "--tmpfs"] for path in hidden}
     places |= {link: ["--symlink", target] for link, target in links.items()}
     places |= {path: ["--ro-bind", str(path)] for path in shown}
-    places = {up: ["--perms", "0755", "--dir"] for path in places for up in path.parents if up.name} | places
+    between = {up for path in places for up in path.parents if up.name}
+    sealed = {up for up in between - set(places) if str(up.parent) in WRITABLE}  # nothing is added beside what is shown
+    places = {up: ["--perms", "0755", "--tmpfs" if up in sealed else "--dir"] for up in between} | places
     options: list[str] = []
     in_sight: dict[Path, bool] = {}
     for path in sorted(places):
@@ -114,7 +116,7 @@ def _mounts(limits: Limits, own: dict[Path, list[str]]) -> list[str]:
         if path in own or above is (path in hidden):
             options += [*places[path], str(path)]
             in_sight[path] = path in shown
-    closed = [path for path in in_sight if path in hidden] + [Path("/dev"), Path("/")]
+    closed = [path for path in in_sight if path in hidden | sealed] + [Path("/dev"), Path("/")]
     return options + [option for path in closed for option in ("--remount-ro", str(path))]
 
 

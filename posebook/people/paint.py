@@ -33,11 +33,25 @@ class People:
     """
     mask: Tensor
     """``(B, P, H, W)`` float32: the share of each pixel that shows the person."""
+    rank: Tensor
+    """``(B, P)`` int64: how many people are nearer to the viewer; the absent come last."""
 
     @property
     def area(self) -> Tensor:
         """``(B, P)``: each person's visible silhouette, px^2."""
         return self.mask.sum((-2, -1))
+
+    @property
+    def box(self) -> Tensor:
+        """``(B, P, 4)``: (x, y, w, h) of what is visible, left and top edge and size in px; pixel centers are whole
+        numbers, as in :func:`posebook.warp.crop_grid`. 0 where nothing is.
+        """
+        sides = []
+        for axis in (-2, -1):  # of columns, then of rows
+            shown = (self.mask >= 0.5).any(axis)
+            first, last = shown.int().argmax(-1), shown.shape[-1] - shown.flip(-1).int().argmax(-1)  # behind the last
+            sides.append(torch.stack((first - 0.5, (last - first).to(self.mask)), -1) * shown.any(-1, keepdim=True))
+        return torch.stack(sides, -1).flatten(-2)  # x, y, w, h
 
 
 def render(scene: Scene, hw: tuple[int, int] = (64, 64)) -> People:
@@ -59,7 +73,7 @@ def render(scene: Scene, hw: tuple[int, int] = (64, 64)) -> People:
     with _args.exact(scene.base.device):
         chunks = [_paint(scene.mapped(lambda tensor, at=at: tensor[at : at + at_once]), hw) for at in starts]
     image, mask = torch.cat(chunks).split((3, scene.xy.shape[1]), 1)
-    return People(image.clamp(0, 1), scene.xy, _visibility(scene, hw), mask.contiguous())
+    return People(image.clamp(0, 1), scene.xy, _visibility(scene, hw), mask.contiguous(), scene.rank)
 
 
 def _paint(scene: Scene, hw: tuple[int, int]) -> Tensor:

@@ -32,6 +32,7 @@ class Scene:
     xy: Tensor  # (B, P, K, 2) px
     xy_depth: Tensor  # (B, P, K) body heights
     present: Tensor  # (B, P) bool
+    rank: Tensor  # (B, P) int64: 0 is nearest to the viewer, the absent come last
     base: Tensor  # (B, 3) background color
     wave: Tensor  # (B, T, 3): radians per px in x and y, phase
     swing: Tensor  # (B, T, 3) amplitude in red, green, blue
@@ -69,7 +70,7 @@ def sample_scene(
     device: str | torch.device = "cpu", size: tuple[float, float] = (0.7, 0.95), poses: tuple[str, ...] | None = None,
     yaw: tuple[float, float] = (-45.0, 45.0), pitch: tuple[float, float] = (-5.0, 20.0), tilt: float = 6.0,
     truncate: float = 0.05, occluder: float = 0.2, background: str = "mixed",
-    brightness: tuple[float, float] = (0.8, 1.1),
+    brightness: tuple[float, float] = (0.8, 1.1), crowding: float = 0.0, twins: bool = False,
 ) -> Scene:  # fmt: skip
     """Draw people and their surroundings, without painting them yet.
 
@@ -89,39 +90,52 @@ def sample_scene(
         occluder: probability of something in front.
         background: one of ``BACKGROUNDS``; "mixed" draws among the others.
         brightness: (least, most) factor of all light.
+        crowding: from 0, each person in a part of the image's width that is its own, to 1, all behind one another.
+        twins: all people of an image are copies of its first one, in other places.
 
     Raises:
         ValueError: an unknown pose or background, a number or a range that makes no sense.
     """
     bounds = persons if isinstance(persons, (tuple, list)) else (persons, persons)
     _check(count=count, hw=hw, persons=bounds, seed=seed, size=size, poses=poses, yaw=yaw, pitch=pitch,
-           tilt=tilt, truncate=truncate, occluder=occluder, background=background, brightness=brightness)  # fmt: skip
+           tilt=tilt, truncate=truncate, occluder=occluder, background=background, brightness=brightness,
+           crowding=crowding, twins=twins)  # fmt: skip
     with torch.device("cpu"), _args.exact(torch.device("cpu")):  # whatever the program's defaults are
         scene = _sample(count, hw, bounds, seed, size, tuple(POSES if poses is None else poses), yaw, pitch, tilt,
-                        truncate, occluder, background, brightness)  # fmt: skip
+                        truncate, occluder, background, brightness, crowding, twins)  # fmt: skip
     return scene.mapped(lambda tensor: tensor.to(device))
 
 
 def _sample(
-    count, hw, persons, seed, size, poses, yaw, pitch, tilt, truncate, occluder, background, brightness
+    count, hw, persons, seed, size, poses, yaw, pitch, tilt, truncate, occluder, background, brightness, crowding, twins
 ) -> Scene:
     least, most = persons
     draw = torch.Generator().manual_seed(seed)
     uniform = torch.rand(count, _IMAGE + most * _PERSON, generator=draw, dtype=torch.float32)
-    around, each = Draws(uniform[:, :_IMAGE]), Draws(uniform[:, _IMAGE:].reshape(count, most, _PERSON))
+    around, own = Draws(uniform[:, :_IMAGE]), uniform[:, _IMAGE:].reshape(count, most, _PERSON)
+    each = Draws(own[:, :1].expand_as(own) if twins else own)
+    crowd = uniform[:, _IMAGE - 1 : _IMAGE]  # where a crowd gathers, as a share of the width
     present = torch.arange(most) < (least + (around() * (most - least + 1)).floor())[:, None]
     camera = turn(("z", torch.deg2rad(around(-tilt, tilt))), ("x", torch.deg2rad(around(*pitch))))[:, None]
-    slabs, xy, xy_depth = _people(each, camera, hw, size, poses, yaw, truncate, present)
+    view = turn(("y", -torch.deg2rad(each(*yaw))))
+    slabs, body, share = _bodies(each, camera @ view, size, poses)
+    zoom, low, high, cut = _sized(slabs, share, each, hw, truncate)
+    each.uniform = own  # twins differ in their places only
+    place = _placed(zoom, low, high, cut, _spots(each, crowding, crowd), hw)
+    rank = _rank(place + zoom * high, present)
+    slabs = _projected(slabs, zoom[..., None], place[:, :, None], rank, present)
+    xy = zoom[..., None] * body[..., :2] + place[:, :, None]
     base, wave, swing, strewn = _background(around, background, hw)
     slabs = _sorted([slabs, _clutter(around, hw, strewn), _occluder(around, hw, occluder, xy)], most)
     light = _light(around, brightness)
-    return Scene(**slabs, xy=torch.where(present[..., None, None], xy, 0.0), xy_depth=xy_depth, present=present,
-                 base=1.25 * base * light[:, 2:], wave=wave, swing=swing, light=light)  # fmt: skip
+    return Scene(**slabs, xy=torch.where(present[..., None, None], xy, 0.0), xy_depth=body[..., 2], present=present,
+                 rank=rank, base=1.25 * base * light[:, 2:], wave=wave, swing=swing, light=light)  # fmt: skip
 
 
 def _check(
-    *, count, hw, persons, seed, size, poses, yaw, pitch, tilt, truncate, occluder, background, brightness
-) -> None:
+    *, count, hw, persons, seed, size, poses, yaw, pitch, tilt, truncate, occluder, background, brightness, crowding,
+    twins,
+) -> None:  # fmt: skip
     _args.whole("count", count, 0)
     _args.size("hw", hw)
     if len(persons) != 2 or not all(map(_args.is_whole, persons)) or not 1 <= persons[0] <= persons[1]:
@@ -136,6 +150,9 @@ def _check(
     _args.at_least("tilt", tilt, 0)
     _args.within("truncate", truncate, (0, 1))
     _args.within("occluder", occluder, (0, 1))
+    _args.within("crowding", crowding, (0, 1))
+    if not isinstance(twins, bool):
+        _args.fail("twins", "True or False", _args.shown(twins))
     _args.one_of("background", background, BACKGROUNDS)
     if poses is not None and (isinstance(poses, str) or len(poses) == 0):
         _args.fail("poses", "a tuple of one or more names", repr(poses))
@@ -143,20 +160,17 @@ def _check(
         _args.one_of("poses", pose, tuple(POSES))
 
 
-def _people(
-    draws: Draws, camera: Tensor, hw, size, poses, yaw, truncate, present
-) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-    """The people's slabs ``(B, P*n, ...)``, and their keypoints ``(B, P, K, 2)`` in px with depths ``(B, P, K)``."""
-    root = camera @ turn(("y", -torch.deg2rad(draws(*yaw))))
+def _bodies(draws: Draws, root: Tensor, size, poses) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    """The people's slabs ``(B, P, n, ...)`` and keypoints ``(B, P, K, 3)`` in body heights, and how much of the image
+    each is to fill ``(B, P)``.
+    """
     length = {name: draws(*bounds) for name, bounds in LENGTHS.items()}
     share = draws(*size)
     angle, sits = joint_angles(draws, poses)
     frame = frames(angle, root)
     point = joints(frame, length)
     slabs = person_slabs(frame, point, length, draws, sits)
-    body = torch.stack([point[name] for name in COCO_17.names], 2)  # (B, P, K, 3)
-    zoom, place, bottom = _placed(slabs, share, draws, hw, truncate)
-    return _projected(slabs, zoom, place, bottom, present), zoom * body[..., :2] + place, body[..., 2]
+    return slabs, torch.stack([point[name] for name in COCO_17.names], 2), share
 
 
 def _sorted(layers: list[dict[str, Tensor]], persons: int) -> dict[str, Tensor]:
@@ -168,10 +182,12 @@ def _sorted(layers: list[dict[str, Tensor]], persons: int) -> dict[str, Tensor]:
             for name, value in slabs.items()}  # fmt: skip
 
 
-def _placed(
+def _sized(
     slabs: dict[str, Tensor], share: Tensor, draws: Draws, hw, truncate: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Pixels per body height ``(B, P, 1, 1)``, where the root goes ``(B, P, 1, 2)``, and its lowest point in px."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Pixels per body height ``(B, P, 1)``; the person's box about the root, ``low`` and ``high (B, P, 2)`` in body
+    heights; and who may reach over the image's edge ``(B, P)``.
+    """
     reach = (
         slabs["radius"].amax(-1, keepdim=True) + slabs["half"].amax(-1, keepdim=True) * slabs["across"][..., :2].abs()
     )
@@ -182,28 +198,42 @@ def _placed(
     frame = share.new_tensor([hw[1], hw[0]])
     cut = draws() < truncate
     zoom = (share * torch.where(cut, draws(1.0, 1.6), 1.0) * (frame / (high - low)).amin(-1))[..., None]
+    return zoom, low, high, cut
+
+
+def _spots(draws: Draws, crowding: float, crowd: Tensor) -> Tensor:
+    """Where the people stand, ``(B, P, 2)``: shares of the room that each has in the image."""
     slot = draws().argsort(-1)
-    spot = torch.stack(((slot + draws()) / slot.shape[-1], draws()), -1)
+    x, y = (slot + draws()) / slot.shape[-1], draws()
+    return torch.stack((x.lerp(crowd.expand_as(x), crowding), y), -1)
+
+
+def _placed(zoom: Tensor, low: Tensor, high: Tensor, cut: Tensor, spot: Tensor, hw) -> Tensor:
+    """Where the root goes, ``(B, P, 2)`` px."""
+    frame = spot.new_tensor([hw[1], hw[0]])
     first, last = -0.5 - zoom * low, frame - 0.5 - zoom * high  # where the root keeps the person inside
     loose = (0.1 + 0.8 * spot) * frame - zoom * (low + high) / 2  # the middle of the person anywhere in the image
-    place = torch.where(cut[..., None], loose, first + spot * (last - first))
-    return zoom[..., None], place[:, :, None], (place + zoom * high)[..., 1]
+    return torch.where(cut[..., None], loose, first + spot * (last - first))
+
+
+def _rank(bottom: Tensor, present: Tensor) -> Tensor:
+    """``(B, P)``: who stands lower in the image is nearer; 0 is the nearest."""
+    return torch.where(present, -bottom[..., 1], math.inf).argsort(-1).argsort(-1)
 
 
 def _projected(
-    slabs: dict[str, Tensor], zoom: Tensor, place: Tensor, bottom: Tensor, present: Tensor
+    slabs: dict[str, Tensor], zoom: Tensor, place: Tensor, rank: Tensor, present: Tensor
 ) -> dict[str, Tensor]:
-    """The people's slabs in px, ``(B, P*n, ...)``; who stands lower in the image is nearer."""
+    """The people's slabs in px, ``(B, P*n, ...)``, the nearest person's in front."""
     across = slabs["across"][..., :2]
     foreshortened = across.norm(dim=-1, keepdim=True)
-    rank = bottom.argsort(-1).argsort(-1)[..., None]
     many = slabs["depth"].shape
     owner = torch.arange(many[1])[:, None].expand(many)
     flat = dict(
         slabs, start=zoom * slabs["start"][..., :2] + place, end=zoom * slabs["end"][..., :2] + place,
         radius=zoom * slabs["radius"], half=zoom * slabs["half"] * foreshortened,
         across=across / foreshortened.clamp(min=1e-6), opacity=slabs["opacity"] * present[..., None],
-        order=slabs["depth"] - 4.0 * rank, owner=torch.where(slabs["part"] < len(PARTS), owner, many[1]),
+        order=slabs["depth"] + 4.0 * rank[..., None], owner=torch.where(slabs["part"] < len(PARTS), owner, many[1]),
     )  # fmt: skip
     return {name: value.flatten(1, 2) for name, value in flat.items()}
 

@@ -44,6 +44,8 @@ from posebook.checks import check
 # and (0,). Map and threshold may be negative. The map has two cells or more.
 #
 # Every bottom-up method starts here: a peak that is lost here is a keypoint that no grouping brings back, and a false one may become a person.
+#
+# `posebook.grouping.local_peaks` is the answer itself; it takes many maps at once, and says which of its `top_k` places hold a peak.
 
 # %%
 heatmap = torch.zeros(7, 12)
@@ -160,6 +162,8 @@ check("crop_points", crop_points)
 # coincide; no distance is drawn at the margin, where max has a kink. `margin` is positive.
 #
 # At the start of training all tags are nearly equal. A loss without finite gradients there ends the training in its first step.
+#
+# `posebook.losses.associative_embedding_loss` is the answer itself; it calls the margin `scale`.
 
 # %%
 tags = torch.tensor([[[0.0, 0.5], [1.0, -0.5], [0.5, 1.0]], [[3.0, 1.5], [3.5, 2.5], [2.5, 3.0]]])
@@ -221,6 +225,8 @@ check("ae_loss", ae_loss)
 # has none. P may be 0. `threshold` is positive; K, n and D >= 1.
 #
 # This loop is what makes people of peaks in associative embedding. It is greedy: one wrong candidate moves a mean, and the rest follows.
+#
+# `posebook.grouping.group_by_tags` with the method "greedy" is the answer itself.
 
 # %%
 tags = torch.tensor([[0.0, 4.0, 9.0], [4.5, 0.5, 4.0], [1.0, 9.5, 7.0]])  # 3 keypoints of 3
@@ -275,6 +281,8 @@ check("group_tags", group_tags)
 # result is 0; else they are at least half a cell apart. The result is a tensor without axes. No gradients are asked for.
 #
 # Two wrists and two elbows make four pairs. Their scores say which two are arms, also where the arms cross.
+#
+# `posebook.grouping.paf_scores` is the answer itself; it takes many pairs at once.
 
 # %%
 y, x = torch.meshgrid(torch.arange(7.0), torch.arange(12.0), indexing="ij")

@@ -114,7 +114,7 @@ Near = partial(Case, atol=1e-6, rtol=1e-5)
 PROBLEM = Problem(
     name="ae_loss", points=3, minutes=25,
     reference=ae_loss,
-    own=(),
+    own=("posebook.losses.associative_embedding_loss",),
     cases=(
         Near("means (0, 0) and (3, 4), each tag 1 from its mean, margin 7: pull 1, push 7 - 5 = 2",
              lambda rng: (torch.tensor([[[-1.0, 0.0], [1.0, 0.0]], [[3.0, 3.0], [3.0, 5.0]]]),

@@ -178,7 +178,7 @@ def _none(rng):
 PROBLEM = Problem(
     name="group_tags", points=3, minutes=30,
     reference=group_tags,
-    own=(),
+    own=("posebook.grouping.group_by_tags", "posebook.grouping._match", "posebook.grouping._in_order"),
     cases=(
         Case("tags 0 and 4, then 4.5 and 0.25, threshold 1: rows (0, 1) and (1, 0)",
              lambda rng: (torch.tensor([[[0.0], [4.0]], [[4.5], [0.25]]]), torch.ones(2, 2, dtype=torch.bool), 1.0),

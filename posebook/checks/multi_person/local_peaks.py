@@ -148,7 +148,7 @@ Near = partial(Case, atol=1e-6, rtol=1e-5)
 PROBLEM = Problem(
     name="local_peaks", points=3, minutes=20,
     reference=local_peaks,
-    own=(),
+    own=("posebook.grouping.local_peaks", "posebook.grouping._around"),
     cases=(
         Near("values 0.75 in row 2, column 4, and 0.5 in row 0, column 1: (4, 2) first, then (1, 0)",
              lambda rng: (torch.zeros(5, 7).index_put((torch.tensor([2, 0]), torch.tensor([4, 1])),

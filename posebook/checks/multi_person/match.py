@@ -159,7 +159,8 @@ def _none_near(rng):
 PROBLEM = Problem(
     name="match", points=2, minutes=15,
     reference=match,
-    own=("posebook.evaluation.matches", "posebook.evaluation.evaluate", "posebook.evaluation.coco_keypoint_ap"),
+    own=("posebook.evaluation.matches", "posebook.evaluation.evaluate", "posebook.evaluation.coco_keypoint_ap",
+         "posebook.grouping._in_order"),
     cases=(
         Case("2 detections, both nearest to person 0: the first takes her, the second person 1",
              lambda rng: (torch.tensor([[0.75, 0.25], [0.875, 0.625]]), 0.5), fixed=True),

@@ -149,7 +149,7 @@ Near = partial(Case, atol=1e-5, rtol=1e-5)
 PROBLEM = Problem(
     name="paf_score", points=3, minutes=20,
     reference=paf_score,
-    own=(),
+    own=("posebook.grouping.paf_scores",),
     cases=(
         Near("a field of (0.5, 0) everywhere, from (1, 2) to (5, 2): 0.5",
              lambda rng: (torch.tensor([0.5, 0.0]).view(2, 1, 1).repeat(1, 5, 7), torch.tensor([1.0, 2.0]),
