@@ -109,7 +109,7 @@ def _all_alike(rng):
 
 
 ALL, SOME, LACKING = ("1111",) * 4, ("1101", "0110", "1111", "0001"), ("1101", "0000", "0111", "0000", "1000")
-Near = partial(Case, atol=1e-6, rtol=1e-5)
+Near = partial(Case, atol=1e-5, rtol=1e-5)  # as far as `pairwise_distance`, which adds 1e-6, is right
 
 PROBLEM = Problem(
     name="ae_loss", points=3, minutes=25,
@@ -157,6 +157,8 @@ PROBLEM = Problem(
                 "`unbiased=False`.", edited(ae_loss, {SPREAD: f"{SPREAD[:-5]}(vis.sum(1) - 1).clamp(min=1)"})),
         Mistake("Pull compares pairs of tags: it is the distance to the mean. The two differ by a factor alone.",
                 edited(ae_loss, {PULL: f"2 * {PULL}"})),
+        Mistake("Pull is the root of the mean squared distance: it stands as it is.",
+                edited(ae_loss, {PULL: "((spread + 1e-20).sqrt() * there).sum() / there.sum().clamp(min=1)"})),
         Mistake("Pull is a sum over people: take the mean.", edited(ae_loss, {PULL: "spread.sum()"})),
         Mistake("Pull sums over a person's tags: take their mean.", edited(ae_loss, {SPREAD: SPREAD[:-8]})),
         Mistake("Pull is halved: it is the mean squared distance as it is.",
@@ -177,6 +179,8 @@ PROBLEM = Problem(
                 edited(ae_loss, {PUSH: f"({SHORT} * both).sum() / (both & (apart < margin)).sum().clamp(min=1)"})),
         Mistake("What the distance falls short of the margin is squared: it stands as it is.",
                 edited(ae_loss, {SHORT: f"{SHORT}.square()"})),
+        Mistake("Push is divided by the margin: it is max(0, margin - distance) as it stands.",
+                edited(ae_loss, {SHORT: f"{SHORT} / margin"})),
         Mistake("Push goes below 0 for people far apart: max(0, ...). Beyond the margin there is nothing to gain.",
                 edited(ae_loss, {SHORT: "(margin - apart)"})),
         Mistake("The squared distance is compared with the margin: it is the distance.",

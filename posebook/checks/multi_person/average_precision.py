@@ -170,6 +170,10 @@ PROBLEM = Problem(
                 edited(average_precision, {"torch.arange(1, len(hits) + 1)": "len(hits)"})),
         Mistake("The detections are counted from 0: the first place has one detection.",
                 edited(average_precision, {"torch.arange(1, len(hits) + 1)": "torch.arange(len(hits)).clamp(min=1)"})),
+        Mistake("The detections are counted from 2: the first place has one detection.",
+                edited(average_precision, {"torch.arange(1, len(hits) + 1)": "torch.arange(2, len(hits) + 2)"})),
+        Mistake("Recall counts all detections so far: it is the share of the people that are found.",
+                edited(average_precision, {"hits / n_gt": "torch.arange(1, len(hits) + 1) / n_gt"})),
         Mistake("The place is one too late: take the first that reaches the recall.",
                 edited(average_precision, {FIRST: f"({FIRST} + 1).clamp(max=len(hits))"})),
         *(Mistake("Recall 1 is never reached, not even by a perfect detector: equal is enough, and nothing is added to "

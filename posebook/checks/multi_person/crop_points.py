@@ -101,6 +101,8 @@ PROBLEM = Problem(
                 _edit(stride="h / rows")),
         Mistake("The scale is the mean of both: the box would be stretched or cut.",
                 _edit(stride="(w / columns + h / rows) / 2")),
+        Mistake("The longer side of the box is brought to the longer side of the crop: compare width with width and "
+                "height with height.", _edit(stride="max(w, h) / max(columns, rows)")),
         Mistake("The box is enlarged to the right and downwards: its center stays where it is.",
                 _edit(left="x", top="y")),
         Mistake("The box is enlarged to the left and upwards: its center stays where it is, so half of it goes to each "

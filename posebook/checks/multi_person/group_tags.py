@@ -228,6 +228,10 @@ PROBLEM = Problem(
         Mistake("The mean is the middle of the lowest and highest tag: every tag that has joined counts.",
                 _edit("torch.stack(joined).mean(0)", "(torch.stack(joined).amax(0) + torch.stack(joined).amin(0)) / "
                       "2")),
+        Mistake("This is the median of the tags: it is their mean.",
+                _edit(".mean(0)", ".median(0).values")),
+        Mistake("The threshold is taken for the width of a group: a tag may lie up to `threshold` from the mean.",
+                changed(group_tags, threshold=lambda threshold: threshold / 2)),
         Mistake("Candidates that are not valid join as well: they have a tag, but nothing was found there.",
                 changed(group_tags, valid=lambda valid: torch.ones_like(valid))),
         Mistake("The loops are the wrong way round: all candidates of one keypoint come before those of the next.",

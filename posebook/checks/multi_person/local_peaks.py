@@ -158,6 +158,8 @@ PROBLEM = Problem(
         Near("a map as high as wide, so that shapes do not tell the axes apart", lambda rng: _draw(rng, 8, 8, top_k=7)),
         Near("peaks in the corners and on the edges", _edges),
         Near("all values negative, and the threshold too", _negative),
+        Near("negative peaks below a positive threshold", lambda rng: (
+            _spaced(rng, (-0.5, 0.75), 8, 10, ground=-1.0), 0.25, 40)),
         Near("equal neighbors: a plateau has no peak", _plateaus),
         Near("many equal peaks: by flat index", lambda rng: (_spaced(rng, (0.5, 0.75)), 0.25, 100)),
         Near("many equal peaks, and not all are asked for", lambda rng: (_spaced(rng, (0.5, 0.75)), 0.25, 30)),
@@ -235,6 +237,8 @@ PROBLEM = Problem(
                   answer)
           for answer in (changed(local_peaks, heatmap=lambda heatmap: heatmap.clamp(min=0)),
                          _edit(ABOVE, "(heatmap > max(threshold, 0))"))),
+        Mistake("The absolute value is compared with the threshold: -0.5 is not above 0.25.",
+                _edit(ABOVE, "(heatmap.abs() > threshold)")),
         Mistake("This looks for valleys: a peak is higher than its neighbors.",
                 _edit(HIGHER, "(heatmap < torch.stack([n.abs() for n in near]).amin(0))")),
         Mistake("The scores are what is left above the threshold: they are the values of the map.",

@@ -114,6 +114,12 @@ def _draw(rng, d, g, dtype=torch.float32, among=(0.3, 0.6)):
     return values.view(d, g), int(torch.randint(low, high + 1, (), generator=rng)) / n
 
 
+def _close(rng):
+    """As drawn, but within a hundredth of 0.5."""
+    similarity, threshold = _draw(rng, 6, 6)
+    return 0.495 + similarity / 100, 0.495 + threshold / 100
+
+
 def _rivals(rng, dtype=torch.float32):
     """Two detections next to the same person, the later one nearer; who loses her has another one.
 
@@ -169,6 +175,7 @@ PROBLEM = Problem(
         Case("more people than detections", lambda rng: _draw(rng, 4, 9)),
         Case("a later detection is nearer to the same person", _rivals, weight=2),
         Case("a detection that is near nobody takes nobody away", _none_near),
+        Case("similarities within a hundredth of each other", _close),
         Case("as high as the threshold is enough", _at_threshold),
         Case("of equal ones the lower index, among those who are free", _tie),
         Case("a low threshold", lambda rng: _draw(rng, 5, 7, among=(0.02, 0.06))),
@@ -202,6 +209,8 @@ PROBLEM = Problem(
         Mistake("The threshold is not used: below it a detection takes nobody.",
                 edited(match, {"left.max() >= threshold": "True"})),
         Mistake("The threshold is always 0.5: use `threshold`.", changed(match, threshold=0.5)),
+        Mistake("Similarities are rounded: take them as they are, however close.",
+                changed(match, similarity=lambda similarity: (100 * similarity).round() / 100)),
         Mistake("A detection below the threshold still takes its person away: only a match does.",
                 edited(match, {f"if {ENOUGH}:": "if free.any():",
                                CHOICE: "taken[i] = left.argmax() if left.max() >= threshold else -1",

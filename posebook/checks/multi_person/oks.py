@@ -106,6 +106,8 @@ PROBLEM = Problem(
     mistakes=(
         Mistake("k is taken for sigma: k = 2 sigma. How much stricter is your score?",
                 edited(oks, {"2 * sigmas": "sigmas"})),
+        Mistake("The sigmas are doubled twice: k = 2 sigma, and k^2 = 4 sigma^2.", edited(oks, {"2 * sigmas": "4 * "
+                "sigmas"})),
         Mistake("k is not squared: the denominator is 2 area k^2. Both d^2 and area are in square pixels; what must "
                 "the unit of k be?", edited(oks, {"k**2": "k"})),
         Mistake("The 2 in front of the area is missing: exp(-d^2 / (2 area k^2)).",
@@ -123,6 +125,8 @@ PROBLEM = Problem(
                 edited(oks, {EXPONENT: "2 * area[:, None] * k**2"})),
         Mistake("Labeled but hidden keypoints are left out: vis = 1 says that somebody marked the place. Which of 0, 1 "
                 "and 2 is above 0?", edited(oks, {"vis > 0": "vis == 2"})),
+        Mistake("Visible keypoints are left out: 1 and 2 both say that somebody marked the place.",
+                edited(oks, {"vis > 0": "vis == 1"})),
         Mistake("`vis` is a weight in the mean: 1 and 2 count alike, labeled is labeled.",
                 edited(oks, {MEAN: "(similarity * vis).sum(-1) / vis.sum(-1)"})),
         Mistake("The sum is divided by all K keypoints: then a person with few labels can never reach 1. Of how many "
