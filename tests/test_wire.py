@@ -59,7 +59,8 @@ def shallow(value, depth):
 @pytest.mark.parametrize("value", [
     float("nan"), -0.0, float("inf"), 5e-324, 2**63 - 1, True, None, "", "\N{GREEK SMALL LETTER SIGMA}", (), ((),),
     torch.tensor(-0.0), torch.zeros(0, 3), torch.tensor([float("nan"), 1.0]).bfloat16(),
-    torch.ones(2, dtype=torch.bool),
+    torch.ones(2, dtype=torch.bool), torch.eye(3)[:1, 1], torch.tensor(2.0).expand(1).clone(),
+    torch.from_numpy(np.full(0, -1)), torch.tensor(2.0).expand(2, 3),
 ], ids=repr)
 def test_corner_values(value):
     assert same(value, decode(encode(value)))

@@ -49,7 +49,7 @@ def _by_numpy(similarity, threshold):
         if left.shape[1] and left[i].max() >= threshold:
             out[i] = left[i].argmax()
             left[:, out[i]] = 0
-    return torch.tensor(out.tolist(), dtype=torch.int64)
+    return torch.from_numpy(out)
 
 
 def _by_pairs(similarity, threshold):
