@@ -36,7 +36,7 @@ def same(a, b) -> bool:
     if isinstance(a, tuple):
         return type(b) is tuple and len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, torch.Tensor):
-        bits = [t.contiguous().reshape(-1).view(torch.uint8) for t in (a, b)]
+        bits = [t.clone(memory_format=torch.contiguous_format).reshape(-1).view(torch.uint8) for t in (a, b)]
         return a.dtype == b.dtype and a.shape == b.shape and torch.equal(*bits)
     return type(a) is type(b) and repr(a) == repr(b)
 
