@@ -31,7 +31,7 @@ def oks(pred: Tensor, gt: Tensor, vis: Tensor, area: Tensor, oks_sigmas: Tensor)
         gt: ``(..., K, 2)`` px; likewise.
         vis: ``(..., K)``, COCO's 0, 1, 2 or bool: above 0 counts.
         area: ``(...)`` of the person's segment, square px, >= 0.
-        oks_sigmas: ``(K,)`` annotators' spread, in units of sqrt(area), > 0.
+        oks_sigmas: ``(K,)`` root mean square distance of annotators' marks, in units of sqrt(area), > 0.
 
     Returns:
         ``(...)`` from 0 to 1, of all leading axes broadcast; 0 where nothing is labeled.

@@ -14,8 +14,8 @@ class Skeleton:
         names: one name per keypoint, in the order of the K axis.
         limbs: pairs of keypoint indices that a drawing connects.
         pairs: (left, right) index pairs that a horizontal flip exchanges; a keypoint is in one pair at most.
-        oks_sigmas: per-keypoint spread of annotators for OKS (k = 2 sigma), in units of sqrt(area), or
-            None where nobody has measured it.
+        oks_sigmas: per keypoint the root mean square distance of annotators' marks, in units of sqrt(area), for OKS,
+            whose k is 2 sigma; None where nobody has measured it.
 
     Raises:
         ValueError: names that repeat, an index outside the skeleton, a keypoint in two pairs, a wrong number of sigmas.

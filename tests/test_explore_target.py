@@ -3,6 +3,7 @@
 import itertools
 import math
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import pytest
 from panels import SVG, cells, marks, window
@@ -44,6 +45,10 @@ def test_rounding_and_mixing_cost_what_they_say():
         assert list(rounded.errors.values()) == pytest.approx([lost] * 3, abs=2e-3 * stride)
         assert rounded.peak == 1
         assert f"by {lost / stride:.2f} cells" in target.verdict(rounded)
+        middle = 24 + (stride - 1) / 2  # of a cell
+        whole = State(stride, x=middle, y=middle, keypoint="rounded")
+        assert compute(whole).errors == compute(replace(whole, keypoint="exact")).errors
+        assert "rounding it before encoding takes nothing" in target.verdict(compute(whole))
         mixed, straight = compute(State(stride, grid="mixed")), compute(State(stride))
         for name, (x, y) in mixed.points.items():
             assert (x - straight.points[name][0], y - straight.points[name][1]) == pytest.approx([(1 - stride) / 2] * 2)

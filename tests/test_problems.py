@@ -395,6 +395,22 @@ def test_the_first_target_of_a_kind_is_what_its_name_says():
     assert x.sum().item() == pytest.approx(1) and y.sum().item() == pytest.approx(1)
 
 
+def test_the_first_case_with_several_people_is_what_its_name_says():
+    def first(name):
+        p = PROBLEMS[name]
+        return p.reference(*p.cases[0].draw(torch.Generator()))
+
+    xy, scores = first("local_peaks")
+    assert xy.tolist() == [[4, 2], [1, 0]] and scores.tolist() == [0.75, 0.5]
+    assert first("crop_points").tolist() == [7, 3]
+    assert [part.item() for part in first("ae_loss")] == [1, 2]
+    assert first("group_tags").tolist() == [[0, 1], [1, 0]]
+    assert first("paf_score").item() == 0.5
+    assert first("oks").item() == pytest.approx(0.607, abs=5e-4)
+    assert first("match").tolist() == [0, 1]
+    assert first("average_precision") == pytest.approx((34 + 33 * 2 / 3) / 101, abs=1e-6)
+
+
 def test_the_line_that_most_write_for_a_masked_l1_is_told_what_it_does():
     def answer(logits, xy, mask, stride, tau=1.0, offset=0.0):
         soft = PROBLEMS["soft_argmax"].reference(logits, stride, tau, offset)

@@ -9,8 +9,10 @@ import itertools
 import math
 import pkgutil
 import random
+from dataclasses import dataclass
 from importlib import import_module
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -18,6 +20,8 @@ from torch import Tensor
 import posebook
 from posebook.checks import PROBLEMS, mates, trial, withheld
 from posebook.grid import Grid
+from posebook.grouping import Peaks
+from posebook.results import read
 
 MODULES = [m.name for m in pkgutil.iter_modules(posebook.__path__)
            if not m.ispkg and m.name not in ("draw", "models")]  # pictures and networks take long
@@ -27,6 +31,23 @@ FUNCTIONS = {
     if inspect.isfunction(function) and function.__module__ == f"posebook.{module}"
 }
 MOST = 1_500  # calls of a function for a problem: all choices of arguments, or so many of them at random
+
+
+@dataclass(frozen=True, eq=False)
+class For:
+    """What a student could make for the parameter of that name, where it is neither a tensor nor a number."""
+
+    name: str
+    value: object
+
+
+def picture(d: int, g: int) -> dict:
+    """A category of one picture with d detections, by falling score, and g people."""
+    pose = {"image_id": 1, "category_id": 1, "keypoints": [10, 10, 2, 90, 90, 2]}
+    truth = {"images": [{"id": 1}], "annotations": [pose | {"id": k + 1, "area": 6400} for k in range(g)],
+             "categories": [{"id": 1, "keypoints": ["head", "foot"]}]}
+    category, = read(truth, [pose | {"score": 1 - k / 100} for k in range(d)], sigmas=(0.1, 0.1))
+    return {"category": category, "people": category.people, "ignored": np.zeros((1, g), bool)}
 
 
 def maps(z: Tensor, tau: float = 1.0) -> list[Tensor]:
@@ -64,6 +85,13 @@ def of(name: str) -> tuple[list, list]:
         "simcc_targets": (xy[0] / 5, hw, 2.0, 1.3),
         "integral_loss": (z[None], xy[:1, :2], torch.tensor([[True, False]]), stride, tau, 1.5),
         "hybrid_loss": (z[None], xy[:1, :2], xy[1:, :2], torch.tensor([[True, False]]), stride, 0.5),
+        "local_peaks": (z[0], 0.5, 3), "group_tags": (z[:, :, :3], z[..., 3] > -9, 5.0),
+        "crop_points": (xy, (3.5, 2.5, 11.0, 37.0), (64, 48)), "ae_loss": (z, z[..., 0] > -3, 8.0),
+        "paf_score": (z, xy[0, 0] / 7, xy[0, 1] / 7, 5),
+        "oks": (xy, xy + 1, torch.tensor([[2, 0, 1], [1, 2, 2]]), 50 + 50 * torch.rand(2, generator=rng).double(),
+                torch.tensor([0.05, 0.1, 0.2]).double()),
+        "match": (torch.tensor([[0.7, 0.6, 0.2], [0.9, 0.65, 0.1], [0.8, 0.6, 0.55], [0.3, 0.2, 0.1]]).double(), 0.5),
+        "average_precision": (torch.tensor([0.9, 0.8, 0.7, 0.6, 0.5]), torch.tensor([1, 0, 1, 1, 0]) > 0, 7),
     }[name]
     want = p.reference(*trial._copy(args))
     results = [want, *(want if isinstance(want, tuple) else ())]
@@ -94,6 +122,26 @@ def of(name: str) -> tuple[list, list]:
         pool += [torch.diag_embed(v[..., None].expand(2, 3, 2) ** -1)]
     if name == "border_bias":
         pool += [torch.tensor(a).double() for a in args]
+    if name == "local_peaks":
+        around = torch.nn.functional.pad(z[0], (1, 1, 1, 1), value=-math.inf).unfold(0, 3, 1).unfold(1, 3, 1).flatten(2)
+        results += [around[..., [0, 1, 2, 3, 5, 6, 7, 8]].amax(-1)]
+    if name == "group_tags":
+        tags, valid, _ = args
+        pool += ["greedy", For("peaks", Peaks(torch.zeros(*valid.shape, 2), torch.ones(valid.shape), valid))]
+    if name == "crop_points":
+        results += [37 / 64]
+    if name == "match":
+        values = {"d": np.arange(4).repeat(3), "g": np.tile(np.arange(3), 4), "value": args[0].numpy().flatten(),
+                  "thresholds": np.array([0.5])}
+        pool += [For(*item) for item in (picture(4, 3) | values).items()]
+        pool += [For("cost", -args[0].numpy()), For("limit", -0.49)]
+        results += [want[None, None]]
+    if name == "average_precision":
+        hits = np.array([[0, -1, 1, 2, -1]])
+        curve = [1.0] * 15 + [0.75] * 28 + [0.0] * 58
+        pool += [For(*item) for item in (picture(5, 7) | {
+            "match": hits, "ignored": np.zeros(7, bool), "outside": np.zeros(5, bool)}).items()]
+        results += [torch.tensor(curve)[None].double()]
     if name == "flip_back":
         results += [z.flip(-1)[[1, 0]], p.reference(z, (), stride)]  # to mirror alone is one call in torch as well
         pool += [20, Grid(4)]
@@ -103,14 +151,14 @@ def of(name: str) -> tuple[list, list]:
 def fits(value: object, kind: object) -> bool:
     """Whether a value may stand where this annotation is."""
     words = str(kind)
-    if isinstance(value, bool) or kind is bool:
+    if isinstance(value, (bool, For)) or kind is bool:
         return False
     if isinstance(value, Tensor):
         return "Tensor" in words
     if isinstance(value, Grid):
         return "Grid" in words
     if isinstance(value, tuple):
-        return "tuple[int" in words
+        return ("tuple[float" if isinstance(value[0], float) else "tuple[int") in words
     if isinstance(value, str):
         return "str" in words
     return "float" in words or "int" in words and "tuple" not in words and float(value).is_integer()
@@ -121,6 +169,7 @@ def calls(function, pool: list):
     choices = []
     for parameter in inspect.signature(function).parameters.values():
         fitting = [v for v in pool if fits(v, parameter.annotation)]
+        fitting += [v.value for v in pool if isinstance(v, For) and v.name == parameter.name]
         if "int" in str(parameter.annotation) and "tuple" not in str(parameter.annotation):
             fitting = [int(v) if isinstance(v, float) else v for v in fitting]
         if parameter.default is not inspect.Parameter.empty:
@@ -138,8 +187,8 @@ def flat(value: object) -> list[Tensor]:
         return [*(part for item in value for part in flat(item))]
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return [torch.tensor(float(value), dtype=torch.float64)]
-    if isinstance(value, Tensor):
-        return [value.double()]
+    if isinstance(value, Tensor) or isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        return [torch.as_tensor(value).double()]
     return [part for item in vars(value).values() for part in flat(item)] if hasattr(value, "__dict__") else []
 
 

@@ -36,7 +36,7 @@ def same(a, b) -> bool:
     if isinstance(a, tuple):
         return type(b) is tuple and len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, torch.Tensor):
-        bits = [t.contiguous().reshape(-1).view(torch.uint8) for t in (a, b)]
+        bits = [t.clone(memory_format=torch.contiguous_format).reshape(-1).view(torch.uint8) for t in (a, b)]
         return a.dtype == b.dtype and a.shape == b.shape and torch.equal(*bits)
     return type(a) is type(b) and repr(a) == repr(b)
 
@@ -59,7 +59,8 @@ def shallow(value, depth):
 @pytest.mark.parametrize("value", [
     float("nan"), -0.0, float("inf"), 5e-324, 2**63 - 1, True, None, "", "\N{GREEK SMALL LETTER SIGMA}", (), ((),),
     torch.tensor(-0.0), torch.zeros(0, 3), torch.tensor([float("nan"), 1.0]).bfloat16(),
-    torch.ones(2, dtype=torch.bool),
+    torch.ones(2, dtype=torch.bool), torch.eye(3)[:1, 1], torch.tensor(2.0).expand(1).clone(),
+    torch.from_numpy(np.full(0, -1)), torch.tensor(2.0).expand(2, 3),
 ], ids=repr)
 def test_corner_values(value):
     assert same(value, decode(encode(value)))

@@ -116,6 +116,8 @@ def verdict(result: Result) -> str:
         return f"Encoded as center, decoded as index: every decoder is off by another {shift} on both axes."
     if s.keypoint == "rounded":
         lost = math.dist(result.bump, result.keypoint)
+        if lost < 0.005:
+            return "The keypoint lies at a cell's center: rounding it before encoding takes nothing."
         return f"The keypoint was rounded to a whole cell before encoding, by {lost:.2f} cells: no decoder can know."
     missing = 1 - result.sum / result.integral
     if missing > 0.01 and _beyond(result) < 4:

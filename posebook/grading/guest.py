@@ -44,7 +44,7 @@ async def serve(connection: socket.socket, kernel: Kernel) -> None:
     while True:
         try:
             message = wire.encode(reply)
-        except wire.WireError:
+        except Exception:  # too large, or of a kind that torch cannot take apart
             message = wire.encode(("too large",))
         writer.write(len(message).to_bytes(4, "big") + message)
         await writer.drain()

@@ -85,7 +85,8 @@ def _describe_tensor(tensor: Tensor, buffers: list[bytes]) -> list:
     if tensor.numel() * tensor.element_size() > LIMIT:
         raise WireError(f"more than {LIMIT // 2**20} MB")
     order = sorted(range(tensor.ndim), key=lambda axis: -tensor.stride(axis))
-    dense = tensor.detach().resolve_conj().resolve_neg().permute(order).contiguous()
+    dense = tensor.detach().resolve_conj().resolve_neg().permute(order)
+    dense = dense.clone(memory_format=torch.contiguous_format)  # a single entry has any stride: no view
     buffers.append(dense.reshape(-1).view(torch.uint8).numpy().tobytes())
     return ["tensor", _name(tensor.dtype), list(dense.shape), order]
 

@@ -64,6 +64,11 @@ def _many(rng):
     return logits, 1.0
 
 
+def _nearly_all(rng):
+    """Two cells, one of which has nearly all: the other's probability is 5e-13 or so."""
+    return torch.tensor([[0.0, -uniform(rng, 28, 28.5)]], dtype=torch.float64), 1.0
+
+
 def _tie(rng):
     logits = torch.full((6, 7), -5000.0)
     row, apart = (int(torch.randint(1, 5, (), generator=rng)) for _ in range(2))
@@ -84,6 +89,7 @@ PROBLEM = Problem(
         Case("one cell has it all: entropy 0 and no spread", lambda rng: (1000 * torch.eye(1, 30).reshape(5, 6), 0.5),
              weight=2, fixed=True),
         Case("ten thousand cells and float64: small probabilities count", _many, atol=1e-8),
+        Case("two cells, float64: one has nearly all, and both results are tiny", _nearly_all, atol=1e-15, rtol=1e-3),
         Case("a constant changes nothing", _pair, holds=lambda a, b: bool(torch.allclose(a[0], b[0], atol=1e-6))),
     ),
     mistakes=(
@@ -108,8 +114,15 @@ PROBLEM = Problem(
         Mistake("The spread of a distribution is a sum over cells weighted by p, with no N / (N - 1).",
                 edited(entropy_cov, {"@ apart": "@ apart * (h * w / (h * w - 1))"})),
         *(Mistake("A number is added inside the logarithm, or small probabilities are cut off: that falsifies them. "
-                  "`torch.log_softmax` needs neither.", edited(entropy_cov, {"* log_prob": f"* {text}.log()"}))
-          for text in ("(prob + 1e-8)", "prob.clamp(min=1e-6)")),
+                  "`torch.log_softmax` needs neither.",
+                  edited(entropy_cov, {"prob * log_prob": text.format(f"1e-{n}")}))
+          for text in ("prob * (prob + {}).log()", "(prob + {0}) * (prob + {0}).log()",
+                       "prob * prob.clamp(min={}).log()", "prob.clamp(min={0}) * prob.clamp(min={0}).log()",
+                       "torch.where(prob > {}, prob * log_prob, 0.0)") for n in range(3, 13)),
+        *(Mistake("The softmax runs over each row or column alone: take it over both axes of a map together.",
+                  edited(entropy_cov, {"torch.log_softmax(logits.flatten(-2) / tau, dim=-1)":
+                                       f"torch.log_softmax(logits / tau, dim={axis}).flatten(-2)"}))
+          for axis in (-1, -2)),
         Mistake("The softmax runs over the whole batch. Each map is a distribution of its own: take it over the last "
                 "two axes only.",
                 edited(entropy_cov, {"torch.log_softmax(logits.flatten(-2) / tau, dim=-1)":
@@ -147,6 +160,7 @@ PROBLEM = Problem(
     alternatives=(_second_minus_first, _one_map_at_a_time),
     clauses={
         "the softmax $p$ of each map": "The softmax runs over the whole batch",
+        "over all H x W cells": "The softmax runs over each row or column",
         "$p = \\mathrm{softmax}(z / \\tau)$": "`tau` multiplies",
         "its entropy $-\\sum p \\ln p$": "The sign of the entropy",
         "in nats": "The logarithm is to base 2",

@@ -65,7 +65,7 @@ def _terms(text):
         f"(errors + {AGREEMENT}).sum(-1)": text})
 
 
-def draw(rng, *, weight=0.5, b=3, k=4, hw=(5, 9), stride=4.0, mask=None, truth=None, dtype=torch.float32):
+def draw(rng, *, weight=0.75, b=3, k=4, hw=(5, 9), stride=4.0, mask=None, truth=None, dtype=torch.float32):
     """As for integral_loss; the regressed points lie 7 to 12 px from the soft ones, or 1 px and more from the truth."""
     logits, xy, mask, stride = integral.draw(rng, b=b, k=k, hw=hw, stride=stride, mask=mask, truth=truth, dtype=dtype)
     return logits, away(rng, soft_px(logits, stride), 7, 12), xy, mask, stride, weight
@@ -95,7 +95,7 @@ PROBLEM = Problem(
         Case("soft (20, 8), regressed (22, 8), truth (23, 4) px, weight 0.5: 5 + 7 + 0.5 * 2 = 13",
              lambda rng: (by_hand(5, 2), torch.tensor([[[22.0, 8.0]]]), torch.tensor([[[23.0, 4.0]]]), some("1"), 4.0,
                           0.5), fixed=True),
-        Case("3 images of 4 keypoints, all labeled, weight 0.5", draw),
+        Case("3 images of 4 keypoints, all labeled, weight 0.75", draw),
         Case("4, 1 and 2 keypoints labeled, weight 2", lambda rng: draw(rng, mask=UNEVEN, weight=2.0)),
         Case("weight 0: the two errors alone", lambda rng: draw(rng, mask=UNEVEN, weight=0.0)),
         Case("both heads agree on a wrong place", _heads_agree),
@@ -131,12 +131,16 @@ PROBLEM = Problem(
                 edited(hybrid_loss, {"weight * ": "", REGRESSED: f"weight * {REGRESSED}"})),
         Mistake("`weight` multiplies all three terms: it belongs to the agreement alone.",
                 edited(hybrid_loss, {"errors + weight *": "weight * errors + weight *"})),
+        *(Mistake("`weight` multiplies an error too: it belongs to the agreement alone.",
+                  edited(hybrid_loss, {error: f"weight * {error}"})) for error in (REGRESSED, HEATMAP)),
         Mistake("`weight` multiplies both errors: it belongs to the agreement.",
                 edited(hybrid_loss, {"errors + weight *": "weight * errors +"})),
         Mistake("`weight` is missing: multiply the agreement by it.",
                 changed(hybrid_loss, weight=1.0)),
         Mistake("The errors are multiplied by 1 - weight: they stand as they are.",
                 edited(hybrid_loss, {"errors + weight *": "(1 - weight) * errors + weight *"})),
+        Mistake("The two errors are averaged: they stand as a sum.",
+                edited(hybrid_loss, {"errors + weight *": "errors / 2 + weight *"})),
         Mistake("Agreement alone is no supervision: two heads that agree on a wrong place would have no loss. Add the "
                 "error of each.", edited(hybrid_loss, {"errors + weight *": "weight *"})),
         Mistake("The agreement is missing: add weight |xy_regressed - soft|.",
@@ -230,6 +234,7 @@ PROBLEM = Problem(
         "cell $u$ at $\\mathrm{stride} \\cdot u$ px": "The stride is missing",
         "|r - t|_1": "The regression head's own error is missing",
         "|s - t|_1": "The heatmap head's own error is missing",
+        "|r - t|_1 + |s - t|_1": "The two errors are averaged",
         "\\mathrm{weight} \\cdot |r - s|_1": "The agreement is missing",
         "\\mathrm{weight} \\cdot": "`weight` is missing",
         "$|v|_1 = |v_x| + |v_y|$": "The two axes are averaged",
