@@ -108,13 +108,15 @@ def test_their_files_are_small_and_say_how_they_were_made():
 
 
 def test_they_find_people(nets):
-    truth, below = crowds.coco_truth(PEOPLE), {"tags": 0.0, "limbs": 0.0}
-    ap = {by: coco_keypoint_ap(truth, crowds.coco_results(crowds.find_bottom_up(nets["bottom-up"], PEOPLE.image, by=by)))
-          for by in below}
-    ap["boxes"] = coco_keypoint_ap(
-        truth, crowds.coco_results(crowds.find_top_down(nets["top-down"], PEOPLE.image, boxes(PEOPLE))))
-    print({name: found.stats for name, found in ap.items()})
-    assert 0
+    """Measured on 128 other pictures: .6, .6 and .8 (AP at OKS 0.5)."""
+    truth = crowds.coco_truth(PEOPLE)
+    found = {by: crowds.find_bottom_up(nets["bottom-up"], PEOPLE.image, by=by) for by in ("tags", "limbs")}
+    found["boxes"] = crowds.find_top_down(nets["top-down"], PEOPLE.image, boxes(PEOPLE))
+    ap = {name: coco_keypoint_ap(truth, crowds.coco_results(people)).stats["AP50"] for name, people in found.items()}
+    assert ap["tags"] > 0.45 and ap["limbs"] > 0.45 and ap["boxes"] > 0.65, ap
+    joints = {name: torch.cat([people.xy for people in those]).isnan().any(-1).float().mean()
+              for name, those in found.items()}
+    assert joints["tags"] < joints["limbs"] and joints["boxes"] == 0  # tags fill in what has no peak of its own
 
 
 def test_a_larger_picture_and_one_without_people(nets):
