@@ -124,7 +124,8 @@ print(*[importlib.import_module(module.name).__name__
 
 
 # Only these need the instructor's extra; one submission is graded without it.
-NBGRADER = [f"posebook.grading.{name}" for name in ("collect", "course", "export", "record", "results", "roster", "run", "steps")]
+NBGRADER = [f"posebook.grading.{name}"
+            for name in ("collect", "course", "export", "record", "results", "roster", "run", "steps")]
 
 
 def test_an_installed_wheel_needs_student_dependencies_only(wheel, tmp_path):
