@@ -180,7 +180,7 @@ def crop_image(image: Tensor, grid: Grid | Sequence[Grid], hw: tuple[int, int]) 
     if image.ndim not in (3, 4):
         _args.fail("image", "shape (C, H, W) or (N, C, H, W)", tuple(image.shape))
     _args.size("hw", hw)
-    grids = [grid] if isinstance(grid, Grid) else list(grid)
+    grids = list(grid) if isinstance(grid, (list, tuple)) else [grid]
     for one in grids:
         _args.instance("grid", one, Grid)
     if not grids or (image.ndim == 4 and len(grids) != len(image)):

@@ -8,7 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+settings.register_profile("posebook", deadline=None)  # what is only slow is no fault
+settings.load_profile("posebook")
 collect_ignore = ["elsewhere", "guard"]
 GUARD = Path(__file__).parent / "guard"
 

@@ -333,7 +333,9 @@ def test_what_later_cells_say_holds_no_input_either():
     spy = "import torch\nseen = []\ndef spy(x):\n    seen.append(x)\n    return 2 * x"
     sources = ["raise ValueError('12 px')", spy, "from posebook.checks import check\ncheck('spy', spy)",
                "raise ValueError(str(seen))", "raise type(f'E{seen[0][0]}', (Exception,), {})()",
-               "raise ImportError(str(seen))", "raise ImportError(f\"No module named 'n{len(seen)}'\")",
+               "raise ImportError(str(seen))",
+               "'0123456789'; raise ImportError(f\"No module named '{round(abs(float(seen[0][0])))}'\")",
+               "'n0n1n2n3n4n5'; raise ImportError(f\"No module named 'n{len(seen) % 6}'\")",
                "import nonesuch", "from math import nought", "print(missing)",
                "def last(x): return 2 * x", "from posebook.checks import check\ncheck('last', last)"]
     result = graded(sources, [twice("spy"), twice("last")])
@@ -342,9 +344,10 @@ def test_what_later_cells_say_holds_no_input_either():
         "cell 1 raised ValueError: 12 px", "cell 4 raised ValueError", "cell 5 raised an exception",
         "cell 6: a package is missing: what needs it was left out",
         "cell 7: a package is missing: what needs it was left out",
-        "cell 8: No module named 'nonesuch': what needs it was left out",
-        "cell 9: cannot import name 'nought': what needs it was left out",
-        "cell 10 raised NameError: name 'missing' is not defined")
+        "cell 8: a package is missing: what needs it was left out",
+        "cell 9: No module named 'nonesuch': what needs it was left out",
+        "cell 10: cannot import name 'nought': what needs it was left out",
+        "cell 11 raised NameError: name 'missing' is not defined")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

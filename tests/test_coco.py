@@ -243,7 +243,7 @@ anything = st.recursive(scalars, lambda inner: st.lists(inner, max_size=4)
                         max_leaves=6)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, derandomize=True)
 @given(data=st.data())
 def test_any_change_of_values_loads_or_names_the_file(tmp_path_factory, data):
     changed_file = copy.deepcopy(VALID)
@@ -262,7 +262,7 @@ def test_any_change_of_values_loads_or_names_the_file(tmp_path_factory, data):
     loads_or_names_the_file(write(tmp_path_factory.getbasetemp(), changed_file))
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(data=st.data())
 def test_any_change_of_bytes_loads_or_names_the_file(tmp_path_factory, data):
     text = json.dumps(VALID).encode()

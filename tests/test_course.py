@@ -175,6 +175,11 @@ def test_commands_say_what_is_wrong_in_one_line(tmp_path, monkeypatch, capsys):
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")]), tmp_path / "none.ipynb")
     assert cli.main(["grade", "none.ipynb"]) == 1
     assert "no cell of a problem" in capsys.readouterr().err
+    answer = nbformat.v4.new_code_cell("1", metadata={"nbgrader": {"grade_id": "fuse"}})  # its check cell is gone
+    nbformat.write(nbformat.v4.new_notebook(cells=[answer]), tmp_path / "half.ipynb")
+    monkeypatch.setattr("posebook.grading.grade.grade", lambda handed_in, problems, **_: sys.exit(problems[0].name))
+    with pytest.raises(SystemExit, match="fuse"):
+        cli.main(["grade", "half.ipynb"])
 
 
 def test_elsewhere_than_linux(monkeypatch, capsys):

@@ -119,7 +119,7 @@ def test_one_error_for_a_bad_file(files, capsys, name, content, text):
     assert not page.exists()
 
 
-@settings(max_examples=80, deadline=None, derandomize=True,
+@settings(max_examples=80, derandomize=True,
           suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(where=st.floats(0, 1), cut=st.integers(0, 3), put=st.sampled_from(
     [b"", b"[", b"]", b"{", b'"', b",", b"null", b"1e999", b"-", b"NaN", b"\xff", b'"a"', b"1e400", b"0"]))

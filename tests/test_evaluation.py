@@ -133,7 +133,7 @@ def test_the_constants_are_pycocotools():
     assert dict(zip(params.areaRngLbl, map(tuple, params.areaRng), strict=True)) == AREAS
 
 
-@settings(max_examples=120, deadline=None, derandomize=True)
+@settings(max_examples=120, derandomize=True)
 @given(seed=st.integers(0, 2**32), images=st.integers(1, 6), keypoints=st.sampled_from([1, 2, 7, 8, 9, 17, 25]),
        categories=st.integers(1, 3), people=st.integers(0, 6), detections=st.sampled_from([2, 6, 70]),
        step=st.sampled_from([0.0, 10.0, 40.0]), boxes=st.booleans(), first_id=st.integers(0, 1),
@@ -370,7 +370,7 @@ JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st
                     max_leaves=5)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(data=st.data(), where=st.sampled_from(["results", "annotations", "images", "categories", "whole"]), value=JSON)
 def test_anything_malformed_is_one_error_or_none(data, where, value):
     """Whatever stands in one place: figures, or one ValueError of one line."""

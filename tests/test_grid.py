@@ -50,7 +50,7 @@ def test_decoding_with_the_other_convention_is_off_by_half_of_stride_minus_one(s
     torch.testing.assert_close(mixed, torch.full_like(xy, -(stride - 1) / 2))
 
 
-@settings(deadline=None, derandomize=True, database=None)
+@settings(derandomize=True, database=None)
 @given(*[st.floats(*limits) for limits in [(0.1, 64), (0.1, 64), (-50, 50), (-50, 50), (-1e3, 1e3), (-1e3, 1e3)]])
 def test_round_trip(stride_x, stride_y, offset_x, offset_y, x, y):
     grid = Grid((stride_x, stride_y), (offset_x, offset_y))

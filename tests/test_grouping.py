@@ -230,7 +230,7 @@ def test_tags_at_shape_dtype_device(dtype, device):
 halves = st.integers(-6, 6).map(lambda value: value / 2)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data(), st.integers(1, 4), st.integers(0, 4), st.integers(1, 2))
 def test_greedy_against_plain_loops(data, k, n, d):
     """Tags of few values make ties, which go to the earlier person. Means of 3 tags round, so at most 2 or 4 join."""
@@ -289,7 +289,7 @@ def test_squares_decide_where_distances_do_not():
 
 
 @both_methods
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(seed=st.integers(0, 10**6), n=st.integers(1, 5), d=st.integers(1, 3), part=st.floats(0.001, 0.999))
 def test_tags_within_a_quarter_of_the_margin_are_grouped_without_error(method, seed, n, d, part):
     """Radius r, margin m > 4 r: any threshold strictly between 2 r and m - 2 r, in whatever order the peaks come."""

@@ -81,7 +81,7 @@ def test_the_check_sees_what_is_hostile():
     assert len(raw) >= 20
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(st.sampled_from(HOSTILE) | st.text(max_size=5), min_size=1, max_size=6).map("".join))
 def test_nothing_acts_in_a_students_markdown(source):
     """Neither in what is stored nor in what Markdown makes of that."""

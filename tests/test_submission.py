@@ -103,13 +103,13 @@ CELL = st.fixed_dictionaries({}, optional={"cell_type": st.sampled_from(["code",
                                            "metadata": JSON | st.fixed_dictionaries({"nbgrader": JSON})})
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.fixed_dictionaries({"nbformat": st.just(4) | JSON, "cells": st.lists(CELL) | JSON}))
 def test_any_json_is_read_or_refused(value):
     reads_or_refuses(json.dumps(value).encode())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_any_damage_is_read_or_refused(data):
     good = notebook(code("a = 1", grade_id="f"), code("check()", grade_id="check-f", locked=True))

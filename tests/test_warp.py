@@ -326,6 +326,7 @@ def test_a_crop_keeps_the_dtype_and_is_made_in_float32_or_more(dtype):
     (lambda: crop_image(torch.rand(1, 4, 4), [], (2, 2)), "grid: want at least one, got 0"),
     (lambda: crop_image(torch.rand(2, 1, 4, 4), Grid(), (2, 2)), "grid: want one for each image, got 1"),
     (lambda: crop_image(torch.rand(1, 4, 4), (1.0, 0.0), (2, 2)), "grid: want a Grid, got float"),
+    (lambda: crop_image(torch.rand(1, 4, 4), None, (2, 2)), "grid: want a Grid, got NoneType"),
     (lambda: crop_image(torch.rand(1, 4, 4), Grid(), (2, 2.5)), "hw: "),
 ])
 def test_what_no_crop_can_be_is_told(act, words):

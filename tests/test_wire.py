@@ -42,7 +42,7 @@ def same(a, b) -> bool:
 
 
 @given(values)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_what_goes_in_comes_out(value):
     try:
         message = encode(value)
@@ -196,7 +196,7 @@ def allowed(value) -> bool:
 
 
 @given(values, st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_flipped_bits(value, data):
     try:
         good = bytearray(encode(value))
@@ -213,12 +213,11 @@ parts = st.recursive(
 
 
 @given(parts, st.binary(max_size=32))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_headers_of_any_shape(head, data):
     decodes_or_says_why(message(head, data))
 
 
 @given(st.binary(max_size=64))
-@settings(deadline=None)
 def test_any_bytes(data):
     decodes_or_says_why(data)

@@ -181,7 +181,7 @@ def grade_file(path: Path, options: argparse.Namespace) -> int:
     except Malformed as error:
         print(f"posebook grade: {path}: {error}", file=sys.stderr)
         return 1
-    problems = [problem for name, problem in PROBLEMS.items() if name in submission.checks]
+    problems = [problem for name, problem in PROBLEMS.items() if name in submission.problems]
     if not problems:
         print(f"posebook grade: {path}: no cell of a problem of posebook's is in it", file=sys.stderr)
         return 1

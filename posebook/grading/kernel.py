@@ -34,7 +34,7 @@ START = 600  # seconds for a kernel to come up, which takes some 4 of a processo
 LOOK = 0.2  # seconds between two looks at what the sandbox uses
 GRACE = 5  # seconds for the kernel itself to interrupt a cell or a call, before it is killed
 ENTRY = 2048  # bytes of a file without content
-USUAL = re.compile(r"(No module named|cannot import name|name) '(?P<name>[\w.]+)'( is not defined)?")
+USUAL = re.compile(r"(No module named|cannot import name|name) '(?P<name>[^\W\d][\w.]*)'( is not defined)?")
 FREE = 256 * 2**20  # bytes that must stay free on the machine: some memory is counted for no process
 
 
@@ -412,11 +412,13 @@ class Session:
                 self.cell_notes[number] = f"cell {number}: {'; '.join(why)}: what needs it was left out"
 
     def _words(self, text: str, source: str, most: int) -> str:
-        """What an exception says, as far as it cannot tell of a hidden input: it names what stands in the cell."""
+        """What an exception says; once a problem was tried only a name that stands in the cell as a word of its own, so
+        that no number of a hidden input is in it.
+        """
         if not self._tried:
             return plain(text, most)
         usual = USUAL.match(text)
-        return usual[0] if usual and usual["name"] in source else ""
+        return usual[0] if usual and re.search(rf"(?<![\w.]){re.escape(usual['name'])}(?!\w)", source) else ""
 
 
 class Proxy:

@@ -31,8 +31,7 @@ class HandedIn:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was odd about it."""
-        ids = {cell.grade_id for cell in self.submission.cells} | self.submission.checks
-        known = any(problem.name in ids for problem in self.course.problems(self.set))
+        known = any(problem.name in self.submission.problems for problem in self.course.problems(self.set))
         return self.submission.notes if known else (f"no cell of {self.set} is in it: is it another notebook?",)
 
     def lateness(self) -> list[str]:

@@ -69,9 +69,9 @@ class Submission:
     notes: tuple[str, ...] = ()
 
     @property
-    def checks(self) -> set[str]:
-        """The names of the problems that its cells check."""
-        return {cell.checks for cell in self.cells if cell.checks}
+    def problems(self) -> set[str]:
+        """The names that its cells have, those of the problems that they answer or check among them."""
+        return {name for cell in self.cells for name in (cell.grade_id, cell.checks) if name}
 
 
 def read(data: bytes) -> Submission:
