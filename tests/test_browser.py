@@ -158,7 +158,7 @@ class Explorer:
         self.output = page.locator(".jp-OutputArea-output:has(.posebook)").nth(EXPLORERS.index(name))
         self.svg = self.output.locator("div[role=img]")
         self.svg.wait_for()
-        self.svg.scroll_into_view_if_needed()
+        self.output.evaluate("e => e.scrollIntoView({block: 'center'})")  # a redraw replaces the picture, not this
 
     def box(self, name):
         return self.output.get_by_role("spinbutton", name=name, exact=True)
