@@ -216,6 +216,8 @@ def associative_embedding_loss(tags: Tensor, mask: Tensor, *, push: str = "hinge
     Raises:
         ValueError: not ``(..., P, K, D)``, an integer dtype, a mask of another shape, or a bad option.
 
+    See chapter 3, section 3.3.
+
     Source: Newell, Huang and Deng 2017, arXiv:1611.05424, with a Gaussian push over all N * N ordered pairs, each
     person with itself too: 1 / N + (N - 1) / N times this one.
 

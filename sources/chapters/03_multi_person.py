@@ -929,10 +929,12 @@ for T in (0.3, 0.7):
     greedy, optimal = (crossing(10, -2, 2, 1.5, threshold=T, method=method).right[method]
                        for method in ("greedy", "optimal"))
     print(f"4: T = {T}: greedy {greedy} of 2 right, optimal {optimal} of 2")
-assert crossing(wrists=10).right["nearest"] == 2
-assert start.right == {**start.right, "nearest": 0, "optimal": 2}
 
 # %%
+for wrists in (-10, -8, -6, -4, -2, 2, 4, 6, 8, 10):
+    way = crossing(wrists=wrists)
+    assert way.cross == (wrists < 0) and way.right["optimal"] == 2
+    assert way.right["nearest"] == (0 if way.cross else 2)
 places = [(e, w, x) for e in range(2, 11, 2) for w in range(-10, 0, 2) for x in (-4, 0, 4)]
 right = {}
 for samples in (2, 3, 5, 10):
@@ -973,6 +975,9 @@ def share_right_by_limbs(people, known):
     return sum(shares) / len(shares)
 
 # %%
+wrist_limbs = [limb for limb in COCO_17.limbs if COCO_17.names.index("left_wrist") in limb]
+print("limbs at the left wrist:", [tuple(COCO_17.names[k] for k in limb) for limb in wrist_limbs])
+assert len(wrist_limbs) == 1
 whole = {}
 for crowding in (0.0, 0.3, 0.8):
     for twins in (False, True):
