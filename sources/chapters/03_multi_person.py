@@ -15,7 +15,7 @@ torch.set_printoptions(precision=3, sci_mode=False)
 # %% [markdown]
 # ## 3.8 When is a keypoint right?
 #
-# *21 minutes, short path*
+# *23 minutes, short path*
 #
 # How many pixels off may a keypoint be? That depends on the keypoint: nobody can say to the pixel where a hip is inside the trousers, but everybody finds the
 # corner of an eye. And it depends on the size of the person. COCO therefore measures each error against how far *annotators* are apart.
@@ -46,7 +46,8 @@ print(f"OKS {by_hand:.3f}")
 assert abs(evaluation.oks(said, marked, v, area, sigma) - by_hand) < 1e-6
 elsewhere = said.clone()
 elsewhere[2] = 1e4  # what is not labeled costs nothing, wherever it is said to be
-assert evaluation.oks(elsewhere, marked, v, area, sigma) == evaluation.oks(said, marked, v, area, sigma)
+moved_oks = evaluation.oks(elsewhere, marked, v, area, sigma)
+assert moved_oks == evaluation.oks(said, marked, v, area, sigma)
 
 # %% [markdown]
 # So a keypoint is never right or wrong by itself: it counts for something between 0 and 1, and only the mean is held against a threshold. Solved for the
@@ -67,13 +68,14 @@ from matplotlib.patches import Circle
 
 from posebook.people import draw_people
 
-one = draw_people(1, (96, 96), seed=3, poses=("waving",), truncate=0.0, occluder=0.0)
-root = one.area[0, 0].sqrt().item()  # px
+waver = draw_people(1, (96, 96), seed=3, poses=("waving",), size=(0.95, 0.95), truncate=0.0,
+                    occluder=0.0)
+waver_root = waver.area[0, 0].sqrt().item()  # px
 fig, (ax,) = draw.axes(width=4.6, height=4.6)
-ax.imshow(one.image[0].permute(1, 2, 0).numpy())
-for (x, y), spread in zip(one.xy[0, 0].tolist(), COCO_17.oks_sigmas, strict=True):
+ax.imshow(waver.image[0].permute(1, 2, 0).numpy())
+for (x, y), spread in zip(waver.xy[0, 0].tolist(), COCO_17.oks_sigmas, strict=True):
     for s in (0.75, 0.5):
-        reach = 2 * spread * root * math.sqrt(-2 * math.log(s))
+        reach = 2 * spread * waver_root * math.sqrt(-2 * math.log(s))
         ax.add_patch(Circle((x, y), reach, fill=False, color=draw.SKY))
 draw.show(fig, "A drawn person of 96 px. Two circles around each keypoint: tiny at eyes and nose, "
                "larger at wrists and shoulders, largest at the hips, where they overlap.")
@@ -159,7 +161,8 @@ print(f"sigma from two annotators: {measured:.3f}; of a single point off by at m
 aps = {}
 for k in (4, 20, 100):
     aps[k] = [ap_of(things, marks[2], k, spread) for spread in (1 / k, measured)]
-    print(f"{k:3d} points: AP {aps[k][0]:.2f} with sigma 1 / {k}, {aps[k][1]:.2f} with {measured:.3f}")
+    print(f"{k:3d} points: AP {aps[k][0]:.2f} with sigma 1 / {k}, "
+          f"{aps[k][1]:.2f} with {measured:.3f}")
 assert sigmas.min() == 0.025 and sigmas.max() == 0.107  # COCO's eyes and hips
 assert abs(measured - 0.05) < 0.001 and (by_point / 0.05 - 1).abs().max() < 0.2
 assert aps[4][0] > 0.99 and aps[100][0] == 0 and max(abs(b - 0.8) for _, b in aps.values()) < 0.1
@@ -174,7 +177,7 @@ assert aps[4][0] > 0.99 and aps[100][0] == 0 and max(abs(b - 0.8) for _, b in ap
 # %% [markdown]
 # ## 3.9 What is average precision?
 #
-# *29 minutes, short path*
+# *32 minutes, short path*
 #
 # A detector says where people are and, for each, a **score**: how sure it is. Which of its detections are right, and what single number says how good it is?
 #
@@ -346,16 +349,18 @@ assert short[0] == 10
 
 # %%
 drifting = np.arange(0.5, 1.0, 0.05)
-for name, list_of in (("linspace", evaluation.THRESHOLDS), ("arange", drifting)):
-    eight, nine = float(list_of[6]), float(list_of[8])
+ways = {"linspace": evaluation.THRESHOLDS, "arange": drifting}
+for name, ts in ways.items():
+    eight, nine = float(ts[6]), float(ts[8])
     print(f"{name:8s} {eight!r} {nine!r}: reached {4 / 5 >= eight}, {9 / 10 >= nine}")
 assert 4 / 5 >= evaluation.THRESHOLDS[6] and 9 / 10 >= evaluation.THRESHOLDS[8]
 assert 4 / 5 < drifting[6] and 9 / 10 < drifting[8]
 lost = torch.zeros(10, 2, dtype=torch.float64)
 lost[9] = 1e4
-nine_of_ten = evaluation.oks(lost, 0 * lost, torch.ones(10), torch.tensor(1e4), torch.ones(10) / 20)
-counted = [int((nine_of_ten.item() >= ts).sum()) for ts in (evaluation.THRESHOLDS, drifting)]
-print(f"OKS {nine_of_ten:.1f}: right at {counted[0]} of the thresholds, with arange at {counted[1]}")
+ten_equal = torch.full((10,), 0.05)
+nine_of_ten = evaluation.oks(lost, 0 * lost, torch.ones(10), torch.tensor(1e4), ten_equal)
+counted = [int((nine_of_ten.item() >= ts).sum()) for ts in ways.values()]
+print(f"OKS {nine_of_ten:.1f}: right at {counted[0]} thresholds, with arange at {counted[1]}")
 assert counted == [9, 8]
 
 # %% [markdown]
@@ -367,7 +372,7 @@ assert counted == [9, 8]
 # %% [markdown]
 # ## 3.10 Why is my AP 0, -1, or too high?
 #
-# *24 minutes*
+# *26 minutes*
 #
 # Most surprising figures do not come from the network. They come from what was written into the two files. Here is a list to compare yours with: one set of detections, made up with
 # known errors, and one change at a time.
@@ -490,7 +495,8 @@ assert abs(small - as_it_is) < 0.005 and stats_of(tiny, [])["APM"] == -1
 assert stats_of(tiny, [])["AP"] == 0 == stats_of(photos, [])["APL"]
 thirty = [row | {"image_id": 1} for row in photos["annotations"][:30]]
 party = photos | {"annotations": thirty}
-exact = [{k: row[k] for k in ("image_id", "category_id", "keypoints")} | {"score": 1.0} for row in thirty]
+exact = [{k: row[k] for k in ("image_id", "category_id", "keypoints")} | {"score": 1.0}
+         for row in thirty]
 twenty = tell("30 people in one picture, all exact", party, exact)
 assert tell("the same with max_detections=30", party, exact, max_detections=30) > 0.999
 from_0 = photos | {"annotations": [r | {"id": n} for n, r in enumerate(thirty[:3])]}
@@ -503,7 +509,8 @@ assert tell("3 people, all exact, ids from 0", from_0, exact[:3]) < 0.7 and twen
 print(" " * 47 + "AP     APM     APL")
 boxes = photos | {"annotations": [
     row | {"area": row["bbox"][2] * row["bbox"][3]} for row in photos["annotations"]]}
-assert all(b["area"] > a["area"] for a, b in zip(photos["annotations"], boxes["annotations"], strict=True))
+assert all(big["area"] > row["area"] for row, big in zip(
+    photos["annotations"], boxes["annotations"], strict=True))
 box = tell("area of the box", boxes, good)
 ignored = photos | {"annotations": [
     row | {"iscrowd": int(n % 10 == 0)} for n, row in enumerate(photos["annotations"])]}
@@ -513,8 +520,9 @@ chance = np.random.default_rng(1).random(len(good))
 sure = [row | {"score": s} for row, s in zip(good, chance, strict=True)]
 by_chance = tell("scores by chance", photos, sure)
 best_first = sorted(good, key=lambda row: -row["score"])
-same = [tell(f"scores all equal, {how} listed first", photos, [row | {"score": 1.0} for row in rows])
-        for how, rows in (("the surest", best_first), ("the least sure", best_first[::-1]))]
+equal = [row | {"score": 1.0} for row in best_first]
+same = [tell("scores equal, the surest listed first", photos, equal),
+        tell("scores equal, the surest listed last", photos, equal[::-1])]
 assert by_chance < as_it_is - 0.15 and same[1] < same[0] < min(as_it_is - 0.15, same[1] + 0.02)
 
 # %%
@@ -546,7 +554,6 @@ for least in np.linspace(0, 1, 41):
 # everything. Here it is worth next to nothing:
 
 # %%
-equal = [row | {"score": 1.0} for row in best_first]
 other_way = sorted(equal, key=lambda row: -row["image_id"])  # the last picture first
 assert stats_of(photos, other_way)["AP"] == same[0]  # the pictures' order in the file is not read
 gains = {"the surest first, not last": same[0] - same[1], "true OKS for scores": best - as_it_is}
@@ -580,7 +587,7 @@ assert stats_of(photos, boxed)["APL"] > stats_of(photos, good)["APL"]
 # %% [markdown]
 # ## 3.11 Who is counted twice?
 #
-# *19 minutes*
+# *27 minutes*
 #
 # A person may be found twice: the box detector gave two boxes, or a bottom-up grouping broke her in two. Only one of the two poses can match; the other one is wrong.
 #
@@ -596,7 +603,7 @@ for name, later in (("after all others", 1.0), ("right behind its original", 1 /
     twins = [row | {"score": row["score"] - later} for row in originals]
     doubled[name] = stats_of(hundred, originals + twins, sigmas=[0.05])["AP"]
     print(f"doubles {name}: AP {doubled[name]:.3f}")
-halves = [1.0] + [n / (2 * n - 1) for n in range(1, 101)]  # the n-th hit has n - 1 doubles before it
+halves = [1.0] + [n / (2 * n - 1) for n in range(1, 101)]  # n - 1 doubles before the n-th hit
 print(f"closed form {np.mean(halves):.3f}")
 assert doubled["after all others"] > 0.999
 assert abs(doubled["right behind its original"] - np.mean(halves)) < 1e-3  # floating recalls
@@ -612,36 +619,42 @@ assert abs(doubled["right behind its original"] - np.mean(halves)) < 1e-3  # flo
 # with $x_{ik}$ keypoint $k$ of detection $i$ in px. This course takes the mean of the two areas; the AP itself takes the labeled person's.
 
 # %%
-trio = torch.tensor([[[0.0, 0.0], [0.0, 50.0]], [[3.0, 0.0], [0.0, 55.0]], [[40.0, 0.0], [45.0, 50.0]]])
-score, size2, spread = torch.tensor([0.6, 0.7, 0.5]), torch.tensor([1e4, 9e3, 1e4]), [0.05, 0.05]
+trio = torch.tensor([[[0.0, 0.0], [0.0, 50.0]], [[3.0, 0.0], [0.0, 55.0]],
+                     [[40.0, 0.0], [45.0, 50.0]]])  # (3, 2, 2) px
+score, size2 = torch.tensor([0.6, 0.7, 0.5]), torch.tensor([1e4, 9e3, 1e4])
 kept = []
 for i in (1, 0, 2):  # by falling score
+    likeness = []
     for j in kept:
         square = (trio[i] - trio[j]).square().sum(-1)
         scale = 8 * 0.05**2 * (size2[i] + size2[j]) / 2
-        print(f"OKS of {i} and {j}: {torch.exp(-square / scale).mean():.3f}")
-    if all(torch.exp(-(trio[i] - trio[j]).square().sum(-1) / (8 * 0.05**2 * (size2[i] + size2[j]) / 2)
-                     ).mean() <= 0.7 for j in kept):
+        likeness.append(torch.exp(-square / scale).mean())
+        print(f"OKS of {i} and {j}: {likeness[-1]:.3f}")
+    if all(value <= 0.7 for value in likeness):
         kept.append(i)
 print("kept at 0.7:", kept)
-assert evaluation.oks_nms(trio, score, size2, torch.tensor(spread), threshold=0.7).tolist() == kept
+same_spread = torch.tensor([0.05, 0.05])
+assert evaluation.oks_nms(trio, score, size2, same_spread, threshold=0.7).tolist() == kept
 
 # %% [markdown]
 # What threshold? Too high, and doubles stay. Too low, and it removes a person who stands close to another one. How alike are two *different* people? In the chapter's pictures of 1 to 4
 # people, `crowding` says how much they gather in one place:
 
 # %%
+coco_sigmas = torch.tensor(COCO_17.oks_sigmas)
+
+
 def different_people(people):
     """OKS of every two people of a picture with each other."""
     out = []
     for xy, vis, size in zip(people.xy, people.vis, people.area, strict=True):
         xy, size = xy[(vis > 0).any(-1)], size[(vis > 0).any(-1)]
         mean = (size[:, None] + size) / 2
-        pairs = evaluation.oks(xy[:, None], xy, torch.ones(17), mean, torch.tensor(COCO_17.oks_sigmas))
+        pairs = evaluation.oks(xy[:, None], xy, torch.ones(17), mean, coco_sigmas)
         out.append(pairs[tuple(torch.triu_indices(len(xy), len(xy), 1))])
     return torch.cat(out)
 
-
+# %%
 gathered = {c: crowd_pictures(100, seed=9, crowding=c) for c in (0.0, 0.3, 0.8)}
 shares = {}
 for c, people in gathered.items():
@@ -664,7 +677,7 @@ def twice(people, seed=0):
     draw_from, out = torch.Generator().manual_seed(seed), []
     for xy, vis, size in zip(people.xy, people.vis, people.area, strict=True):
         xy, size = xy[(vis > 0).any(-1)].double(), size[(vis > 0).any(-1)].double()
-        axis = (torch.tensor(COCO_17.oks_sigmas) * (size / 2).sqrt()[:, None])[..., None]
+        axis = (coco_sigmas * (size / 2).sqrt()[:, None])[..., None]
         noise = torch.tensor([0.7, 1.4])[:, None, None, None] * torch.randn(
             2, *xy.shape, generator=draw_from)
         sure = torch.rand(2, len(xy), generator=draw_from) * torch.tensor([[1.0], [0.8]])
@@ -676,7 +689,7 @@ def suppressed(found, threshold):
     """Detections as records, after non-maximum suppression in each picture."""
     kept = []
     for xy, sure, size in found:
-        keep = evaluation.oks_nms(xy, sure, size, torch.tensor(COCO_17.oks_sigmas), threshold=threshold)
+        keep = evaluation.oks_nms(xy, sure, size, coco_sigmas, threshold=threshold)
         kept.append(People(xy[keep], sure[keep, None].expand(-1, 17), None))
     return coco_results(kept)
 
@@ -696,9 +709,9 @@ assert swept[0.8][taus.index(0.05)] < swept[0.0][taus.index(0.05)] - 0.05  # peo
 fig, (ax,) = draw.axes(width=7.0)
 draw.curves(ax, taus, {f"crowding {c}": aps for c, aps in swept.items()},
             xlabel="threshold: poses that are more alike are doubles", ylabel="AP")
-draw.show(fig, "AP over the threshold of non-maximum suppression for three degrees of crowding. From 0.3 to "
-               "0.7 the three curves are high and almost one. To the right all fall alike; to the left they "
-               "fall the farther, the more the people gather.")
+draw.show(fig, "AP over the threshold of non-maximum suppression for three degrees of crowding. "
+               "From 0.5 to 0.7 the three curves are high and almost one. To the right all fall "
+               "alike; to the left they fall the farther, the more the people gather.")
 
 # %% [markdown]
 # *100 pictures each, everybody found twice. Right: doubles stay. Left: people who stand close are removed.*
@@ -711,18 +724,20 @@ from posebook.training.crowds import find_top_down, stored
 there = [(vis > 0).any(-1) for vis in drawn.vis]
 true_boxes = [box[here] for box, here in zip(drawn.box, there, strict=True)]
 dice = torch.Generator().manual_seed(0)
-beside = [box + torch.cat((0.1 * box[:, 2:] * torch.randn(len(box), 2, generator=dice), 0 * box[:, 2:]), 1)
-          for box in true_boxes]
+shifts = [0.1 * box[:, 2:] * torch.randn(len(box), 2, generator=dice) for box in true_boxes]
+beside = [torch.cat((box[:, :2] + shift, box[:, 2:]), 1)
+          for box, shift in zip(true_boxes, shifts, strict=True)]
 net = stored("top-down")
 first, second = (find_top_down(net, drawn.image, boxes) for boxes in (true_boxes, beside))
 poses = [torch.cat((a.xy, b.xy)) for a, b in zip(first, second, strict=True)]
-both = [(xy, torch.cat((a.scores, b.scores)).mean(1), 0.53 * (xy.amax(1) - xy.amin(1)).prod(-1))
-        for xy, a, b in zip(poses, first, second, strict=True)]
+sure = [torch.cat((a.scores, b.scores)).mean(1) for a, b in zip(first, second, strict=True)]
+both = [(xy, s, 0.53 * (xy.amax(1) - xy.amin(1)).prod(-1))
+        for xy, s in zip(poses, sure, strict=True)]
 
 # %%
 fills = torch.cat([size[here] / (xy[here].amax(1) - xy[here].amin(1)).prod(-1)
                    for xy, size, here in zip(drawn.xy, drawn.area, there, strict=True)])
-print(f"a silhouette fills {fills.median():.2f} of the rectangle around its keypoints, in the median")
+print(f"a silhouette fills {fills.median():.2f} of the rectangle around its keypoints")
 assert abs(fills.median() - 0.53) < 0.05
 crowd_truth = coco_truth(drawn)
 alone = stats_of(crowd_truth, coco_results(first))["AP"]
@@ -740,7 +755,7 @@ print("doubles cost more than 0.03 of AP; a threshold of 0.5 wins more than 0.03
 # %% [markdown]
 # ## 3.15 Where does the AP go?
 #
-# *24 minutes, short path*
+# *27 minutes, short path*
 #
 # An AP of 0.3 says that something is wrong, and not what. Are the points roughly right and a little off? Are left and right exchanged? Is it somebody else's elbow? Each has another cure, so it pays to
 # tell them apart.
@@ -774,9 +789,10 @@ print("doubles cost more than 0.03 of AP; a threshold of 0.5 wins more than 0.03
 from posebook import evaluation_report
 from posebook.diagnosis import INVERSION, JITTER, KINDS, MISS, SWAP, diagnose
 
-kappa = 2 * np.array(COCO_17.oks_sigmas)[:, None] * 4 * root  # px, (17, 1): as if 384 px high
-alone_at = 4 * one.xy[0, 0].double().numpy()
-side = alone_at - alone_at[swapped]  # away from the other side
+kappa = 2 * np.array(COCO_17.oks_sigmas)[:, None] * 4 * waver_root  # px, (17, 1): as if 384 px high
+alone_at = 4 * waver.xy[0, 0].double().numpy()
+mirror = list(COCO_17.flip_order)
+side = alone_at - alone_at[mirror]  # away from the other side
 side = np.where(np.abs(side).sum(1, keepdims=True) > 0, side, (0, -1))
 away = side / np.linalg.norm(side, axis=1, keepdims=True)
 dice = np.random.default_rng(0)
@@ -788,7 +804,7 @@ print("planted:", dict(zip(KINDS, np.bincount(planted.flat).tolist(), strict=Tru
 # %%
 def planted_pose(kinds, here, there):
     """A person at ``here`` with some errors, beside another one at ``there``; (17, 2) px."""
-    choices = (here, here + math.sqrt(-2 * math.log(0.7)) * kappa * away, here[swapped], there,
+    choices = (here, here + math.sqrt(-2 * math.log(0.7)) * kappa * away, here[mirror], there,
                here + 6 * kappa * away)
     return np.choose(kinds[:, None], choices)
 
@@ -796,10 +812,10 @@ def planted_pose(kinds, here, there):
 places = [alone_at + (600 * (n % 2), 0) for n in range(80)]
 both_of = {"images": [{"id": n} for n in range(40)], "categories": [
     {"id": 1, "name": "person", "keypoints": list(COCO_17.names)}]}
-both_of["annotations"] = [listed(xy, id=n + 1, image_id=n // 2, area=16 * root**2)
+both_of["annotations"] = [listed(xy, id=n + 1, image_id=n // 2, area=16 * waver_root**2)
                           for n, xy in enumerate(places)]
-bad = [listed(planted_pose(planted[n], places[n], places[n ^ 1]), image_id=n // 2, score=dice.random())
-       for n in range(75)]
+bad = [listed(planted_pose(planted[n], places[n], places[n ^ 1]), image_id=n // 2,
+              score=dice.random()) for n in range(75)]
 nobody = [listed(alone_at + (300, 900), image_id=n, score=dice.random()) for n in range(7)]
 told = diagnose(read(both_of, bad + nobody))
 errors = told.errors[0]
@@ -835,72 +851,87 @@ assert together - now > sum(costs.values()) + 0.05
 # %% [markdown]
 # So read the list as "what would I win by curing this first", and diagnose again afterwards.
 #
-# Now the trained detectors on the same 64 pictures of crowds, which neither has seen. Bottom-up finds all people in one pass, grouped by tags or by limbs; top-down is given each person's true box.
+# Now the trained detectors on 64 pictures of crowds that neither has seen. Bottom-up finds all people in one pass, grouped by tags or by limbs; top-down is given each person's true box.
 
 # %%
 from posebook.training.crowds import find_bottom_up
 
-whole = stored("bottom-up")
-results = {f"bottom-up, {by}": coco_results(find_bottom_up(whole, drawn.image, by=by))
+unseen = crowd_pictures(64, seed=5)
+unseen_truth, whole = coco_truth(unseen), stored("bottom-up")
+visible = [box[(vis > 0).any(-1)] for box, vis in zip(unseen.box, unseen.vis, strict=True)]
+results = {f"bottom-up, {by}": coco_results(find_bottom_up(whole, unseen.image, by=by))
            for by in ("tags", "limbs")}
-results["top-down, true boxes"] = coco_results(first)
-diagnoses = {name: diagnose(read(crowd_truth, rows)) for name, rows in results.items()}
+results["top-down, true boxes"] = coco_results(
+    find_top_down(stored("top-down"), unseen.image, visible))
+diagnoses = {name: diagnose(read(unseen_truth, rows)) for name, rows in results.items()}
+
+# %%
 cost = {}
-for name, told in diagnoses.items():
+for (name, told), least in zip(diagnoses.items(), (0.2, 0.1, 0.25), strict=True):
     now = told.evaluation.stats["AP"]
     cost[name] = {kind: mended.stats["AP"] - now for kind, mended in told.mended.items()}
     most = max(cost[name], key=cost[name].get)
-    print(f"{name:21s} AP above {0.1 if now < 0.25 else 0.2}; most is lost by: {most}, above 0.05")
-    assert most == "miss" and cost[name][most] > 0.05 and now > (0.1 if now < 0.25 else 0.2)
+    assert now > least and most == "miss" and cost[name][most] > 0.05
     assert sum(cost[name].values()) < 1 - now - 0.1  # they do not add up to what is lacking
+    print(f"{name:21s} AP above {least}; most is lost by misses: above 0.05")
 
 # %%
 fig, (ax,) = draw.axes(width=9.0)
-for n, (name, color) in enumerate(zip(cost, (draw.BLUE, draw.GREEN, draw.ORANGE), strict=True)):
-    ax.bar(np.arange(6) + 0.27 * (n - 1), list(cost[name].values()), 0.25, color=color, label=name)
+colors = draw.BLUE, draw.GREEN, draw.ORANGE
+for n, name in enumerate(cost):
+    at = np.arange(6) + 0.27 * (n - 1)
+    ax.bar(at, list(cost[name].values()), 0.25, color=colors[n], label=name)
 ax.set_xticks(range(6), labels=list(cost[name]))
 ax.set(ylabel="AP that mending would win")
 ax.legend(frameon=False)
-draw.show(fig, "Bars of what each kind of error costs the three detectors. Misses are the longest for all "
-               "three, by far so for limbs; jitter, inversions and swaps are shorter; false positives and "
-               "missed people cost little, top-down next to nothing.")
+draw.show(fig, "Bars of what each kind of error costs the three detectors. Misses are longest for "
+               "all three, by far so for limbs; jitter, inversions and swaps are shorter; false "
+               "positives and missed people cost little, top-down next to nothing.")
 
 # %% [markdown]
 # *64 pictures of 1 to 4 people. Bottom-up by tags and by limbs from one network; top-down with true boxes.*
 #
-# Four things can be read off, each of them checked below. Grouping by limbs leaves joints out, tags fill them in: their misses differ, not their peaks. Dozens of false people cost the bottom-up detectors little,
-# because their scores are low. Top-down was told where the people are, so that it has neither false nor missed people to speak of. And a crop around one person does not save it from swaps: a neighbor's joints
-# are in the crop as well.
+# Four things can be read off, each of them checked below. Tags and limbs group the same peaks, but limbs leave joints out, and tags fill them in: hence the misses. Dozens of false people cost the
+# bottom-up detectors little, because their scores are low: with high ones they would cost more. Top-down was told where the people are, so false and missed people cost it next to nothing. And a crop around one person does not save it from
+# swaps: each of them is a neighbor's joint that lay in the crop as well.
 
 # %%
 tags, limbs, top = cost.values()
-empty = [np.mean([row["keypoints"][2::3].count(0) / 17 for row in rows]) for rows in results.values()]
-print(f"joints left out: tags below {5 if empty[0] < 0.05 else 100} %, "
-      f"limbs above {15 if empty[1] > 0.15 else 0} %")
+empty = [np.mean([row["keypoints"][2::3].count(0) / 17 for row in rows])
+         for rows in results.values()]
 assert empty[0] < 0.05 < 0.15 < empty[1] and limbs["miss"] > tags["miss"] + 0.04
-many = [len(told.errors[0].false_positives) for told in diagnoses.values()]
-print(f"false people: bottom-up above {40 if min(many[:2]) > 40 else 0}, "
-      f"costing below {0.04 if max(tags['false positive'], limbs['false positive']) < 0.04 else 1}")
-assert min(many[:2]) > 40 and max(tags["false positive"], limbs["false positive"]) < 0.04
-assert max(top["false positive"], top["missed person"]) < 0.02 and many[2] < 10
-swaps = diagnoses["top-down, true boxes"].errors[0].counts.sum(0)[SWAP]
-print(f"top-down: swaps above {50 if swaps > 50 else 0}")
-assert swaps > 50
+print("joints left out: by tags less than 5 %, by limbs more than 15 %")
+for name in list(results)[:2]:
+    wrong = diagnoses[name].errors[0].false_positives
+    assert len(wrong) > 40 and cost[name]["false positive"] < 0.04
+    raised = [row | {"score": 1.0} if n in wrong else row for n, row in enumerate(results[name])]
+    as_now = diagnoses[name].evaluation.stats["AP"]
+    assert stats_of(unseen_truth, raised)["AP"] < as_now - 0.05
+print("bottom-up: more than 40 false people cost less than 0.04; with a score of 1, above 0.05")
+assert max(top["false positive"], top["missed person"]) < 0.02
+assert diagnoses["top-down, true boxes"].errors[0].counts.sum(0)[SWAP] > 50
+print("top-down: false or missed people cost less than 0.02 each; more than 50 swaps")
 
 # %%
-errors, rows = diagnoses["top-down, true boxes"].errors[0], results["top-down, true boxes"]
-shown = [int((errors.kind == kind).sum(1).argmax()) for kind in (INVERSION, SWAP)]
-for n, kind in zip(shown, (INVERSION, SWAP), strict=True):
+from posebook.warp import crop_grid, crop_image
+
+errors = diagnoses["top-down, true boxes"].errors[0]
+rows = results["top-down, true boxes"]
+pictures, truths, answers = [], [], []
+for kind in (INVERSION, SWAP):
+    n = int((errors.kind == kind).sum(1).argmax())  # the detection with the most of them
     assert (errors.kind[n] == kind).sum() >= 3
-whose = [crowd_truth["annotations"][errors.person[n] - 1] for n in shown]
-points = [torch.tensor(row["keypoints"]).reshape(17, 3)[:, :2]
-          for row in whose + [rows[errors.row[n]] for n in shown]]
-pictures = torch.stack([drawn.image[row["image_id"] - 1] for row in whose])
-draw.show(draw.people(pictures, torch.stack(points[:2]), COCO_17, found=torch.stack(points[2:]),
-                      titles=("inversions", "swaps")),
-          "Two pictures with a person's true pose and crosses where top-down found the joints, joined by "
-          "red lines. Left: lines run between the left and the right side of one body. Right: lines "
-          "run from one person over to a neighbor.")
+    person = unseen_truth["annotations"][errors.person[n] - 1]
+    around = crop_grid(tuple(person["bbox"]), (96, 96), scale=1.4)
+    image = unseen.image[person["image_id"] - 1]
+    pictures.append(crop_image(image, [around], (96, 96))[0])
+    for row, xy in ((person, truths), (rows[errors.row[n]], answers)):
+        xy.append(around.to_cells(torch.tensor(row["keypoints"]).reshape(17, 3)[:, :2]))
+fig = draw.people(torch.stack(pictures), torch.stack(truths), COCO_17,
+                  titles=("inversions", "swaps"), found=torch.stack(answers))
+draw.show(fig, "Two people with their true pose and crosses where top-down found the joints, "
+               "joined by red lines. Left: lines run between the left and the right side of one "
+               "body. Right: lines run from one person over to a neighbor.")
 
 # %% [markdown]
 # *The detections with the most inversions and with the most swaps. Dots: the truth, blue for the person's left. Crosses: found.*
