@@ -46,8 +46,7 @@ print(f"OKS {by_hand:.3f}")
 assert abs(evaluation.oks(said, marked, v, area, sigma) - by_hand) < 1e-6
 elsewhere = said.clone()
 elsewhere[2] = 1e4  # what is not labeled costs nothing, wherever it is said to be
-moved_oks = evaluation.oks(elsewhere, marked, v, area, sigma)
-assert moved_oks == evaluation.oks(said, marked, v, area, sigma)
+assert abs(evaluation.oks(elsewhere, marked, v, area, sigma) - by_hand) < 1e-6
 
 # %% [markdown]
 # So a keypoint is never right or wrong by itself: it counts for something between 0 and 1, and only the mean is held against a threshold. Solved for the
