@@ -107,9 +107,8 @@ print(f"closed forms 8/9 = {8 / 9:.3f} and 4/5; median of one keypoint {similari
 assert (similarity.median(0).values - 2 ** (-1 / 8)).abs().max() < 0.01
 
 # %% [markdown]
-# So an OKS above 0.889 is better than what such an annotator reaches on average, and COCO's strictest threshold, 0.95, asks for more than that.
-# Real annotators also blunder
-# now and then; these do not.
+# So an OKS above 0.889 is better than what such an annotator reaches on average, and COCO's strictest threshold, 0.95, asks for more than that. Real
+# annotators also blunder now and then; these do not.
 #
 # OKS is a mean of similarities. That is not the similarity of the mean distance:
 
@@ -129,10 +128,10 @@ assert little == sorted(little)
 # %% [markdown]
 # Where all 17 are labeled, a keypoint that is lost costs at most 1/17, however far away it is. And the same 6 px cost the more, the smaller the person is.
 #
-# **Whose spread, if nobody measured one?** A skeleton of your own has no $\sigma$. Some tools then take $1 / K$ for all its $K$ keypoints.
-# [Ultralytics](https://github.com/ultralytics/ultralytics/issues/22527) does so by default, but for skeletons of COCO's shape, where it takes COCO's. With 4 keypoints that is 0.25: more lenient than
-# COCO's hip, 0.107. With 100 it is 0.01, stricter than the eye's 0.025. Below, one set of detections, as good as annotators with a spread of 0.05, is judged
-# on the first 4, 20 and 100 of its points:
+# **Whose spread, if nobody measured one?** A skeleton of your own comes without $\sigma$. Some tools then take $1 / K$ for all its $K$ keypoints.
+# [Ultralytics](https://github.com/ultralytics/ultralytics/issues/22527) does so by default, but for skeletons of COCO's shape, where it takes COCO's. With 4
+# keypoints that is 0.25: more lenient than COCO's hip, 0.107. With 100 it is 0.01, stricter than the eye's 0.025. Below, one set of detections, as good as
+# annotators with a spread of 0.05, is judged on the first 4, 20 and 100 of its points:
 
 # %%
 def listed(points, **more):
@@ -169,8 +168,9 @@ assert abs(measured - 0.05) < 0.001 and (by_point / 0.05 - 1).abs().max() < 0.2
 assert aps[4][0] > 0.99 and aps[100][0] == 0 and max(abs(b - 0.8) for _, b in aps.values()) < 0.1
 
 # %% [markdown]
-# The detections are equally good, and by the default their AP goes from perfect to 0 with the number of points. The cure: let two people mark the same things once more. Their distance
-# holds both people's scatter, so $\sigma_k^2$ is half the mean of $d_k^2 / A$. Whichever $\sigma$ you take, report it beside the AP.
+# The detections are equally good, and by the default their AP goes from perfect to 0 with the number of points. The cure: let two people mark the same things
+# once more. Their distance holds both people's scatter, so $\sigma_k^2$ is half the mean of $d_k^2 / A$. Whichever $\sigma$ you take, report it beside the
+# AP.
 #
 # **Takeaway.** Ten pixels on a person of 96 x 96 px are a similarity of 0.134 for the nose and of 0.888 for a hip; an annotator reaches 0.89 on average,
 # whatever the keypoint and the size. Practice: [`oks`](../exercises/multi_person/multi_person.ipynb).
@@ -223,8 +223,9 @@ assert who(alike, 0.5).tolist() == [0, 1, -1, -1, 2]
 #
 # $$\text{precision}_n = \frac{h_n}{n}, \qquad \text{recall}_n = \frac{h_n}{G}$$
 #
-# **3. Reading.** Precision rises and falls along the list. COCO raises each value to the highest one at its own or any later place, so that the curve never rises. Then it
-# reads the curve at 101 recalls, 0, 0.01 ... 1: at each, the first place whose recall reaches it, and 0 where none does. AP at this threshold is the mean of the 101 readings.
+# **3. Reading.** Precision rises and falls along the list. COCO raises each value to the highest one at its own or any later place, so that the curve never
+# rises. Then it reads the curve at 101 recalls, 0, 0.01 ... 1: at each, the first place whose recall reaches it, and 0 where none does. AP at this threshold
+# is the mean of the 101 readings.
 
 # %%
 def read_at(right, people):
@@ -249,8 +250,9 @@ assert abs(np.mean(readings) - (67 + 34 * 3 / 5) / 101) < 1e-12
 assert read_at(right[:4], 3) == read_at(right[:2], 3)  # wrong ones at the end cost nothing
 
 # %% [markdown]
-# **4. Ten thresholds.** The mean of AP over the OKS thresholds 0.5, 0.55 ... 0.95 is **AP**; the first of the ten is AP50. With all pictures of a data set, the matching is done in each
-# picture, and then the detections of all pictures stand in one list by score. The library, like COCO's own code, wants the people and detections as records:
+# **4. Ten thresholds.** The mean of AP over the OKS thresholds 0.5, 0.55 ... 0.95 is **AP**; the first of the ten is AP50. With all pictures of a data set,
+# the matching is done in each picture, and then the detections of all pictures stand in one list by score. The library, like COCO's own code, wants the
+# people and detections as records:
 
 # %%
 people = [listed(np.array([[x, 0.0]]), id=n, area=1e4) for n, x in enumerate(where, 1)]
@@ -311,8 +313,8 @@ for height in (240, 70):
 #
 # </details>
 #
-# Three details in which a program can differ from COCO's. **Ties**: of two people with the same OKS a detection takes the later one in the file. (The problem `match` asks for the
-# earlier one.) It can matter:
+# Three details in which a program can differ from COCO's. **Ties**: of two people with the same OKS a detection takes the later one in the file. (The problem
+# `match` asks for the earlier one.) It can matter:
 
 # %%
 def head_at(x, **more):
@@ -328,8 +330,8 @@ for first, second in ((100.0, 116.0), (116.0, 100.0)):
     assert (result.stats["AP50"] > 0.999) == (first < second)
 
 # %% [markdown]
-# **Floating recalls**: the recall 7/10 is the number 0.7, but COCO's list of recalls holds 0.7000000000000001. So 7 hits of 10 people do not reach it, and a detector that finds 7 of 10 and nothing
-# wrong has 70 readings of 1, not 71.
+# **Floating recalls**: the recall 7/10 is the number 0.7, but COCO's list of recalls holds 0.7000000000000001. So 7 hits of 10 people do not reach it, and a
+# detector that finds 7 of 10 and nothing wrong has 70 readings of 1, not 71.
 
 # %%
 print(f"{7 / 10!r} {float(evaluation.RECALLS[70])!r}")
@@ -346,8 +348,8 @@ print("the same can happen with", *short, "people, up to 100")
 assert short[0] == 10
 
 # %% [markdown]
-# **Floating thresholds**: `np.arange(0.5, 1, 0.05)` repeats its first step, 0.55 - 0.5. In floats that is a little more than 0.05, and it drifts above the numbers that it should hold. A pose with five labeled keypoints, four exact and one
-# lost, has an OKS of exactly 0.8, and one with ten and one lost has 0.9.
+# **Floating thresholds**: `np.arange(0.5, 1, 0.05)` repeats its first step, 0.55 - 0.5. In floats that is a little more than 0.05, and it drifts above the
+# numbers that it should hold. A pose with five labeled keypoints, four exact and one lost, has an OKS of exactly 0.8, and one with ten and one lost has 0.9.
 
 # %%
 drifting = np.arange(0.5, 1.0, 0.05)
@@ -369,22 +371,23 @@ assert counted == [9, 8]
 # %% [markdown]
 # Nine of ten exact points, and by `arange` the AP of this detection is 0.8 instead of 0.9.
 #
-# **Takeaway.** AP is a mean of 10 x 101 readings of precision: here 0.8653 at a threshold of 0.5, and the wrong detections cost something only because a right one comes after them.
-# Practice: [`match`](../exercises/multi_person/multi_person.ipynb) and [`average_precision`](../exercises/multi_person/multi_person.ipynb).
+# **Takeaway.** AP is a mean of 10 x 101 readings of precision: here 0.8653 at a threshold of 0.5, and the wrong detections cost something only because a
+# right one comes after them. Practice: [`match`](../exercises/multi_person/multi_person.ipynb) and
+# [`average_precision`](../exercises/multi_person/multi_person.ipynb).
 
 # %% [markdown]
 # ## 3.10 Why is my AP 0, -1, or too high?
 #
 # *26 minutes*
 #
-# Most surprising figures do not come from the network. They come from what was written into the two files. Here is a list to compare yours with: one set of detections, made up with
-# known errors, and one change at a time.
+# Most surprising figures do not come from the network. They come from what was written into the two files. Here is a list to compare yours with: one set of
+# detections, made up with known errors, and one change at a time.
 #
 # > **Predict.** Which change does the most good to a detector's AP: (a) throwing away detections with a low score, (b) better scores, or (c) taking the area of the box for that of the
 # > silhouette?
 #
-# The people are those of 64 drawn pictures, as if each picture had been taken at 384 x 384 px. The made-up detector's errors are 0.5 to 4 times the annotators' spread, its scores
-# know only roughly how large the errors are, it misses every tenth person, and it says a pose where nobody is for every fifth.
+# The people are those of 64 drawn pictures, as if each picture had been taken at 384 x 384 px. The made-up detector's errors are 0.5 to 4 times the
+# annotators' spread, its scores know only roughly how large the errors are, it misses every tenth person, and it says a pose where nobody is for every fifth.
 
 # %%
 from posebook.training.crowds import coco_results, coco_truth
@@ -450,7 +453,7 @@ as_it_is = tell("the made-up detections as they are", photos, good)
 assert 0.4 < as_it_is < 0.5
 
 # %% [markdown]
-# **It is 0.** Then nearly every pose is somewhere else than the file says. Usual reasons:
+# **It is 0.** Then next to no detection fits a person of its picture. Usual reasons:
 
 # %%
 swapped = list(COCO_17.flip_order)
@@ -470,7 +473,8 @@ print(f"which costs {as_it_is - shifted:.3f}")
 assert 0.05 < as_it_is - shifted < 0.1
 
 # %% [markdown]
-# The last line is the quiet one: half a cell at stride 4 is no blunder that one sees in a picture, and costs 0.067 of AP. What cannot be meant, posebook says instead of a 0:
+# The last line is the quiet one: half a cell at stride 4 is no blunder that one sees in a picture, and costs 0.067 of AP. What cannot be meant, posebook says
+# instead of a 0:
 
 # %%
 wrong = {
@@ -488,10 +492,11 @@ for name, (truth, rows) in wrong.items():
         print(f"{name:30s} {error}")
 
 # %% [markdown]
-# **It is -1.** That is no AP: there is nobody to find. COCO calls a person of 32 x 32 to 96 x 96 px of area medium and from there on large; smaller ones count in AP alone.
+# **It is -1.** That is no AP: there is nobody to find. COCO calls a person of 32 x 32 to 96 x 96 px of area medium and from there on large; smaller ones
+# count in AP alone.
 #
-# **It is lower than it should be.** At most 20 detections of a picture are judged, those of the highest score. And a person whose annotation has the id 0 can never be found, because pycocotools
-# writes 0 for "no match"; posebook does the same, to agree to the last bit.
+# **It is lower than it should be.** At most 20 detections of a picture are judged, those of the highest score. And a person whose annotation has the id 0 can
+# never be found, because pycocotools writes 0 for "no match"; posebook does the same, to agree to the last bit.
 
 # %%
 print(" " * 47 + "AP     APM     APL")
@@ -508,7 +513,8 @@ from_0 = photos | {"annotations": [r | {"id": n} for n, r in enumerate(thirty[:3
 assert tell("3 people, all exact, ids from 0", from_0, exact[:3]) < 0.7 and twenty < 0.67
 
 # %% [markdown]
-# **It is too high, or moves without a new network.** First two ways to change what is asked, then changes of the scores. A score is used for the order and for nothing else:
+# **It is too high, or moves without a new network.** First two ways to change what is asked, then changes of the scores. A score is used for the order and
+# for nothing else:
 
 # %%
 print(" " * 47 + "AP     APM     APL")
@@ -553,12 +559,13 @@ for least in np.linspace(0, 1, 41):
     previous = after
 
 # %% [markdown]
-# Perfect scores would gain 0.017, and throwing away low scores never helps: those who stand higher in the list keep their matches, and no reading can rise when the list ends earlier.
-# An evaluation needs the doubtful detections; a product that shows poses to people does not. The area of the box is the expensive mistake: it is larger than the silhouette, so all errors look
-# smaller. A crowd is neither to be found nor wrong to find, so whom a detector misses should not become one.
+# Perfect scores would gain 0.017 here, and throwing away low scores never helps: those who stand higher in the list keep their matches, and no reading can
+# rise when the list ends earlier. An evaluation needs the doubtful detections; a product that shows poses to people does not. The area of the box is the
+# expensive mistake: it is larger than the silhouette, so all errors look smaller. A crowd is neither to be found nor wrong to find, so whom a detector misses
+# should not become one.
 #
-# Where all scores are equal, the pictures stand in the order of their ids, and the detections of one picture in that of the file. In the explorer, with its one picture, that order was worth
-# a third of the AP at 0.5. Here it is worth next to nothing:
+# Where all scores are equal, the pictures stand in the order of their ids, and the detections of one picture in that of the file. In the explorer, with its
+# one picture, that order was worth a third of the AP at 0.5. Here it is worth next to nothing:
 
 # %%
 other_way = sorted(equal, key=lambda row: -row["image_id"])  # the last picture first
@@ -567,8 +574,9 @@ gains = {"the surest first, not last": same[0] - same[1], "true OKS for scores":
 print(", ".join(f"{what}: {gain:+.3f}" for what, gain in gains.items()))
 
 # %% [markdown]
-# What is not labeled is not asked. Here both wrists are said to be at (0, 0), and then the annotations lose them. The third number of a detected keypoint, its confidence, is not read. The
-# box of a detection, if there is one, decides only which *wrong* detections count among the medium and the large; without one, the extent of its keypoints does.
+# What is not labeled is not asked. Here both wrists are said to be at (0, 0), and then the annotations lose them. The third number of a detected keypoint,
+# its confidence, is not read. The box of a detection, if there is one, decides only which *wrong* detections count among the medium and the large; without
+# one, the extent of its keypoints does.
 
 # %%
 wrists = slice(9, 11)
@@ -588,15 +596,16 @@ assert tell("each detection with a box of 1 px", photos, boxed) == as_it_is
 assert stats_of(photos, boxed)["APL"] > stats_of(photos, good)["APL"]
 
 # %% [markdown]
-# **Takeaway.** Before you doubt the network, put the annotations themselves in as detections: that must give 1. Then look at ids, units, areas and scores: on the same poses AP went from 0.465 to 0.000
-# by exchanging x and y, and to 0.667 by the area of the box.
+# **Takeaway.** Before you doubt the network, put the annotations themselves in as detections: that must give 1. Then look at ids, units, areas and scores: on
+# the same poses AP went from 0.465 to 0.000 by exchanging x and y, and to 0.667 by the area of the box.
 
 # %% [markdown]
 # ## 3.11 Who is counted twice?
 #
 # *28 minutes*
 #
-# A person may be found twice: the box detector gave two boxes, or a bottom-up grouping broke her in two. Only one of the two poses can be hers; the other one is wrong.
+# A person may be found twice: the box detector gave two boxes, or a bottom-up grouping broke her in two. Only one of the two poses can be hers; the other one
+# is wrong.
 #
 # > **Predict.** A detector finds 100 people exactly, and each of them twice. What is its AP if all doubles have lower scores than all others? And if each double comes right behind its original?
 
@@ -616,10 +625,12 @@ assert doubled["after all others"] > 0.999
 assert abs(doubled["right behind its original"] - np.mean(halves)) < 1e-3  # floating recalls
 
 # %% [markdown]
-# At the end of the list doubles cost nothing. But a double often has about the score of its original. Then it stands in the middle of the list, and here that costs nearly half of the AP.
+# At the end of the list doubles cost nothing. But a double often has about the score of its original. Then it stands in the middle of the list, and here that
+# costs nearly half of the AP.
 #
-# **Non-maximum suppression by OKS** goes through the detections by falling score, keeps each one that is not yet removed, and removes all others whose OKS with it is above a threshold $\tau$
-# ([Papandreou et al. 2017](https://arxiv.org/abs/1701.01779)). There is no truth here, so the OKS is that of two detections, of areas $A_i$ and $A_j$:
+# **Non-maximum suppression by OKS** goes through the detections by falling score, keeps each one that is not yet removed, and removes all others whose OKS
+# with it is above a threshold $\tau$ ([Papandreou et al. 2017](https://arxiv.org/abs/1701.01779)). There is no truth here, so the OKS is that of two
+# detections, of areas $A_i$ and $A_j$:
 #
 # $$s_{ij} = \frac1K \sum_k \exp\left(-\frac{\lVert x_{ik} - x_{jk} \rVert^2}{8\, \sigma_k^2\, (A_i + A_j) / 2}\right)$$
 #
@@ -644,8 +655,8 @@ same_spread = torch.tensor([0.05, 0.05])
 assert evaluation.oks_nms(trio, score, size2, same_spread, threshold=0.7).tolist() == kept
 
 # %% [markdown]
-# What threshold? Too high, and doubles stay. Too low, and it removes a person who stands close to another one. How alike are two *different* people? In the chapter's pictures of 1 to 4
-# people, `crowding` says how much they gather in one place:
+# What threshold? Too high, and doubles stay. Too low, and it removes a person who stands close to another one. How alike are two *different* people? In the
+# chapter's pictures of 1 to 4 people, `crowding` says how much they gather in one place:
 
 # %%
 coco_sigmas = torch.tensor(COCO_17.oks_sigmas)
@@ -723,7 +734,8 @@ draw.show(fig, "AP over the threshold of non-maximum suppression for three degre
 # %% [markdown]
 # *100 pictures each, everybody found twice. Right: doubles stay. Left: people who stand close are removed.*
 #
-# Doubles of a trained detector are less random. Give the stored top-down network each person's true box and a second box that is shifted by a tenth of its size:
+# Now doubles from a trained detector. Give the stored top-down network each person's true box and a second one, shifted on each axis by a Gaussian of a tenth
+# of its size:
 
 # %%
 from posebook.training.crowds import find_top_down, stored
@@ -756,25 +768,26 @@ assert evaluation.oks_nms.__kwdefaults__ == {"threshold": 0.9}
 print("doubles cost more than 0.03 of AP; a threshold of 0.5 wins more than 0.03 back, 0.9 less")
 
 # %% [markdown]
-# A detection has no labeled area; here it is 0.53 of the rectangle that its keypoints span, what a silhouette fills of it in the median. Nothing is
-# gained here over the true boxes alone, but most of what the doubles cost is won back. The default of `oks_nms`, 0.9, is for doubles that are nearly the same; these are not.
+# A detection has no labeled area; here it is 0.53 of the rectangle that its keypoints span, what a silhouette fills of it in the median. Nothing is gained
+# here over the true boxes alone, but most of what the doubles cost is won back. The default of `oks_nms`, 0.9, is for doubles that are nearly the same; these
+# are not.
 #
-# **Takeaway.** Each person found twice can cost nearly half of the AP: 0.521 instead of 1. Suppression by OKS at 0.5 repairs that and spares people who stand close, because even at a crowding of 0.8
-# no two different people of these pictures were that much alike.
+# **Takeaway.** Each person found twice can cost nearly half of the AP: 0.521 instead of 1. Suppression by OKS at 0.5 repairs that and spares people who stand
+# close, because even at a crowding of 0.8 no two different people of these pictures were that much alike.
 
 # %% [markdown]
 # ## 3.15 Where does the AP go?
 #
 # *31 minutes, short path*
 #
-# An AP of 0.3 says that something is wrong, and not what. Are the points roughly right and a little off? Are left and right exchanged? Is it somebody else's elbow? Each has another cure, so it pays to
-# tell them apart.
+# An AP of 0.3 says that something is wrong, and not what. Are the points roughly right and a little off? Are left and right exchanged? Is it somebody else's
+# elbow? Each has another cure, so it pays to tell them apart.
 #
 # > **Predict.** Two detectors that were trained for these crowds, one from the whole picture and one from a crop around each person. Which error costs each of them most: points a little off, left
 # > taken for right, a neighbor's joints, points that are nowhere near, false people, or missed people?
 #
-# A detection belongs to the person with whom COCO would match it at an OKS of 0.1. Then the similarity $s$ of each of its keypoints to the places where it could belong decides
-# ([Ronchi and Perona 2017](https://arxiv.org/abs/1707.05388)):
+# A detection belongs to the person with whom COCO would match it at an OKS of 0.1. Then the similarity $s$ of each of its keypoints to the places where it
+# could belong decides ([Ronchi and Perona 2017](https://arxiv.org/abs/1707.05388)):
 #
 # | kind | |
 # |---|---|
@@ -792,8 +805,8 @@ print("doubles cost more than 0.03 of AP; a threshold of 0.5 wins more than 0.03
 #
 # Mending is modest: a jittered point is moved to $s = 0.85$, a missed one to 0.5, an inverted or swapped one gets the $s$ that it had to the wrong place.
 #
-# First the check that it finds what is there. Two copies of one drawn person stand far apart in each of 40 pictures; 75 of the 80 people are found, and known errors are planted in the
-# detections:
+# First the check that it finds what is there. Two copies of one drawn person stand far apart in each of 40 pictures; 75 of the 80 people are found, and known
+# errors are planted in the detections:
 
 # %%
 from posebook import evaluation_report
@@ -838,8 +851,9 @@ assert len(errors.false_positives) == 7 and errors.missed.tolist() == [76, 77, 7
 print(f"AP {as_planted:.3f}\n" + evaluation_report.text(told).split("\n\n")[1])
 
 # %% [markdown]
-# Each of the 1275 keypoints is told as what it was planted as. But look at the last column: the costs do not add up to what is lacking to 1. Kinds of error meet in one person, and a person whose OKS
-# rises from 0.3 to 0.45 wins nothing yet. A person of seven keypoints, two of them a left and a right hand, shows it:
+# Each of the 1275 keypoints is told as what it was planted as. But look at the last column: the costs do not add up to what is lacking to 1. Kinds of error
+# meet in one person, and a person whose OKS rises from 0.3 to 0.45 wins nothing yet. A person of seven keypoints, two of them a left and a right hand, shows
+# it:
 
 # %%
 hands = ("nose", "left_hand", "right_hand", "chin", "neck", "belly", "foot")
@@ -865,7 +879,8 @@ assert together - now > sum(costs.values()) + 0.05
 # %% [markdown]
 # So read the list as "what would I win by curing this first", and diagnose again afterwards.
 #
-# Now the trained detectors on 64 pictures of crowds that neither has seen. Bottom-up finds all people in one pass, grouped by tags or by limbs; top-down is given each person's true box.
+# Now the trained detectors on 64 pictures of crowds that neither has seen. Bottom-up finds all people in one pass, grouped by tags or by limbs; top-down is
+# given each person's true box.
 
 # %%
 from posebook.training.crowds import find_bottom_up
@@ -905,15 +920,19 @@ draw.show(fig, "Bars of what each kind of error costs the three detectors. Misse
 # %% [markdown]
 # *64 pictures of 1 to 4 people. Bottom-up by tags and by limbs from one network; top-down with true boxes.*
 #
-# Four things can be read off, each of them checked below. Tags and limbs group the same peaks, but limbs leave joints out, and tags fill them in: hence the misses. Dozens of false people cost the
-# bottom-up detectors little, because their scores are low: with high ones they would cost more. Top-down was told where the people are, so false and missed people cost it next to nothing. And a crop around one person does not save it from
-# swaps: each of them is a neighbor's joint that lay in the crop as well.
+# Four things can be read off, each of them checked below. Tags and limbs group the same peaks, but limbs leave joints out, and tags fill them in: more than
+# half of the misses of limbs are joints that are not there. Dozens of false people cost the bottom-up detectors little, because their scores are low: with
+# high ones they would cost more. Top-down was told where the people are, so false and missed people cost it next to nothing. And a crop around one person
+# does not save it from swaps: each of them is a neighbor's joint that lay in the crop as well.
 
 # %%
 tags, limbs, top = cost.values()
 empty = [np.mean([row["keypoints"][2::3].count(0) / 17 for row in rows])
          for rows in results.values()]
 assert empty[0] < 0.05 < 0.15 < empty[1] and limbs["miss"] > tags["miss"] + 0.04
+by_limbs = diagnoses["bottom-up, limbs"].errors[0]
+said = np.array([results["bottom-up, limbs"][n]["keypoints"][2::3] for n in by_limbs.row])
+assert (said[by_limbs.kind == MISS] == 0).mean() > 0.5
 print("joints left out: by tags less than 5 %, by limbs more than 15 %")
 for name in list(results)[:2]:
     wrong = diagnoses[name].errors[0].false_positives
@@ -952,11 +971,11 @@ draw.show(fig, "Two people with their true pose; red lines lead from some joints
                "Right: the crosses lie on a neighbor.")
 
 # %% [markdown]
-# *Of the detections of people with 12 seen joints or more, that with the most inversions and that with the most swaps. Dots: the truth, blue for the person's left. Crosses: where the
-# inverted and swapped joints were found.*
+# *Of the detections of people with 12 seen joints or more, that with the most inversions and that with the most swaps. Dots: the truth, blue for the person's
+# left. Crosses: where the inverted and swapped joints were found.*
 #
-# For files of your own, the terminal does all this at once: `posebook evaluate ANNOTATIONS.json RESULTS.json` prints COCO's ten lines, this list, and the errors of each keypoint;
-# `--html report.html` writes them as a page with plots.
+# For files of your own, the terminal does all this at once: `posebook evaluate ANNOTATIONS.json RESULTS.json` prints COCO's ten lines, this list, and the
+# errors of each keypoint; `--html report.html` writes them as a page with plots.
 #
-# **Takeaway.** AP hides what is wrong; mending one kind of error at a time shows it. All three detectors lose most by misses, more than 0.05 of AP. The costs do not add up: in the example above the two
-# kinds cost 0.5 one by one and 0.6 together.
+# **Takeaway.** AP hides what is wrong; mending one kind of error at a time shows it. All three detectors lose most by misses, more than 0.05 of AP. The costs
+# do not add up: in the example above the two kinds cost 0.5 one by one and 0.6 together.
