@@ -306,8 +306,10 @@ scales = [0.7, 0.8, 1.0, 1.25, 1.5, 2.0]
 chapter_1 = stored("cross-entropy")
 runs = {"among others": (several, top_down), "alone": (single, top_down),
         "alone, chapter 1's network": (single, chapter_1)}
-by_scale = {name: [miss(people, net=net, scale=scale) for scale in scales]
-            for name, (people, net) in runs.items()}
+by_scale = {name: [miss(people, net=one, scale=scale) for scale in scales]
+            for name, (people, one) in runs.items()}
+
+# %%
 for name, errors in by_scale.items():
     best = min(errors)
     scale = scales[errors.index(best)]
@@ -656,7 +658,7 @@ def side_by_side(left, right):
         picture[0, :, 16:80, column : column + 24] = person
     return picture
 
-
+# %%
 def small_net(channels):
     """Three convolutions that see 14 px to each side; float64, so that equal is equal."""
     with torch.random.fork_rng():
