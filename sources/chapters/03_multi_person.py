@@ -5,7 +5,7 @@
 # finds them, gives them to their people, and then asks what a course on poses rarely asks: how good is the result, and why is my score 0, −1 or too high?
 #
 # There are two ways. **Top-down**: first find the people, then cut out each of them and treat the cut as a picture of one person. **Bottom-up**: find all wrists, all
-# elbows and so on at once, then put them together to people.
+# elbows and so on at once, then assemble them into people.
 #
 # Each section asks a question. Answer it for yourself before you run the cells: a wrong guess is the best way to remember.
 #
@@ -57,7 +57,7 @@ print("sum,    middle row:", added[1])
 assert torch.equal(people_heatmap(wrists, seen, (3, 6), sigma=2.0)[0], larger)
 
 # %% [markdown]
-# The larger one has a peak of 1 at each wrist. The sum has one plateau between them, and says 1.489 where nobody's wrist is. How near may two wrists come? For the sum there is
+# The larger one has a peak of 1 at each wrist. The sum has one plateau between them, and says 1.489 where nobody's wrist is. How close can two wrists be and still be told apart? For the sum there is
 # an exact answer on the line through both, at $x$ cells from the middle: $e^{-(x - d/2)^2 / 2\sigma^2} + e^{-(x + d/2)^2 / 2\sigma^2}$ has two peaks if $d > 2\sigma$, and one
 # if not.
 
@@ -102,54 +102,58 @@ for name, heatmap in {"larger": larger, "sum": added}.items():
 
 # %%
 def maps_of_pairs(distance, sigma):
-    """Maps (2000, 2, 18, 18) of random pairs of wrists, so many cells apart."""
+    """Maps (2000, 2, 18, 18) of random pairs of wrists, so many cells apart, and their places."""
     generator = torch.Generator().manual_seed(0)
     first = 8 + torch.rand(2000, 2, generator=generator)
     angle = 2 * math.pi * torch.rand(2000, generator=generator)
     second = first + distance * torch.stack((angle.cos(), angle.sin()), -1)
-    return gaussian_heatmap(torch.stack((first, second), 1), (18, 18), sigma=sigma)
+    places = torch.stack((first, second), 1)  # (2000, 2, 2)
+    return gaussian_heatmap(places, (18, 18), sigma=sigma), places
 
 
-def share_of_both(maps):
-    """Share of maps (B, H, W) with exactly two peaks."""
-    two = local_peaks(maps, threshold=0.05, top_k=5).valid.sum(-1) == 2
-    return two.double().mean().item()
+def share_of_both(maps, places):
+    """Share of maps (B, H, W) with two peaks, one within a cell of each place (B, 2, 2)."""
+    xy, _, valid = local_peaks(maps, threshold=0.05, top_k=5)  # (B, N, 2), ...
+    near = (places[:, :, None] - xy[:, None]).norm(dim=-1) < 1  # (B, 2, N); False with NaN
+    return (near.any(-1).all(-1) & (valid.sum(-1) == 2)).double().mean().item()
 
 
 # %%
-distances = [0.5, 1.0, 1.2, 1.6, 2.0, 2.4, 2.8, 2.85, 3.2, 4.0, 5.0, 6.0]  # cells
+distances = [0.5, 1.0, 1.2, 1.6, 2.0, 2.4, 2.85, 3.2, 3.6, 3.9, 4.4, 5.0, 6.0]  # cells
 shares = {}
 for sigma in (0.7, 1.0, 2.0):
-    maps = [maps_of_pairs(distance, sigma) for distance in distances]
-    shares[f"larger, {sigma} cells"] = torch.tensor([share_of_both(m.amax(1)) for m in maps])
-    shares[f"sum, {sigma} cells"] = torch.tensor([share_of_both(m.sum(1)) for m in maps])
-    for distance, *both in zip(distances, *list(shares.values())[-2:], strict=True):
-        if distance in (1.0, 1.6, 2.0, 2.85, 4.0):
-            print(f"sigma {sigma}, {distance:4} cells apart: both found in {100 * both[0]:5.1f} % "
-                  f"of the pairs, with the sum in {100 * both[1]:5.1f} %")
-wide, middle, narrow = (shares[f"larger, {sigma} cells"] for sigma in (2.0, 1.0, 0.7))
+    pairs = [maps_of_pairs(distance, sigma) for distance in distances]
+    for name, together in (("larger", torch.amax), ("sum", torch.sum)):
+        shares[name, sigma] = torch.tensor(
+            [share_of_both(together(maps, 1), places) for maps, places in pairs])
+wide, middle, narrow = (shares["larger", sigma] for sigma in (2.0, 1.0, 0.7))
+for k in (1, 3, 4, 6, 9, 11):
+    print(f"{distances[k]:4} cells apart: both found in {100 * wide[k]:5.1f} %; with the sum "
+          + ", ".join(f"{100 * shares['sum', w][k]:5.1f} % (sigma {w})" for w in (0.7, 1.0, 2.0)))
 assert torch.equal(wide, middle) and torch.equal(middle, narrow)
 assert all(share == 0 for d, share in zip(distances, wide, strict=True) if d <= 1)
 assert all(share == 1 for d, share in zip(distances, wide, strict=True) if d >= 2.85)
 
 # %%
 fig, (ax,) = draw.axes(height=2.8)
-lines = {"larger, any width": wide} | {name: s for name, s in shares.items() if "sum" in name}
-draw.curves(ax, distances, lines, xlabel="distance of the two wrists (cells)", ylabel="both found")
+lines = {"larger, any width": wide}
+lines |= {f"sum, sigma = {width}": shares["sum", width] for width in (0.7, 1.0, 2.0)}
+draw.curves(ax, distances, lines, xlabel="distance of the two wrists (cells)",
+            ylabel="share of pairs")
 draw.show(fig, "Share of pairs of which both wrists are found, against their distance. With the "
                "larger value it rises from 0 at one cell to 1 below three. With the sum it rises "
-               "later, the later the wider the Gaussians: for 2 cells not before 4.")
+               "later, the later the wider the Gaussians: for 2 cells only near 4.")
 for sigma in (0.7, 1.0, 2.0):
-    lost = shares[f"sum, {sigma} cells"][torch.tensor(distances) < 2 * sigma]
-    assert (lost == 0).all()
-    assert (shares[f"sum, {sigma} cells"] <= wide).all()
+    below = torch.tensor(distances) < 2 * sigma
+    assert (shares["sum", sigma][below] < 0.03).all() and (shares["sum", sigma] <= wide).all()
 
 # %% [markdown]
 # *2000 pairs at each distance, maps of 18 x 18 cells, threshold 0.05.*
 #
-# With the larger value the width does not matter at all, to the last pair: a cell's value falls with its distance to the nearest wrist, whatever $\sigma$ is, so that the same
-# cells are peaks. Two wrists at most one cell apart are never both found, and two that are more than $2\sqrt 2 = 2.83$ cells apart always. (Why? Open the fold.) The
-# sum, in addition, loses every pair nearer than $2\sigma$. At a stride of 4 px, three cells are 12 px: a hand that touches another's shoulder is no trouble, a hand in a hand is.
+# With the larger value the width does not matter, to the last pair: a cell's value falls with its distance to the nearest wrist, whatever $\sigma$ is, so that the same
+# cells are peaks (as long as they are above the threshold). Two wrists at most one cell apart are never both found, two that are more than $2\sqrt 2 = 2.83$ cells apart always,
+# but for one exception below. (Why? Open the fold.) The sum, in addition, loses nearly every pair nearer than $2\sigma$. Only keypoints of the same kind compete: a wrist
+# beside a shoulder is no trouble, two wrists beside each other are.
 #
 # <details><summary>Why never up to 1 cell, and always beyond 2.83?</summary>
 #
@@ -157,13 +161,25 @@ for sigma in (0.7, 1.0, 2.0):
 # wrist, so that the wrists are more than one cell apart along that axis.
 #
 # The cell nearest to a wrist is at most $\sqrt 2 / 2$ cells from it, and its neighbors at most $3\sqrt 2 / 2$. If the other wrist is more than $2\sqrt 2$ away, each neighbor is
-# more than $\sqrt 2 / 2$ from it, farther than the cell itself from its own. So no neighbor is as high.
+# more than $\sqrt 2 / 2$ from it, farther than the cell itself from its own. So no neighbor is as high, unless it is just as near to the same wrist.
 #
 # </details>
 #
+# The exception: a wrist exactly halfway between two cells makes two equal highest cells, a plateau, and by the strict rule nothing is found. The rule "no neighbor is higher" finds
+# two instead of one. Networks hardly ever give exactly equal numbers; targets drawn at round numbers do.
+
+# %%
+halfway = gaussian_heatmap(torch.tensor([4.5, 4.0]), (9, 12), sigma=1.0)
+strict = local_peaks(halfway, threshold=0.5, top_k=5).valid.sum()
+not_lower = halfway == torch.nn.functional.max_pool2d(halfway[None], 3, 1, 1)[0]
+print(f"a wrist at (4.5, 4): {strict} peaks by the strict rule, "
+      f"{(not_lower & (halfway > 0.5)).sum()} where a peak may equal its neighbors")
+assert strict == 0 and (not_lower & (halfway > 0.5)).sum() == 2
+
+# %% [markdown]
 # A real map has peaks where nobody is, and low ones where somebody is. The **threshold** decides what counts. The course's small network for several people (section 3.12 says
 # how it was trained) has seen 96 x 96 px with one to four people. Count, on 64 new pictures, how many of the visible keypoints have a peak within 2 cells, and how many
-# of the peaks have a keypoint, visible or hidden, within 2 cells:
+# of the peaks have a keypoint, visible or hidden, within 2 cells (one peak may serve two people):
 
 # %%
 from posebook.training import crowds
@@ -205,11 +221,11 @@ draw.show(fig, "Against the threshold: the share of keypoints found falls from a
 # %% [markdown]
 # *64 pictures of 96 x 96 px with one to four people; one network, one seed.*
 #
-# No threshold is right for all. A peak that is lost here no later step brings back. A false one may become a person. What follows can throw peaks away, so take a low threshold:
+# No threshold is right for all. Grouping can only use the peaks that it is given, and a false one may become a person. What follows can throw peaks away, so take a low threshold:
 # 0.2 in this chapter.
 #
-# **Takeaway.** Let each cell hold the larger of the Gaussians: then two wrists are told apart always from 2.85 cells on and never up to 1.0 cell, whatever the
-# width; the sum loses all pairs nearer than twice the width. Practice: [`local_peaks`](../exercises/multi_person/multi_person.ipynb).
+# **Takeaway.** Let each cell hold the larger of the Gaussians: then two wrists were told apart always from 2.85 cells on and never up to 1.0 cell, whatever the
+# width; the sum loses nearly all pairs nearer than twice the width. Practice: [`local_peaks`](../exercises/multi_person/multi_person.ipynb).
 
 # %% [markdown]
 # ## 3.2 What does a crop cost?
@@ -219,14 +235,16 @@ draw.show(fig, "Against the threshold: the share of keypoints found falls from a
 # Top-down cuts one person out of the picture, enlarges the cut to the size that the network knows, and brings the answer back. Nothing of this is learned, and all of it can be
 # wrong: the box, the shape, half a pixel.
 #
-# > **Predict.** A crop of 64 x 64 px shows 256 x 256 px of the picture. The code that brings points back takes the box's corner and adds 4 times the crop's pixel. How far off is
-# > it: not at all, half a pixel, 1.5 px?
+# > **Predict.** A crop of 64 x 64 px shows 256 x 256 px of the picture. The code that brings points back takes the corner of COCO's box, where 0 is the left *edge* of the
+# picture, and adds 4 times the crop's pixel. How far off is it: not at all, half a pixel, 1.5 px?
 #
-# A box $(x, y, w, h)$ has its left and top edge at $x, y$. Pixel centers are whole numbers, so that the picture itself is the box $(-\tfrac12, -\tfrac12, W, H)$. A person
-# is rarely as wide as high; squeezed into a square she would be thin. So the box is enlarged about its center until it has the shape of the crop, $H_c \times W_c$ px. Then
+# A box $(x, y, w, h)$ has its left and top edge at $x, y$. Pixel centers are whole numbers, so that the picture itself is the box $(-\tfrac12, -\tfrac12, W, H)$. People
+# are rarely as wide as they are tall; stretched to a square, a standing person would become wide. So the box is enlarged about its center until it has the shape of the crop, $H_c \times W_c$ px. Then
 # with $u$ the crop's pixel and $s$ the picture's pixels per crop pixel,
 #
 # $$x_u = x + \frac w2 + s \left(u - \frac{W_c - 1}{2}\right), \qquad s = \max\left(\frac{w}{W_c}, \frac{h}{H_c}\right)$$
+#
+# and likewise down, with $y$, $h$ and $H_c$.
 
 # %%
 box, crop_hw = (20.0, 10.0, 16.0, 40.0), (64, 64)  # px of the picture; crop px
@@ -249,23 +267,24 @@ print("the box's upper and lower edge lie at", edges[:, 1].tolist(), "crop px")
 
 # %% [markdown]
 # The crop is a `Grid` (section 1.3): its "cells" are the crop's pixels. The same object takes the picture there, `crop_image`, and brings points back. The upper edge lies at
-# −0.5, the edge of pixel 0, and the lower one at 63.5. Who forgets that a pixel has a middle, and starts from COCO's boxes, which count from the picture's corner:
+# −0.5, the edge of pixel 0, and the lower one at 63.5. Suppose we forget that a pixel has a middle, and start from COCO's boxes, which count from the picture's
+# corner:
 
 # %%
 for side in (32.0, 64.0, 128.0, 256.0, 512.0):
     corner = 40.0  # COCO's x of the box: 0 is the left edge of the picture's pixel 0
     grid = crop_grid((corner - 0.5, corner - 0.5, side, side), (64, 64))
     u = torch.arange(64.0)
-    careless = corner + side / 64 * u
-    away = careless - grid.to_image(torch.stack((u, u), -1))[:, 0]
-    print(f"box of {side:3.0f} px: every point {away[0]:+.2f} px off")
+    careless = corner + side / 64 * torch.stack((u, u), -1)
+    away = careless - grid.to_image(torch.stack((u, u), -1))  # (64, 2)
+    print(f"box of {side:3.0f} px: every point {away[0, 0]:+.2f} px off, along x and y")
     assert torch.allclose(away, torch.tensor((1 - side / 64) / 2), atol=1e-4)
 
 # %% [markdown]
 # Exactly $(1 - s) / 2$ px along x and along y. Where the crop is as large as the box it is 0, and a test with such a box finds nothing.
 #
-# Now the box itself. The course's top-down network is chapter 1's, trained for 200 more steps with crops from crowds. Each crop had 1.25 times the size of the true box of what
-# is visible of the person. Give it all people of 48 new pictures, one by one, with other boxes. To begin with, the box is too small or too large:
+# Now the box itself. The course's top-down network is chapter 1's, trained for 200 more steps with crops from crowds. Each crop had 1.25 times the size of the tight box around
+# her visible parts. Give it all people of 48 new pictures, one by one, with other boxes. To begin with, the box is too small or too large:
 
 # %%
 def in_crops(people, *, net, scale=1.25, shift=(0.0, 0.0)):
@@ -273,7 +292,8 @@ def in_crops(people, *, net, scale=1.25, shift=(0.0, 0.0)):
     b, p = (people.area > 60).nonzero(as_tuple=True)  # whose picture, who: N people to be seen
     grids = []
     for x, y, w, h in people.box[b, p].tolist():
-        grids.append(crop_grid((x + shift[0] * w, y + shift[1] * h, w, h), (64, 64), scale=scale))
+        dx, dy = (part * max(w, h) for part in shift)
+        grids.append(crop_grid((x + dx, y + dy, w, h), (64, 64), scale=scale))
     crops = crop_image(people.image[b], grids, (64, 64))  # (N, 3, 64, 64)
     found = predict(net, "cross-entropy", crops)  # (N, 17, 2) crop px
     back = torch.stack([grid.to_image(xy) for grid, xy in zip(grids, found, strict=True)])
@@ -312,28 +332,30 @@ by_scale = {name: [miss(people, net=one, scale=scale) for scale in scales]
 # %%
 for name, errors in by_scale.items():
     best = min(errors)
-    scale = scales[errors.index(best)]
     as_tight = errors[scales.index(1.0)] / best
-    print(f"{name}: least, below 2 px, at {scale} times the box; at 1.0 times "
-          f"{'less than 1.2' if as_tight < 1.2 else 'more than 1.5'} times as much")
-    assert errors == sorted(errors[:4], reverse=True) + sorted(errors[4:]) and scale == 1.25
-    assert best < 2 and errors[1] > 2 * best and errors[-1] > 2 * best
-    assert as_tight < 1.2 if "1's" in name else as_tight > 1.5
+    print(f"{name}: least, below 2 px, at 1.25 times the box; at 1.0 times "
+          f"{'less than 1.2' if as_tight < 1.2 else 'more than 1.6'} times as much")
+    assert errors == sorted(errors[:4], reverse=True) + sorted(errors[4:])  # a valley
+    assert best == errors[scales.index(1.25)] < 2 and min(errors[1], errors[-1]) > 2 * best
+    assert as_tight < 1.2 if "1's" in name else as_tight > 1.6
+others, alone, before = by_scale.values()
+assert all(a > b for a, b in zip(others, alone, strict=True))
+assert all(b > 0.98 * c for b, c in zip(alone, before, strict=True))
 
 # %%
 fig, (ax,) = draw.axes(height=2.6)
 draw.curves(ax, scales, {name: torch.tensor(errors) for name, errors in by_scale.items()},
             xlabel="size of the crop, in boxes", ylabel="median error (px)", ylim=(0, None))
 draw.show(fig, "Median error against the size of the crop: a valley with its lowest point, below "
-               "2 px, at 1.25 times the box, and steep sides; people among others lie a little "
+               "2 px, at 1.25 times the box, and steep sides; people among others lie "
                "above people alone. For chapter 1's network the valley is flat down to 1.0.")
-assert all(a > b for a, b in zip(by_scale["among others"], by_scale["alone"], strict=True))
 
 # %% [markdown]
 # *Visible keypoints of the people of 48 pictures; the same people and network within a line.*
 #
-# The valley is no law of crops. Chapter 1's network was trained with people of many sizes, 0.7 to 0.95 of the picture, and loses little at 1.0 times the box. The other has seen
-# crops of 1.25 times the box ever since, and loses half as much again. The sides are steep also for people who are alone; neighbors cost a little more at each size. The box may also be off its center, by a part of its own width or height:
+# Of these sizes, 1.25 is the best for both networks. But the network that was trained with crops of this one size is particular about it: at 1.0 its error is more than 1.6 times as
+# large, while chapter 1's, which was trained with people who fill 0.7 to 0.95 of the picture, hardly minds. For people who are alone the 200 steps have gained nothing at any size. People
+# among others (other people than those alone) lie higher at each. The box may also be off its center, by a part of its longer side:
 
 # %%
 shifts = [0.0, 0.1, 0.2, 0.3]
@@ -341,25 +363,19 @@ ways = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 for way, (a, b) in ways.items():
     errors = [miss(several, net=top_down, shift=(a * shift, b * shift)) for shift in shifts]
     growth = [error / errors[0] for error in errors]
-    assert growth == sorted(growth)
-    if way in ("left", "right"):
-        assert growth[1] < 1.3 and growth[3] < 2
-        print(f"{way}: 0.1 off costs less than a third more, 0.3 off less than twice the error")
-    else:
-        assert growth[1] > 1.5 and growth[3] > 5
-        print(f"{way}: 0.1 off costs half as much again and more, 0.3 off five times the error")
+    assert growth == sorted(growth) and 1.2 < growth[1] < 2.4 and growth[3] > 4
+    print(f"{way:5s}: 0.1 off, the error is 1.2 to 2.4 times as large; 0.3 off, more than 4 times")
 
 # %% [markdown]
-# Most people here are higher than wide, so that the square crop leaves room beside them, and next to none above and below: a tenth of the height takes the feet or the head to
-# the edge, three tenths cut them off.
+# A tenth of the longer side, and the crop, which is only a quarter larger than the box, cuts into the person.
 #
-# And which of the two networks? Both get the same crops. The one of chapter 1 has never seen a neighbor. Count the visible keypoints that are found nearer to the same keypoint
-# of somebody else:
+# And what have the 200 steps gained? Chapter 1's network has never seen a neighbor. Give both the same crops, and count the visible keypoints that are found nearer to the same
+# keypoint of somebody else than to the person's own:
 
 # %%
-def hijacked(people, net):
+def astray(people, **options):
     """Share of visible keypoints found nearer to somebody else's than to the person's own."""
-    *_, found, xy, vis = in_crops(people, net=net)
+    *_, found, xy, vis = in_crops(people, **options)
     b, p = (people.area > 60).nonzero(as_tuple=True)
     apart = (found[:, None] - people.xy[b]).norm(dim=-1)  # (N, P, 17): to all of her picture
     apart = apart.masked_fill(people.vis[b] == 0, torch.inf)
@@ -367,18 +383,17 @@ def hijacked(people, net):
     return (apart.amin(1) < own)[vis == 2].double().mean().item()
 
 
-shares = {name: hijacked(several, net) for name, net in
-          {"chapter 1's": chapter_1, "trained on with crowds": top_down}.items()}
-assert shares["chapter 1's"] > 0.15 and shares["trained on with crowds"] < 0.08
-print("chapter 1's network: more than 15 % of the keypoints go to somebody else;")
-print("trained on with crops from crowds: fewer than 8 %")
+for scale in (0.8, 1.0, 1.25, 1.5):
+    old, new = (astray(several, net=one, scale=scale) for one in (chapter_1, top_down))
+    part = 1 / 3 if scale > 1.1 else 2 / 3
+    print(f"{scale:4} boxes: of chapter 1's strays, fewer than {part:.2f} are left")
+    assert 0.08 < old and new < part * old
 
 # %% [markdown]
-# Two hundred steps more, with crops from crowds, and most of it is gone: the network learned to answer about the person in the middle of the crop. (The steps also taught it the
-# crop's size, 1.25 boxes; this experiment does not tell the two apart.)
+# At every size of crop fewer keypoints go astray, so that it is not the size alone: the network has learned to answer about the person in the middle.
 #
-# **Takeaway.** A crop is a grid, and its rule of half a pixel is that of every grid: ignore it and all points of a 256 px box are 1.50 px off. The network
-# is best with the crop that it was trained with: 1.25 times the person's box. Practice: [`crop_points`](../exercises/multi_person/multi_person.ipynb).
+# **Takeaway.** A crop is a grid, and its rule of half a pixel is that of every grid: forget it with COCO's boxes, and all points of a 256 px box are 1.50 px off. A
+# network that has seen crops of one size is particular about it: at 1.0 instead of 1.25 boxes its error is more than 1.6 times as large. Practice: [`crop_points`](../exercises/multi_person/multi_person.ipynb).
 
 # %% [markdown]
 # ## 3.3 Whose wrist is it?
@@ -405,7 +420,7 @@ means = [tags[p][labeled[p]].mean() for p in (0, 1)]
 pull = sum(((tags[p] - means[p])[labeled[p]] ** 2).mean() for p in (0, 1)) / 2
 push = (1.0 - (means[0] - means[1]).abs()).clamp(min=0)
 print(f"means {means[0]:.2f} and {means[1]:.2f}: pull {pull:.4f}, push {push:.2f}")
-library = associative_embedding_loss(tags[..., None], labeled, scale=1.0)  # D = 1 number each
+library = associative_embedding_loss(tags[..., None], labeled, scale=1.0)  # D = 1, m = 1
 assert torch.allclose(torch.stack(library), torch.stack((pull, push)))
 
 # %% [markdown]
@@ -422,8 +437,9 @@ print(f"sum of all pulls on a person: {pulled.sum(1).abs().max():.4f}")
 
 # %% [markdown]
 # Two facts. Pull is a spring, $-2 (e_{pk} - \bar e_p) / (N K_p)$: although the mean moves with its tags, the part of the gradient that goes through the mean cancels, and the
-# pulls on a person add up to 0, so that pull never moves a mean. And the hinge pushes two means apart with the same force, however near they are, until they are $m$ apart; from
-# there on with none. At 0 and 5 nothing pushes. Another push in use is a Gaussian, $e^{-d^2 / 2 s^2}$, with $d$ the distance of two means:
+# pulls on a person add up to 0. So pull alone, on the tags themselves, moves no mean. And the hinge pushes the means of two people apart with a force of 1, however near they are,
+# until they are $m$ apart; from there on with none. (Among $N$ people each pair pushes with $2 / (N (N - 1))$.) At 0 and 5 nothing pushes. Another push in use is a Gaussian,
+# $e^{-d^2 / 2 s^2}$, with $d$ the distance of two means and $s$ its width:
 
 # %%
 distance = torch.linspace(0, 3, 301, dtype=torch.float64, requires_grad=True)
@@ -437,6 +453,7 @@ for name in ("hinge", "gaussian"):
 d = distance.detach()
 assert torch.allclose(forces["gaussian"], d * torch.exp(-(d**2) / 2))  # s = 1
 assert (forces["hinge"][1:100] == 1).all() and (forces["hinge"][101:] == 0).all()
+assert forces["hinge"][0] == forces["gaussian"][0] == 0
 best = forces["gaussian"].argmax()
 print(f"Gaussian: the strongest push is {forces['gaussian'][best]:.3f}, at {d[best]:.2f} s; "
       f"at 0 it is {forces['gaussian'][0].abs():.3f}, at 3 s {forces['gaussian'][-1]:.3f}")
@@ -444,7 +461,7 @@ print(f"Gaussian: the strongest push is {forces['gaussian'][best]:.3f}, at {d[be
 # %% [markdown]
 # In the explorer, shapes are people and colors are the groups that a threshold $T$ makes of the tags. Answer before you move:
 #
-# > 1. Two mean tags start 0.2 apart. How many steps does the hinge need to part them by 0.5, how many the Gaussian? And with a *gap* of 0.01?
+# > 1. Two mean tags start 0.2 apart. How many steps does the hinge need until they are 0.5 apart, how many the Gaussian? And with a *gap* of 0.01?
 # > 2. Set *gap* to 0. What happens in 300 steps? Does a third person help, or a fourth?
 # > 3. Back at the start, move *steps* to 300 with each push. Who stops? From which step on does $T = 0.5$ group rightly?
 
@@ -477,13 +494,13 @@ assert steps["hinge", 0.01] < steps["Gaussian", 0.01]
 # <details><summary>Answers</summary>
 #
 # 1. 15 steps each. From 0.01 on 25 and 55: the hinge pushes with 1 however near they are, the Gaussian in proportion to the distance where that is small.
-# 2. Nothing, for ever, with either push. Whatever others do to one of two people with the same tags, they do to both. Section 3.5 looks into that.
+# 2. Their means stay together, for ever, with either push. Whatever others do to one of two people with the same mean tag, they do to both. Section 3.5 looks into that.
 # 3. The hinge stops at its margin, the Gaussian never quite. $T = 0.5$ is right from step 27 or 25 on.
 #
 # </details>
 #
-# **Takeaway.** Pull is a spring to the person's mean; the hinge pushes with 1 up to the margin and then not at all; the Gaussian is strongest, 0.607, at a
-# distance of $s$ and nothing at 0, which is where a push is needed most. Practice: [`ae_loss`](../exercises/multi_person/multi_person.ipynb).
+# **Takeaway.** Pull is a spring to the person's mean. Two people are pushed apart by the hinge with 1, from just above 0 up to the margin; by the Gaussian most at a distance of
+# $s$, with 0.607 for $s = 1$, and hardly at all near 0. Where the means are equal, neither pushes. Practice: [`ae_loss`](../exercises/multi_person/multi_person.ipynb).
 
 # %% [markdown]
 # ## 3.4 How far apart must tags be?
@@ -540,10 +557,10 @@ draw.show(fig, "Share of 100 sets of tags that are grouped rightly, against the 
                "reaches 1.")
 
 # %% [markdown]
-# *Three people with centers 1 apart, five keypoints, 40 % of them hidden.*
+# *Three people with centers 1 apart, five keypoints, each hidden with probability 0.4.*
 #
 # Exactly the interval of the rule. For $r = 0.3$, $m$ is 3.3 times $r$: no threshold is safe, though the tags overlap nowhere. Inside the interval nothing goes wrong in other
-# dimensions either, nor with another method, which section 3.6 explains. Outside of it little is needed to go wrong: one person with a tag on either side of the center, and
+# dimensions either, nor with another method, which section 3.6 explains. Outside it, one bad case is enough: one person with a tag on either side of the center, and
 # two neighbors who each show a single tag, on the side of the other.
 
 # %%
@@ -565,7 +582,7 @@ for r in (0.05, 0.15, 0.24, 0.26, 0.4):
 
 # %% [markdown]
 # Real tags have no sharp radius. If each of them scatters by $\nu$ about its center like a Gaussian, and the centers of two people are known, a tag is on the wrong side of the
-# middle with probability $Q(m / 2\nu)$, where $Q$ is the Gaussian's tail: 2.3 % for $m = 4\nu$.
+# middle with probability $Q(m / (2\nu))$, where $Q$ is the Gaussian's tail: 2.3 % for $m = 4\nu$.
 
 # %%
 noise = torch.randn(1_000_000, generator=torch.Generator().manual_seed(2))
@@ -576,9 +593,8 @@ for ratio in (2.0, 3.0, 4.0):  # m / nu
     assert abs(wrong - claim) < 0.002
 
 # %% [markdown]
-# One number for each keypoint is a line, and $N$ people at least $m$ apart need $(N - 1) m$ of it. In $D \ge N - 1$ dimensions they fit as the corners of a simplex, at
-# $m \sqrt{(N - 1) / 2N}$ from their middle: for 30 people 14.5 $m$ to either side on the line, 0.7 $m$ in 29 dimensions. And what has the stored network learned? Read its tags
-# at the true keypoints that are visible, take as $r$ the largest distance to a person's mean and as $m$ the smallest of two means, in each picture with two people or more:
+# How much room do the centers need? A tag of one number lies on a line, and $N$ people at least $m$ apart take $(N - 1) m$ of it. A tag of $D \ge N - 1$ numbers has room for all of
+# them at the same distance $m$ from each other, as the corners of a simplex (a triangle, a tetrahedron and so on), at $m \sqrt{(N - 1) / 2N}$ from their middle:
 
 # %%
 corners = torch.eye(30, dtype=torch.float64) / math.sqrt(2)  # all pairs 1 apart
@@ -586,6 +602,10 @@ away = (corners - corners.mean(0)).norm(dim=-1)
 assert torch.allclose(torch.pdist(corners), torch.ones(435, dtype=torch.float64))
 assert torch.allclose(away, torch.tensor(math.sqrt(29 / 60), dtype=torch.float64))
 print(f"30 people: {29 / 2} m to either side on a line, {away[0]:.2f} m in 29 dimensions")
+
+# %% [markdown]
+# And what has the stored network learned? Read its tags at the true keypoints that are visible. In each picture with two people or more take as $r$ the largest distance of a tag to its
+# person's mean, and as $m$ the smallest distance of two means:
 
 # %%
 from posebook.grouping import tags_at
@@ -619,17 +639,17 @@ for crowding in (0.0, 0.3, 0.8):
         own.append((distance.argmin(1) == torch.arange(len(tags))[:, None])[shown])
     enough[crowding] = torch.tensor(kinds).double().mean(0).tolist()
     nearest[crowding] = torch.cat(own).double().mean().item()
-assert enough[0.0][0] < 0.4 and enough[0.0][1] > 0.3 and enough[0.8][1] < 0.25
-assert nearest[0.0] > 0.92 and nearest[0.3] > 0.9 and 0.7 < nearest[0.8] < 0.9
-print("crowding 0.0: m > 4r in fewer than 40 % of the pictures, m > 2r in more than 30 %;")
-print("              and yet more than 92 % of the tags are nearest to their own person's mean")
-print("crowding 0.8: m > 2r in fewer than 25 %, and 70 to 90 % of the tags are nearest to theirs")
+    rarely, mostly = (40, 90) if crowding < 0.5 else (15, 70)
+    print(f"crowding {crowding}: m > 4r in fewer than {rarely} % of the pictures; "
+          f"{mostly} % of the tags or more are nearest to their own mean")
+    assert 100 * enough[crowding][0] < rarely and 100 * nearest[crowding] > mostly
+assert nearest[0.8] < 0.9 and enough[0.8][1] < 0.5 * enough[0.0][1]  # m > 2r
 
 # %% [markdown]
 # The rule is about the worst tag, and one stray tag of 17 breaks it. Most tags are better than their worst.
 #
 # **Takeaway.** A threshold that cannot fail exists only for $m > 4r$, between $2r$ and $m - 2r$: for $r = 0.2$ and $m = 1$ from 0.425 to 0.575 of those tried. The trained network
-# hardly ever reaches that, and most of its tags are nearest to their own person all the same. Practice: [`group_tags`](../exercises/multi_person/multi_person.ipynb).
+# reaches that in fewer than 40 % of the pictures, in fewer than 15 % at a crowding of 0.8, and most of its tags are nearest to their own person all the same. Practice: [`group_tags`](../exercises/multi_person/multi_person.ipynb).
 
 # %% [markdown]
 # ## 3.5 What parts two people who look the same?
@@ -638,9 +658,10 @@ print("crowding 0.8: m > 2r in fewer than 25 %, and 70 to 90 % of the tags are n
 #
 # A network reads tags off the picture. What if two people in it look the same: the same clothes, the same pose?
 #
-# > **Predict.** Twins stand far from each other and from the border. The network is made of convolutions, and you train until push is 0. How long does that take?
+# > **Predict.** Twins stand so far from each other and from the border that the network, made of convolutions of stride 1, sees neither the other twin nor the border when it looks at one
+# > of them. You train until push is 0. How long does that take?
 #
-# For ever. A convolution looks at each place with the same weights (section 1.12). Where it sees the same, it says the same, whatever its weights are. Let $e_1(w), e_2(w)$ be the
+# For ever. A convolution looks at each place with the same weights (section 1.12 says what a stride changes). Where it sees the same, it says the same, whatever its weights are. Let $e_1(w), e_2(w)$ be the
 # twins' tags with weights $w$. If $e_1(w) = e_2(w)$ for all $w$, their difference has no slope along any weight:
 #
 # $$\frac{\partial}{\partial w} \big(e_1(w) - e_2(w)\big) = 0$$
@@ -708,11 +729,11 @@ draw.heatmap(row[1], shown - shown.mean(), signed=True)
 for ax, title in zip(row, ("twins", "their tags"), strict=True):
     ax.set_title(title, fontsize=10)
     ax.axis("off")
-draw.show(fig, "Left: the same person twice, before gray. Right: the map of tags, red and blue; "
-               "the pattern around either twin is the same.")
+draw.show(fig, "Left: the same person twice on gray, each in a light rectangle. Right: the map of "
+               "tags, red and blue; the pattern around either twin is the same, the border is not.")
 
 # %% [markdown]
-# *160 x 96 px, the twins 64 px apart; tags of a network with random weights, less their mean.*
+# *160 x 96 px, the twins 64 px apart. Tags of a network with random weights, less their mean: red above, blue below; each network sees 14 px to either side.*
 #
 # So padding with zeros, which one thinks of as a technicality, tells a network where the borders are. Section 3.13 shows what the trained one makes of it. There is a second trap where
 # tags are equal: the slope of the distance itself. Written as the root of a sum of squares, it is 0 divided by 0:
@@ -732,18 +753,18 @@ assert slopes["sqrt(sum of squares)"].isnan().all()
 assert all((slope == 0).all() for slope in list(slopes.values())[1:])
 
 # %% [markdown]
-# One NaN in the gradient, and after the next step every weight is NaN. The other two forms are safe, and push with 0.
+# One NaN in the gradient, and after the next step the weights on the way to that tag are NaN, and with them every later answer. The other two forms are safe, and push with 0.
 #
-# **Takeaway.** Where the network sees the same, it gives the same tag, with any weights: push stays at 1.000, and no training parts twins. A column as input does, and so does the
-# padding at the border. Write the distance so that its gradient at 0 is not NaN.
+# **Takeaway.** Where a convolution of stride 1 sees the same, it gives the same tag, with any weights: push stays at 1.000, and no training parts such twins. A column as input does, and
+# so does the padding at the border. Write the distance so that its gradient at 0 is not NaN.
 
 # %% [markdown]
 # ## 3.6 Greedy or optimal?
 #
 # *16 minutes*
 #
-# Two tags of one kind of keypoint, two people who lack it. *Greedy* lets the tags choose one after the other; who comes first takes the nearest person. *Optimal* looks at all pairs at
-# once.
+# Two tags of one kind of keypoint, two people who lack it. *Greedy* lets the tags choose one after the other; who comes first takes the nearest person. *Optimal* looks at all
+# tags of this kind at once. (The kinds still come one after the other.)
 #
 # > **Predict.** People have mean tags 0 and 1. Two wrists come, with tags 0.45 and −0.5, in this order, and $T = 1.2$. Who gets which, greedy and optimal?
 #
@@ -785,7 +806,7 @@ for power, name in ((1, "distances"), (2, "squares")):
     assert one == other if power == 1 else one < other
 
 # %% [markdown]
-# How much does it matter? First with tags that scatter by $\nu$ about centers 1 apart, four people and 17 keypoints; the tags of a keypoint come in random order. A group counts for
+# How much does it matter? First with tags that scatter by $\nu$ about centers 1 apart, four people and 17 keypoints; the tags of a keypoint come in an order drawn once, the same for all sets. A group counts for
 # one person at most, so that the share of keypoints that are right is that of the best pairing of groups with people:
 
 # %%
@@ -834,23 +855,27 @@ draw.show(fig, "Share of keypoints that are grouped rightly, against the scatter
 # %% [markdown]
 # *Four people, 17 keypoints, 60 sets of tags at each level, the same for all lines.*
 #
-# With a low threshold there is little to quarrel about: few tags have two people within reach. A higher one reaches stray tags as well, and then it matters who decides. Now the
-# tags of the trained network, at the true visible keypoints of pictures with two to four people:
+# With a low threshold there is little to quarrel about: few tags have two people within reach. A higher one reaches stray tags as well, and then it matters who decides. All this is on
+# average: in single sets greedy may be the luckier one. Now the tags of the trained network, at the true visible keypoints of pictures with two to four people:
 
 # %%
-gains = {}
 for crowding in (0.0, 0.3, 0.8):
     pictures = tags_of(crowds.crowd(64, seed=33, persons=(2, 4), crowding=crowding))
-    greedy, optimal = (sum(share_right(tags, shown, method) for tags, shown in pictures)
-                       / len(pictures) for method in ("greedy", "optimal"))
-    gains[crowding] = optimal - greedy
-    assert 0 < gains[crowding] < 0.03
-    assert optimal > 0.85 or crowding == 0.8 and 0.65 < optimal < 0.85
-print("optimal has more keypoints right at each crowding, by less than 3 in 100")
+    share = {}
+    for T in (0.5, 0.8):
+        for method in ("greedy", "optimal"):
+            shares = [share_right(tags, shown, method, T) for tags, shown in pictures]
+            share[method, T] = sum(shares) / len(shares)
+    assert 0 < share["optimal", 0.5] - share["greedy", 0.5] < 0.03
+    assert 0 < share["optimal", 0.8] - share["greedy", 0.8] < 0.05
+    assert share["optimal", 0.8] > share["optimal", 0.5]
+print("of 100 keypoints optimal has fewer than 3 more right at T = 0.5, fewer than 5 at T = 0.8,")
+print("and T = 0.8 is the better of the two thresholds for it, at each crowding")
 
 # %% [markdown]
-# **Takeaway.** Greedy gives a keypoint to whoever comes first. Looking at all at once makes better use of a high threshold, worth up to 9 of 100 keypoints here; with $T = 0.5$ it
-# is worth up to 3, and on the trained network's tags fewer than 3. Make the sum of *squared* distances least: in 1-D the sum of distances is 1.75 for either choice.
+# **Takeaway.** Greedy gives a keypoint to whoever comes first. Looking at all at once makes better use of a high threshold, worth up to 9 of 100 keypoints here with $T = 0.8$;
+# on the trained network's tags it is fewer than 5. Make the sum of *squared* distances least: where two tags lie on the same side of two people, the sum of distances is the same for either
+# choice, 1.75 above.
 
 # %% [markdown]
 # ## 3.7 Can a limb say whose wrist it is?
@@ -863,11 +888,11 @@ print("optimal has more keypoints right at each crowding, by less than 3 in 100"
 # > **Predict.** Two forearms cross like an X. For both wrists, the elbow of the other person is nearer than their own. Can a map of vectors, which holds one vector for each cell, sort this
 # > out, although at the crossing both want the same cell?
 #
-# With $L(u)$ the vector at cell $u$, $a$ and $b$ an elbow and a wrist in cells, the **score** of the pair is the mean of the field's part along the way, over $n$ points of the way:
+# With $L(u)$ the vector at cell $u$, $a$ and $b$ an elbow and a wrist in cells, the **score** of the pair is the mean of the field's part along the way, over $n$ points of the way, $n \ge 2$. With $v$ the unit vector from $a$ to $b$,
 #
-# $$E(a, b) = \frac1n \sum_{i=0}^{n-1} L\left(a + \frac{i}{n - 1} (b - a)\right) \cdot \frac{b - a}{\lVert b - a \rVert}$$
+# $$E(a, b) = \frac1n \sum_{i=0}^{n-1} L\left(a + \frac{i}{n - 1} (b - a)\right) \cdot v, \qquad v = \frac{b - a}{\lVert b - a \rVert}$$
 #
-# It lies between −1 and 1. Between cells, $L$ is interpolated bilinearly.
+# For a target field, whose vectors are no longer than 1, it lies between −1 and 1. Between cells, $L$ is interpolated bilinearly.
 
 # %%
 from posebook.encode import part_affinity_fields
@@ -900,12 +925,13 @@ for name, end in {"its wrist": wrist, "another wrist": other}.items():
 assert torch.allclose(paf_scores(L, wrist, elbow), torch.tensor(-1.0))  # from wrist to elbow
 
 # %% [markdown]
-# The way to another's wrist leaves the limb and, where it is on it, runs askew. Where several limbs of one kind lie on a cell, the target holds the mean of their vectors. In the
-# explorer two forearms may cross. Answer before you move:
+# The way to another's wrist leaves the limb and, where it is on it, runs askew. Where several limbs of one kind lie on a cell, the target holds the mean of their vectors. Pairs above a threshold $T$ are joined:
+# *greedy* takes the pair with the highest score first, then the next whose ends are both free; *optimal* the pairs with the largest sum of $E - T$. In the explorer two forearms may cross.
+# Answer before you move:
 #
 # > 1. Where it starts, the limbs cross. Which elbow is nearest to each wrist, and which one does the field say? Raise *wrists* to 10.
 # > 2. Set *elbows* to 2 and *wrists* to -2: the limbs lie almost on each other. Raise *w*. Who wins?
-# > 3. Back at the start, set *samples* to 2, the ends alone. What does a wrong pair score? And how many samples does it take when *noise* is 0.5?
+# > 3. Back at the start, set *samples* to 2, the ends alone. What does a wrong pair score? And how many samples does it take for 75 crossings with noise, which the cell below tries?
 # > 4. Set *elbows* to 10, *wrists* to -2, *along* to 2, *w* to 1.5 and the method to greedy. Why is it wrong? Raise *T* to 0.7.
 
 # %%
@@ -945,13 +971,14 @@ for samples in (2, 3, 5, 10):
     assert all(result.cross for result in every)
     right[samples] = sum(result.right["optimal"] == 2 for result in every)
     print(f"noise 0.5, {samples} samples: {right[samples]} of {len(places)} crossings right")
-assert sorted(right.values()) == list(right.values()) and right[10] == len(places) > right[2]
+assert sorted(right.values()) == list(right.values())
+assert right[10] == right[5] == len(places) > right[3]
 
 # %% [markdown]
 # <details><summary>Answers</summary>
 #
-# 1. While the limbs cross, the nearest elbow is the wrong one for both wrists, and the field joins both rightly. At 10 they do not cross, and both ways are right.
-# 2. The wrong pairs, from $w = 1.5$ on. Their ways run between the two limbs, where the field is the mean of both and points straight ahead. Limbs that nearly coincide and wide bands are
+# 1. While the limbs cross (with *along* at 0), the nearest elbow is the wrong one for both wrists, and the field joins both rightly. At 10 they do not cross, and both ways are right.
+# 2. The wrong pairs, from $w = 1.5$ on. Their ways run between the two limbs, where the field is the mean of both and points straight ahead. Limbs that nearly coincide, in wide bands, are
 #    what this field cannot tell apart, even without noise.
 # 3. 0.89, since both its ends lie on limbs; what gives it away lies in between. With noise 0.5 and two samples 62 of 75 crossings are right, with 5 samples all.
 # 4. Wrist 1 lies in the band of limb 2, so that a wrong pair has the highest score of all, and greedy takes that first. Optimal compares sums. A higher $T$ does not help greedy: it then
@@ -959,17 +986,18 @@ assert sorted(right.values()) == list(right.values()) and right[10] == len(place
 #
 # </details>
 #
-# Is it enough for whole people? Give the grouping exact keypoints and exact fields of drawn crowds, `COCO_17`'s limbs, $w = 1$ cell. Any error is the method's own. Once for all keypoints inside
-# the picture, once for the visible ones alone, as a network may find them, and once for twins:
+# Is it enough for whole people? Give the grouping exact keypoints and exact fields of drawn people, `COCO_17`'s limbs, $w = 1$ cell. Any error is the method's own. Once for all keypoints
+# inside the picture, once for the visible ones alone, as a network may find them:
 
 # %%
 from posebook.grouping import group_by_paf
 
 
-def share_right_by_limbs(people, known):
-    """Mean share of known (B, P, 17) keypoints in the group of their person, with exact fields."""
+def share_right_by_limbs(people, known, fields=None):
+    """Mean share of known (B, P, 17) keypoints grouped rightly; exact fields by default."""
     cells, shares = net.grid.to_cells(people.xy), []
-    fields = part_affinity_fields(cells, known, (24, 24), limbs=COCO_17.limbs, width=1.0)
+    if fields is None:
+        fields = part_affinity_fields(cells, known, (24, 24), limbs=COCO_17.limbs, width=1.0)
     for xy, mask, field in zip(cells.transpose(1, 2), known.mT, fields, strict=True):  # (K, P)
         peaks = Peaks(xy, torch.ones(mask.shape), mask)
         groups = group_by_paf(peaks, field, COCO_17.limbs, threshold=0.1).indices  # (G, K)
@@ -982,25 +1010,41 @@ wrist_limbs = [limb for limb in COCO_17.limbs if COCO_17.names.index("left_wrist
 print("limbs at the left wrist:", [tuple(COCO_17.names[k] for k in limb) for limb in wrist_limbs])
 assert len(wrist_limbs) == 1
 whole = {}
-for crowding in (0.0, 0.3, 0.8):
-    for twins in (False, True):
-        people = crowds.crowd(48, seed=34, persons=(2, 4), crowding=crowding, twins=twins)
-        whole[crowding, twins] = share_right_by_limbs(people, people.vis > 0)
-        if not twins:
-            whole[crowding, "seen"] = share_right_by_limbs(people, people.vis == 2)
-    print(f"crowding {crowding}: {100 * whole[crowding, False]:.0f} % of the keypoints right, of "
-          f"the visible alone {100 * whole[crowding, 'seen']:.0f} %, "
-          f"twins {100 * whole[crowding, True]:.0f} %")
-    assert whole[crowding, "seen"] < whole[crowding, False] - 0.05
-    assert abs(whole[crowding, True] - whole[crowding, False]) < 0.05
+for name, options in {"one person": {"persons": 1}, "2 to 4, crowding 0.0": {"crowding": 0.0},
+                      "2 to 4, crowding 0.8": {"crowding": 0.8}}.items():
+    people = crowds.crowd(48, seed=34, **{"persons": (2, 4)} | options)
+    whole[name] = [share_right_by_limbs(people, people.vis >= least) for least in (1, 2)]
+    print(f"{name}: {100 * whole[name][0]:.0f} % of all keypoints in the picture are right, "
+          f"{100 * whole[name][1]:.0f} % of the visible alone")
+assert all(visible < every - 0.05 for every, visible in whole.values())
+alone, apart, close = whole.values()
+assert alone[0] > 0.93 and all(a > b > c for a, b, c in zip(alone, apart, close, strict=True))
 
 # %% [markdown]
-# Three things to see. Twins cost nothing to speak of: a limb is evidence on the spot, and need not be unlike another's. Crowding costs, because limbs lie on limbs. And a hidden keypoint
-# costs more than itself: a limb needs both its ends, so that without the elbow the wrist belongs to nobody. A tag needs no neighbor, and a person whose tag is known can be given what
-# has no peak: `fill_joints` takes the highest cell whose tag fits.
+# Even alone, and with exact fields, a person loses some: a limb needs both its ends, so that without the elbow the wrist belongs to nobody. Hidden keypoints left out, it is more than one in
+# ten. Crowding takes more on top: there limbs lie on limbs. A tag needs no neighbor, and a person whose tag is known can be given what has no peak: `fill_joints` takes the highest cell whose
+# tag fits. Here are both on what the network itself says, its own fields and its own tags at the true visible keypoints; once more for twins, who look the same:
+
+# %%
+for crowding in (0.0, 0.8):
+    share = {}
+    for twins in (False, True):
+        people = crowds.crowd(48, seed=34, persons=(2, 4), crowding=crowding, twins=twins)
+        with torch.no_grad():
+            own_fields = net(people.image)[2]
+        share["limbs", twins] = share_right_by_limbs(people, people.vis == 2, own_fields)
+        right = [share_right(tags, shown, "optimal") for tags, shown in tags_of(people)]
+        share["tags", twins] = sum(right) / len(right)
+    assert share["tags", False] > share["limbs", False] + 0.03
+    assert all(abs(share[by, True] - share[by, False]) < 0.05 for by in ("limbs", "tags"))
+print("the network's tags group more of the visible keypoints rightly than its fields do;")
+print("twins, against people who differ, change neither by more than 5 in 100")
+
+# %% [markdown]
+# Twins are no trouble for fields: a limb is evidence on the spot. That they are none for *these* tags is a surprise after section 3.5, and section 3.13 finds out why.
 #
-# **Takeaway.** A field tells crossing limbs apart where the nearest elbow is wrong for both: the right pair scores 0.97, the wrong one 0.38. It cannot tell apart limbs that lie on each
-# other, and it loses a keypoint whose neighbors are hidden. Practice: [`paf_score`](../exercises/multi_person/multi_person.ipynb).
+# **Takeaway.** A field tells crossing limbs apart where the nearest elbow is wrong for both: the right pair scores 0.97, the wrong one 0.38. Limbs that nearly coincide are too much for wide
+# bands, and a keypoint whose neighbors are hidden is lost. Practice: [`paf_score`](../exercises/multi_person/multi_person.ipynb).
 
 # %% [markdown]
 # ## 3.8 When is a keypoint right?
@@ -1010,14 +1054,14 @@ for crowding in (0.0, 0.3, 0.8):
 # How many pixels off may a keypoint be? That depends on the keypoint: an eye is easy to point at, while a hip is somewhere inside the trousers. And it depends on
 # the size of the person. COCO therefore measures each error against how far *annotators* are off.
 #
-# > **Predict.** A person's silhouette covers as much as a square of 96 x 96 px. The nose and the left hip were both found 10 px from their places.
+# > **Predict.** What is visible of a person covers as much as a square of 96 x 96 px. The nose and the left hip were both found 10 px from their places.
 # > A value of 1 means exact, 0 hopeless. What would you give to the nose, and what to the hip?
 #
 # The **object keypoint similarity** (OKS) of a detected pose with a labeled person is the mean, over the labeled keypoints, of
 #
 # $$s_k = \exp\left(-\frac{d_k^2}{2\, \kappa_k^2}\right), \qquad \kappa_k = 2 \sigma_k \sqrt A$$
 #
-# where $d_k$ is the distance in px, $A$ the area of the person's silhouette in px squared, and $\sigma_k$ the **spread** of annotators: the root mean
+# where $d_k$ is the distance in px, $A$ the area of what is visible of the person in px squared, and $\sigma_k$ the **spread** of annotators: the root mean
 # square distance of their marks from the place, in units of $\sqrt A$. So $\kappa_k$ is in px: twice the annotators' spread on this person.
 
 # %%
@@ -1066,11 +1110,14 @@ for (x, y), spread in zip(waver.xy[0, 0].tolist(), COCO_17.oks_sigmas, strict=Tr
     for s in (0.75, 0.5):
         reach = 2 * spread * waver_root * math.sqrt(-2 * math.log(s))
         ax.add_patch(Circle((x, y), reach, fill=False, color=draw.SKY))
-draw.show(fig, "A drawn person of 96 px. Two circles around each keypoint: tiny at eyes and nose, "
-               "larger at wrists and shoulders, largest at the hips, where they overlap.")
+ax.set(xlabel="px", ylabel="px")
+print(f"here the root of the area is {waver_root:.0f} px, at the hip kappa is "
+      f"{2 * sigma[1] * waver_root:.1f} px")
+draw.show(fig, "A drawn person in a picture of 96 x 96 px. Two circles around each keypoint: "
+               "tiny at eyes and nose, larger at wrists and shoulders, largest at the hips, where they overlap.")
 
 # %% [markdown]
-# *Inner circle: a similarity of 0.75; outer circle: 0.5. The radii are in units of the root of this person's silhouette.*
+# *Inner circle: a similarity of 0.75; outer circle: 0.5. The radii grow with the root of the area, here 36 px, so that they are smaller than in the table above, with its 96 px.*
 #
 # What does an annotator get? A spread of $\sigma_k \sqrt A$ over both axes is $\sigma_k \sqrt{A / 2}$ on each. If the marks scatter like a Gaussian with
 # variance $v$ on each axis, the mean of $s_k$ is $\kappa^2 / (\kappa^2 + v)$, and here $v = \kappa^2 / 8$: 8/9 for every keypoint and every size. Two
@@ -1084,7 +1131,7 @@ for size in (32, 96, 300):  # root of the area, px
     normal = torch.randn(2, 4000, 17, 2, generator=generator, dtype=torch.float64)
     first, second = normal * (sigmas * size / math.sqrt(2))[:, None]
     rms = first.square().sum(-1).mean(0).sqrt() / size
-    assert torch.allclose(rms, sigmas, rtol=0.05)  # as COCO measured it
+    assert torch.allclose(rms, sigmas, rtol=0.05)  # the spread is what it should be
     area_of_all = torch.full((4000,), float(size**2))
     own = evaluation.oks(first, place, everything, area_of_all, sigmas).mean()
     mutual = evaluation.oks(first, second, everything, area_of_all, sigmas).mean()
@@ -1094,11 +1141,13 @@ for size in (32, 96, 300):  # root of the area, px
     assert abs(own - 8 / 9) < 0.003 and abs(mutual - 4 / 5) < 0.003
 print(f"closed forms 8/9 = {8 / 9:.3f} and 4/5; median of one keypoint {similarity.median():.2f}, "
       f"2 ** (-1/8) = {2 ** (-1 / 8):.3f}")
+print(f"{100 * (similarity < 0.85).double().mean():.0f} % of the marks have less than 0.85, "
+      f"0.85 ** 8 = {0.85**8:.3f}")
 assert (similarity.median(0).values - 2 ** (-1 / 8)).abs().max() < 0.01
 
 # %% [markdown]
-# So an OKS above 0.889 is better than what such an annotator reaches on average, and COCO's strictest threshold, 0.95, asks for more than that. Real
-# annotators also blunder now and then; these do not.
+# So an OKS above 0.889 is better than what such an annotator reaches on average, and COCO's strictest threshold, 0.95, asks for more than that. This is a
+# model: real annotators blunder now and then, and their marks need not scatter like a Gaussian.
 #
 # OKS is a mean of similarities. That is not the similarity of the mean distance:
 
@@ -1146,7 +1195,7 @@ marks = things + 0.05 * 100 / math.sqrt(2) * torch.randn(
 apart = (marks[0] - marks[1]).square().sum(-1)  # px squared: twice the spread's square
 by_point = (apart.mean(0) / 1e4 / 2).sqrt()  # (100,) sigma of each point
 measured = by_point.square().mean().sqrt().item()
-print(f"sigma from two annotators: {measured:.3f}; of a single point off by at most "
+print(f"sigma from two annotators: {measured:.3f}; each point's own is off by at most "
       f"{100 * (by_point / 0.05 - 1).abs().max():.0f} %")
 aps = {}
 for k in (4, 20, 100):
@@ -1158,12 +1207,12 @@ assert abs(measured - 0.05) < 0.001 and (by_point / 0.05 - 1).abs().max() < 0.2
 assert aps[4][0] > 0.99 and aps[100][0] == 0 and max(abs(b - 0.8) for _, b in aps.values()) < 0.1
 
 # %% [markdown]
-# The detections are equally good, and by the default their AP goes from perfect to 0 with the number of points. The cure: let two people mark the same things
-# once more. Their distance holds both people's scatter, so $\sigma_k^2$ is half the mean of $d_k^2 / A$. Whichever $\sigma$ you take, report it beside the
+# The detections are equally good, and by the default their AP goes from perfect to 0 with the number of points. The cure: let two people mark the same things.
+# If they err independently, their distance holds the scatter of both, so $\sigma_k^2$ is half the mean of $d_k^2 / A$. Whichever $\sigma$ you take, report it beside the
 # AP.
 #
-# **Takeaway.** Ten pixels on a person of 96 x 96 px are a similarity of 0.134 for the nose and of 0.888 for a hip; an annotator reaches 0.89 on average,
-# whatever the keypoint and the size. Practice: [`oks`](../exercises/multi_person/multi_person.ipynb).
+# **Takeaway.** Ten pixels on a person of 96 x 96 px are a similarity of 0.134 for the nose and of 0.888 for a hip; annotators whose marks scatter like a Gaussian of COCO's
+# spread reach 0.89 on average, whatever the keypoint and the size. Practice: [`oks`](../exercises/multi_person/multi_person.ipynb).
 
 # %% [markdown]
 # ## 3.9 What is average precision?
@@ -1172,8 +1221,8 @@ assert aps[4][0] > 0.99 and aps[100][0] == 0 and max(abs(b - 0.8) for _, b in ap
 #
 # A detector says where people are and, for each, a **score**: how sure it is. Which of its detections are right, and what single number says how good it is?
 #
-# > **Predict.** Three people are to be found. A detector says five poses. The three best-scored ones are right, right and wrong; the last one finds the third person. Is its
-# > average precision 3/5, 1, or something between?
+# > **Predict.** Three people are to be found. A detector says five poses. By falling score they are right, right, wrong, wrong and right. Is its average precision, at one OKS
+# > threshold, 3/5, 1, or something between?
 #
 # Three people in a row, of one keypoint each to keep the numbers readable, and five detections. With $\sigma = 0.05$ and $\sqrt A = 100$ px, $\kappa$ is 10 px.
 
@@ -1188,7 +1237,7 @@ for score, row in zip(scores, alike, strict=True):
 
 # %% [markdown]
 # **1. Matching.** The detections of a picture choose by falling score. Each takes the free person with the highest OKS, if that reaches the threshold; else it is
-# wrong. Nobody is taken twice, but for a crowd that is marked as one. The order matters: a detection never gives back a person to a later one that fits better.
+# wrong. Nobody is taken twice, except an annotation that is marked as a crowd (`iscrowd`). The order matters: a detection never gives back a person to a later one that fits better.
 
 # %%
 def who(alike, threshold):
@@ -1265,7 +1314,7 @@ print(f"AP {judged.stats['AP']:.4f}")
 # > 2. Set *third* to none. Raise *error 2* until person 2 is missed. Half of the people are found: is AP one half? Put it back, and raise *shift 1* until
 # >    person 1 is missed. Is that the same?
 # > 3. Set *third* to nobody, and *score 2* and *score 3* to 0.7, the score of detection 1. Which of the three comes first?
-# > 4. Set *third* to none. Without touching the error of 6 px, make person 2 smaller, from 240 px to 70. What happens to her OKS, to AP and to AP of medium people?
+# > 4. Set *third* to none. Without touching the error of 6 px, set *height 2* to 240, then make person 2 smaller, down to 70. What happens to her OKS, to AP and to AP of medium people?
 
 # %%
 from posebook.explore import precision
@@ -1285,10 +1334,11 @@ for name, result in played.items():
     print(f"{name:18s} AP {result.here:.3f}, the file turned round {result.turned:.3f}")
 assert [round(r.here, 3) for r in played.values()] == [1.0, 0.835, 0.667, 0.505, 0.252, 1.0]
 assert round(played["all scores equal"].turned, 3) == 0.667
-for height in (240, 70):
+for height in (240, 200, 160, 100, 72, 70):
     small = precision.compute(precision.State(third="none", height=height))
-    print(f"{height} px tall: OKS {small.detections[1].oks[1]:.2f}, APM {small.stats['APM']:.0f}")
-    assert small.stats["APM"] == -1
+    print(f"{height} px tall: OKS {small.detections[1].oks[1]:.2f}, AP {small.stats['AP']:.2f}, "
+          f"APM {small.stats['APM']:.2f}")
+    assert (small.stats["APM"] == -1) == (height in (240, 70))
 
 # %% [markdown]
 # <details><summary>Answers</summary>
@@ -1297,9 +1347,10 @@ for height in (240, 70):
 #    $(51 + 50 \cdot 2/3) / 101 = 0.835$. From 0.60 on it is wrong itself and comes before both right ones: 2/3.
 # 2. No, $51/101 = 0.505$: of the readings at recall 0, 0.01 ... 1, those from 0 to 0.5 are 51. With half a pixel more all is lost at once: an OKS of 0.49991 is just
 #    below 0.5 and counts as nothing. Detection 1 has the higher score: missing its person, it stands before the only right one, which halves the precision too: 0.252.
-# 3. The one that the file lists first. A detector that says the same score for everything, and happens to write the wrong detections last, gets an AP at 0.50 of 1.
-# 4. The same 6 px are OKS 0.90 on a large person and 0.45 on a small one. APM is -1 where nobody of medium size is there to find. Below 32 x 32 = 1024 px of area she is neither medium
-#    nor large, but counts in AP.
+# 3. The one that the file lists first. In one picture, a detector that says the same score for everything, and happens to write the wrong detections last, gets an AP at 0.50 of 1. With
+#    several pictures the order of their ids decides first (section 3.10).
+# 4. The same 6 px are OKS 0.90 on a large person and 0.45 on a small one; AP falls from 0.58 to 0.25. APM is -1 where nobody of medium size is there to find: at 240 px both are large, and below
+#    32 x 32 = 1024 px² of area she is neither medium nor large, but counts in AP, AP50 and AP75. Between, APM falls from 0.80 to 0.00.
 #
 # </details>
 #
@@ -1373,11 +1424,12 @@ assert counted == [9, 8]
 # Most surprising figures do not come from the network. They come from what was written into the two files. Here is a list to compare yours with: one set of
 # detections, made up with known errors, and one change at a time.
 #
-# > **Predict.** Which change does the most good to a detector's AP: (a) throwing away detections with a low score, (b) better scores, or (c) taking the area of the box for that of the
-# > silhouette?
+# > **Predict.** A detector's scores know roughly how large its errors are. Which change does the most good to its AP: (a) throwing away detections with a low score, (b) perfect scores, or (c) taking the
+# > area of the box for that of the visible person?
 #
 # The people are those of 64 drawn pictures, as if each picture had been taken at 384 x 384 px. The made-up detector's errors are 0.5 to 4 times the
-# annotators' spread, its scores know only roughly how large the errors are, it misses every tenth person, and it says a pose where nobody is for every fifth.
+# annotators' spread, its scores know only roughly how large the errors are, it misses every tenth person, and for every fifth it says one more pose, 150 px to the right and
+# 90 px down, far from everybody.
 
 # %%
 from posebook.training.crowds import coco_results, coco_truth
@@ -1462,8 +1514,8 @@ print(f"which costs {as_it_is - shifted:.3f}")
 assert 0.05 < as_it_is - shifted < 0.1
 
 # %% [markdown]
-# The last line is the quiet one: half a cell at stride 4 is no blunder that one sees in a picture, and costs 0.067 of AP. What cannot be meant, posebook says
-# instead of a 0:
+# The last line is the quiet one: half a cell at stride 4 is no blunder that one sees in a picture, and costs 0.067 of AP. Four mistakes that posebook reports
+# in plain words, where other programs may count on in silence:
 
 # %%
 wrong = {
@@ -1481,8 +1533,8 @@ for name, (truth, rows) in wrong.items():
         print(f"{name:30s} {error}")
 
 # %% [markdown]
-# **It is -1.** That is no AP: there is nobody to find. COCO calls a person of 32 x 32 to 96 x 96 px of area medium and from there on large; smaller ones
-# count in AP alone.
+# **It is -1.** COCO's sign for "nobody to find". COCO calls a person of 32 x 32 to 96 x 96 px of area medium and from there on large; smaller ones count only where all sizes do, in AP, AP50
+# and AP75. For APM the people of other sizes are *ignored*: a detection takes one of them only if nobody of medium size reaches the threshold, and is then neither right nor wrong.
 #
 # **It is lower than it should be.** At most 20 detections of a picture are judged, those of the highest score. And a person whose annotation has the id 0 can
 # never be found, because pycocotools writes 0 for "no match"; posebook does the same, to agree to the last bit.
@@ -1493,6 +1545,11 @@ tiny = zoomed(coco_truth(drawn), 1 / 2)  # pictures of 48 px: no area reaches 32
 small = tell("the same in pictures of 48 px", tiny, moved(good, lambda xy: xy / 8))
 assert abs(small - as_it_is) < 0.005 and stats_of(tiny, [])["APM"] == -1
 assert stats_of(tiny, [])["AP"] == 0 == stats_of(photos, [])["APL"]
+beside = row_of_people | {"annotations": [head_at(100.0, id=1, area=1e4),
+                                          head_at(110.0, id=2, area=9e3)]}
+one = stats_of(beside, [head_at(100.0, score=0.9)], sigmas=[0.05])  # exactly on the large one
+print(f"the medium one, 10 px beside, takes it: APM {one['APM']:.1f}, APL {one['APL']:.1f}")
+assert one["APL"] > 0.999 and abs(one["APM"] - 0.2) < 1e-3
 thirty = [row | {"image_id": 1} for row in photos["annotations"][:30]]
 party = photos | {"annotations": thirty}
 exact = [row | {"image_id": 1} for row in themselves[:30]]
@@ -1536,7 +1593,7 @@ true_oks = np.zeros(len(good))
 np.maximum.at(true_oks, found_people.found.row[d], value)  # with whom it fits best
 honest = [row | {"score": s} for row, s in zip(good, true_oks, strict=True)]
 best = tell("scores that are the true OKS", photos, honest)
-assert as_it_is < best < as_it_is + 0.05
+assert as_it_is < best < as_it_is + 0.05 and best > by_chance + 0.15
 for least in (0.3, 0.4, 0.5, 0.6):
     kept = [row for row in good if row["score"] >= least]
     tell(f"only scores from {least}: {len(kept)} detections", photos, kept)
@@ -1548,7 +1605,7 @@ for least in np.linspace(0, 1, 41):
     previous = after
 
 # %% [markdown]
-# Perfect scores would gain 0.017 here, and throwing away low scores never helps: those who stand higher in the list keep their matches, and no reading can
+# Perfect scores would gain 0.017 here (and more than 0.15 where scores are chance), and throwing away low scores never helps: those who stand higher in the list keep their matches, and no reading can
 # rise when the list ends earlier. An evaluation needs the doubtful detections; a product that shows poses to people does not. The area of the box is the
 # expensive mistake: it is larger than the silhouette, so all errors look smaller. A crowd is neither to be found nor wrong to find, so whom a detector misses
 # should not become one.
@@ -1564,19 +1621,20 @@ print(", ".join(f"{what}: {gain:+.3f}" for what, gain in gains.items()))
 
 # %% [markdown]
 # What is not labeled is not asked. Here both wrists are said to be at (0, 0), and then the annotations lose them. The third number of a detected keypoint,
-# its confidence, is not read. The box of a detection, if there is one, decides only which *wrong* detections count among the medium and the large; without
-# one, the extent of its keypoints does.
+# its confidence, is not read. The box of a detection, if the first record of the file has one, decides only which *wrong* detections count among the medium and
+# the large; without one, the extent of its keypoints does.
 
 # %%
 wrists = slice(9, 11)
+confidences = (3 * 9 + 2, 3 * 10 + 2)  # where a record's row of numbers holds the wrists' third
 print(" " * 47 + "AP     APM     APL")
 blind = moved(good, lambda xy: 0 * xy, wrists)
 seen = tell("both wrists at (0, 0)", photos, blind)
-unsure = [row | {"keypoints": [0 if i in (29, 32) else n for i, n in enumerate(row["keypoints"])]}
-          for row in blind]
+unsure = [row | {"keypoints": [0 if i in confidences else n
+                               for i, n in enumerate(row["keypoints"])]} for row in blind]
 assert tell("the same, their confidence 0", photos, unsure) == seen
 unasked = photos | {"annotations": [
-    row | {"keypoints": [0 if i in (29, 32) else n for i, n in enumerate(row["keypoints"])]}
+    row | {"keypoints": [0 if i in confidences else n for i, n in enumerate(row["keypoints"])]}
     for row in photos["annotations"]]}
 without = tell("the same, wrists not labeled", unasked, blind)
 assert seen < as_it_is - 0.1 and abs(without - as_it_is) < 0.01
@@ -1585,7 +1643,7 @@ assert tell("each detection with a box of 1 px", photos, boxed) == as_it_is
 assert stats_of(photos, boxed)["APL"] > stats_of(photos, good)["APL"]
 
 # %% [markdown]
-# **Takeaway.** Before you doubt the network, put the annotations themselves in as detections: that must give 1. Then look at ids, units, areas and scores: on
+# **Takeaway.** Before you doubt the network, put the annotations themselves in as detections, without crowds and people of whom nothing is labeled: that must give 1, unless a picture has more than 20 people or an id is 0. Then look at ids, units, areas and scores: on
 # the same poses AP went from 0.465 to 0.000 by exchanging x and y, and to 0.667 by the area of the box.
 
 # %% [markdown]
@@ -1593,7 +1651,7 @@ assert stats_of(photos, boxed)["APL"] > stats_of(photos, good)["APL"]
 #
 # *28 minutes*
 #
-# A person may be found twice: the box detector gave two boxes, or a bottom-up grouping broke her in two. Only one of the two poses can be hers; the other one
+# A person may be found twice: the box detector gave two boxes, or a grouping began her twice. Only one of the two poses can be hers; the other one
 # is wrong.
 #
 # > **Predict.** A detector finds 100 people exactly, and each of them twice. What is its AP if all doubles have lower scores than all others? And if each double comes right behind its original?
@@ -1623,7 +1681,8 @@ assert abs(doubled["right behind its original"] - np.mean(halves)) < 1e-3  # flo
 #
 # $$s_{ij} = \frac1K \sum_k \exp\left(-\frac{\lVert x_{ik} - x_{jk} \rVert^2}{8\, \sigma_k^2\, (A_i + A_j) / 2}\right)$$
 #
-# with $x_{ik}$ keypoint $k$ of detection $i$ in px. This course takes the mean of the two areas; the AP itself takes the labeled person's.
+# with $x_{ik}$ keypoint $k$ of detection $i$ in px. This course takes the mean of the two areas; the AP itself takes the labeled person's. The sum
+# runs over all $K$ keypoints, so each of them needs a place: fill in what is missing first, for with NaN nothing is ever removed.
 
 # %%
 trio = torch.tensor([[[0.0, 0.0], [0.0, 50.0]], [[3.0, 0.0], [0.0, 55.0]],
@@ -1639,9 +1698,12 @@ for i in (1, 0, 2):  # by falling score
         print(f"OKS of {i} and {j}: {likeness[-1]:.3f}")
     if all(value <= 0.7 for value in likeness):
         kept.append(i)
-print("kept at 0.7:", kept)
+print("kept at 0.7, with sigma 0.05 for both points:", kept)
 same_spread = torch.tensor([0.05, 0.05])
 assert evaluation.oks_nms(trio, score, size2, same_spread, threshold=0.7).tolist() == kept
+gap = torch.stack((trio[0], trio[0]))  # twice the same pose, without a place for point 1
+gap[:, 1] = torch.nan
+assert len(evaluation.oks_nms(gap, score[:2], size2[:2], same_spread, threshold=0.0)) == 2
 
 # %% [markdown]
 # What threshold? Too high, and doubles stay. Too low, and it removes a person who stands close to another one. How alike are two *different* people? In the
@@ -1708,6 +1770,10 @@ for c, people in gathered.items():
     swept[c] = torch.tensor([stats_of(truth, suppressed(found, tau))["AP"] for tau in taus])
     print(f"crowding {c}: AP " + ", ".join(f"{swept[c][taus.index(tau)]:.2f} at {tau}" for tau in
                                           (0.05, 0.5, 0.9, 1.0)))
+    once = [(xy[: len(xy) // 2], s[: len(s) // 2], a[: len(a) // 2]) for xy, s, a in found]
+    first_copies = stats_of(truth, suppressed(once, 1.0))["AP"]
+    print(f"              the first copies alone {first_copies:.2f}")
+    assert first_copies > swept[c].max() + 0.05
     assert swept[c].max() - swept[c][taus.index(0.5)] < 0.01  # as good as the best
     assert swept[c][taus.index(0.9)] < swept[c].max() - 0.02  # doubles stay
 assert swept[0.8][taus.index(0.05)] < swept[0.0][taus.index(0.05)] - 0.05  # people go
@@ -1722,6 +1788,9 @@ draw.show(fig, "AP over the threshold of non-maximum suppression for three degre
 
 # %% [markdown]
 # *100 pictures each, everybody found twice. Right: doubles stay. Left: people who stand close are removed.*
+#
+# Suppression keeps the pose with the higher score. Here scores are drawn by chance, so that it often keeps the worse of two; the first copies alone would do better. It can be no better than
+# the scores.
 #
 # Now doubles from a trained detector. Give the stored top-down network each person's true box and a second one, shifted on each axis by a Gaussian of a tenth
 # of its size:
@@ -1752,15 +1821,16 @@ assert real[1.0] < alone - 0.03 and min(real[0.3], real[0.5]) > real[1.0] + 0.03
 assert real[0.9] < real[0.5] - 0.02 and max(real.values()) < alone + 0.01
 assert real[0.5] - real[1.0] > (alone - real[1.0]) / 2  # most of it
 assert evaluation.oks_nms.__kwdefaults__ == {"threshold": 0.9}
-print("doubles cost more than 0.03 of AP; a threshold of 0.5 wins more than 0.03 back, 0.9 less")
+print("doubles cost more than 0.03 of AP; a threshold of 0.5 wins more than 0.03 of it back,")
+print("and more than half; one of 0.9 at least 0.02 less than that")
 
 # %% [markdown]
-# A detection has no labeled area; here it is 0.53 of the rectangle that its keypoints span, what a silhouette fills of it in the median. Nothing is gained
-# here over the true boxes alone, but most of what the doubles cost is won back. The default of `oks_nms`, 0.9, is for doubles that are nearly the same; these
+# A detection has no labeled area; here it is 0.53 of the rectangle that its keypoints span, what a silhouette fills of it in the median. It does not become better than
+# with the true boxes alone, by more than 0.01, but most of what the doubles cost is won back. The default of `oks_nms`, 0.9, is for doubles that are nearly the same; these
 # are not.
 #
-# **Takeaway.** Each person found twice can cost nearly half of the AP: 0.521 instead of 1. Suppression by OKS at 0.5 repairs that and spares people who stand
-# close, because even at a crowding of 0.8 no two different people of these pictures were that much alike.
+# **Takeaway.** Each person found twice can cost nearly half of the AP: 0.521 instead of 1. Suppression by OKS at 0.5 removes doubles and spares people who stand
+# close, since even at a crowding of 0.8 no two different people of these pictures were that much alike; how much AP it wins back depends on whether the surer pose is the better one.
 
 # %% [markdown]
 # ## 3.15 Where does the AP go?
@@ -1778,19 +1848,20 @@ print("doubles cost more than 0.03 of AP; a threshold of 0.5 wins more than 0.03
 #
 # | kind | |
 # |---|---|
-# | good | $s \ge 0.85$ to its own place: about as near as annotators are |
+# | good | $s \ge 0.85$ to its own place; in the model of section 3.8 a quarter of an annotator's own marks are farther off |
 # | jitter | $s$ from 0.5 on to its own place, and to no other place higher |
 # | inversion | $s \ge 0.5$ to the same person's place on the other side, and to no other higher |
 # | swap | $s \ge 0.5$ to another person's place, of the same or the other side, and to no other higher |
-# | miss | $s < 0.5$ to all of these |
-# | false positive | a detection that belongs to nobody |
+# | miss (of a keypoint) | $s < 0.5$ to all of these |
+# | false positive | nobody is there, or another detection has her already |
 # | missed person | a person without a detection |
 #
 # What does a kind cost? Mend it alone and evaluate again: with the AP as it is and the AP without errors of this kind,
 #
 # $$\text{cost}(\text{kind}) = \text{AP}_\text{mended} - \text{AP}$$
 #
-# Mending is modest: a jittered point is moved to $s = 0.85$, a missed one to 0.5, an inverted or swapped one gets the $s$ that it had to the wrong place.
+# Mending is modest: a jittered point is moved to $s = 0.85$, a missed one to 0.5, an inverted or swapped one gets the $s$ that it had to the wrong place. A false positive is left out of the
+# results, a missed person out of the annotations. A cost can be negative: where a surer but poor pose takes the person, the better one is called a false positive.
 #
 # First the check that it finds what is there. Two copies of one drawn person stand far apart in each of 40 pictures; 75 of the 80 people are found, and known
 # errors are planted in the detections:
@@ -1838,18 +1909,16 @@ assert len(errors.false_positives) == 7 and errors.missed.tolist() == [76, 77, 7
 print(f"AP {as_planted:.3f}\n" + evaluation_report.text(told).split("\n\n")[1])
 
 # %% [markdown]
-# Each of the 1275 keypoints is told as what it was planted as. But look at the last column: the costs do not add up to what is lacking to 1. Kinds of error
-# meet in one person, and a person whose OKS rises from 0.3 to 0.45 wins nothing yet. A person of seven keypoints, two of them a left and a right hand, shows
-# it:
+# Each of the 1275 keypoints is told as what it was planted as. But look at the last column: the costs do not add up to what is lacking to 1. One reason is that mending is modest: with all mended,
+# AP would still be below 1. The other is that kinds of error meet in one person, and a person whose OKS rises from 0.3 to 0.45 wins nothing yet. A person of seven keypoints, two of them a left
+# and a right hand, shows the second:
 
 # %%
 hands = ("nose", "left_hand", "right_hand", "chin", "neck", "belly", "foot")
 body = np.array([[50.0, 0], [20, 50], [80, 50], [50, 20], [50, 30], [50, 60], [50, 99]])
-crossed, off, both_wrong = body.copy(), body.copy(), body.copy()
-for pose in (crossed, both_wrong):
-    pose[1] = body[2]  # the left hand at the right one's place
-for pose in (off, both_wrong):
-    pose[4:] = (400, 400)  # three misses
+both_wrong = body.copy()
+both_wrong[1] = body[2]  # the left hand at the right one's place
+both_wrong[4:] = (400, 400)  # three misses
 scene = {"images": [{"id": 1}], "annotations": [listed(body, id=1, area=1e4)],
          "categories": [{"id": 1, "keypoints": list(hands)}]}
 result = diagnose(read(scene, [listed(both_wrong, score=0.5)], sigmas=[0.05] * 7))
@@ -1906,9 +1975,9 @@ draw.show(fig, "Bars of what each kind of error costs the three detectors. Misse
 # *64 pictures of 1 to 4 people. Bottom-up by tags and by limbs from one network; top-down with true boxes.*
 #
 # Four things can be read off, each of them checked below. Tags and limbs group the same peaks, but limbs leave joints out, and tags fill them in: more than
-# half of the misses of limbs are joints that are not there. Dozens of false people cost the bottom-up detectors little, because their scores are low: with
-# high ones they would cost more. Top-down was told where the people are, so false and missed people cost it next to nothing. And a crop around one person
-# does not save it from swaps: each of them is a neighbor's joint that lay in the crop as well.
+# half of the misses of limbs are joints that are not there. Dozens of false positives cost the bottom-up detectors little. Those of tags are nearly all doubles, poses of a person whom another
+# detection already has, with scores not much lower than the right ones; those of limbs are mostly pieces of nobody, with far lower scores, and cost nothing. Top-down was told where the people
+# are, so false and missed people cost it next to nothing. And a crop around one person does not save it from swaps.
 
 # %%
 tags, limbs, top = cost.values()
@@ -1919,16 +1988,28 @@ by_limbs = diagnoses["bottom-up, limbs"].errors[0]
 said = np.array([results["bottom-up, limbs"][n]["keypoints"][2::3] for n in by_limbs.row])
 assert (said[by_limbs.kind == MISS] == 0).mean() > 0.5
 print("joints left out: by tags less than 5 %, by limbs more than 15 %")
-for name in list(results)[:2]:
-    wrong = diagnoses[name].errors[0].false_positives
-    assert len(wrong) > 40 and cost[name]["false positive"] < 0.04
-    raised = [row | {"score": 1.0} if n in wrong else row for n, row in enumerate(results[name])]
-    as_now = diagnoses[name].evaluation.stats["AP"]
-    assert stats_of(unseen_truth, raised)["AP"] < as_now - 0.05
-print("bottom-up: more than 40 false people cost less than 0.04; with a score of 1, above 0.05")
 assert max(top["false positive"], top["missed person"]) < 0.02
 assert diagnoses["top-down, true boxes"].errors[0].counts.sum(0)[SWAP] > 50
 print("top-down: false or missed people cost less than 0.02 each; more than 50 swaps")
+
+# %%
+for name in list(results)[:2]:
+    (one,) = read(unseen_truth, results[name])
+    d, _, value = evaluation.similarities(one)
+    fits = np.zeros(len(results[name]))
+    np.maximum.at(fits, one.found.row[d], value)  # OKS with whom it fits best
+    scores = np.array([row["score"] for row in results[name]])
+    errors = diagnoses[name].errors[0]
+    wrong = errors.false_positives
+    doubles = (fits[wrong] >= 0.1).mean()
+    low = np.median(scores[wrong]) / np.median(scores[errors.row])
+    assert len(wrong) > 40 and cost[name]["false positive"] < 0.04
+    if "tags" in name:
+        assert doubles > 0.8 and low > 0.7
+        print("tags: above 80 % doubles; their median score is above 0.7 of the right ones'")
+    else:
+        assert doubles < 0.5 and low < 0.4 and cost[name]["false positive"] < 0.005
+        print("limbs: below 50 % doubles; their median score is below 0.4 of the right ones'")
 
 # %%
 from posebook.warp import crop_grid, crop_image
@@ -1951,13 +2032,13 @@ for kind in (INVERSION, SWAP):
 # %%
 fig = draw.people(torch.stack(pictures), torch.stack(truths), COCO_17,
                   titles=("inversions", "swaps"), found=torch.stack(answers))
-draw.show(fig, "Two people with their true pose; red lines lead from some joints to crosses where "
+draw.show(fig, "Two people with their true pose; lines lead from some joints to crosses where "
                "top-down found them. Left: the crosses lie on the other side of the same body. "
                "Right: the crosses lie on a neighbor.")
 
 # %% [markdown]
 # *Of the detections of people with 12 seen joints or more, that with the most inversions and that with the most swaps. Dots: the truth, blue for the person's
-# left. Crosses: where the inverted and swapped joints were found.*
+# left. Crosses: where the inverted and swapped joints were found, each with a dark line from its place.*
 #
 # For files of your own, the terminal does all this at once: `posebook evaluate ANNOTATIONS.json RESULTS.json` prints COCO's ten lines, this list, and the
 # errors of each keypoint; `--html report.html` writes them as a page with plots.
