@@ -1114,7 +1114,8 @@ ax.set(xlabel="px", ylabel="px")
 print(f"here the root of the area is {waver_root:.0f} px, at the hip kappa is "
       f"{2 * sigma[1] * waver_root:.1f} px")
 draw.show(fig, "A drawn person in a picture of 96 x 96 px. Two circles around each keypoint: "
-               "tiny at eyes and nose, larger at wrists and shoulders, largest at the hips, where they overlap.")
+               "tiny at eyes and nose, larger at wrists and shoulders, largest at the hips, "
+               "where they overlap.")
 
 # %% [markdown]
 # *Inner circle: a similarity of 0.75; outer circle: 0.5. The radii grow with the root of the area, here 36 px, so that they are smaller than in the table above, with its 96 px.*
