@@ -1,4 +1,4 @@
-"""Arguments: one clear error that names the argument, what was wanted and what came; and half precision widened."""
+"""Arguments: one clear error that names the argument, what was wanted and what came; and dtypes widened."""
 
 import math
 from contextlib import AbstractContextManager, nullcontext
@@ -142,6 +142,11 @@ def dtype_name(tensor: Tensor) -> str:
 def widen(tensor: Tensor) -> Tensor:
     """At least float32: half precision cannot count beyond 256 or 2048, and rounds every step of a calculation."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def double(x: Tensor | float) -> Tensor:
+    """float64, a tensor where it is and a number on the CPU."""
+    return x.double() if isinstance(x, Tensor) else torch.as_tensor(x, dtype=torch.float64, device="cpu")
 
 
 def readable(tensor: Tensor) -> bool:
