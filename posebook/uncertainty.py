@@ -284,27 +284,33 @@ def squared_mahalanobis(error: Tensor, variance: Tensor) -> Tensor:
     return (wide.square() / (scale[..., None] if kind == "isotropic" else scale)).sum(-1).to(error.dtype)
 
 
-def scale_variances(error: Tensor, variance: Tensor) -> Tensor:
-    r"""The one factor for all variances that makes held-out errors most likely: mean of :math:`e^\top S^{-1} e / 2`.
+def scale_variances(error: Tensor, variance: Tensor, *, fit: str = "likelihood") -> Tensor:
+    r"""The one factor for all variances that fits held-out errors best.
 
-    So it is for Gaussian errors without bias. It mends claims that are all too small or all too large; which keypoint
-    is surer than which stays as it was.
+    "likelihood" is the mean of :math:`e^\top S^{-1} e / 2`, which makes Gaussian errors most likely: a few that are
+    large for their claim decide it. "median" is the median of :math:`e^\top S^{-1} e` over :math:`2 \ln 2`: half of the
+    errors then lie within the ellipse that claims half. Both are 1 for a Gaussian claim that holds. They mend claims
+    that are all too small or all too large; which keypoint is surer than which stays as it was.
 
     Args:
         error: found minus true on pictures of no training, ``(..., 2)``; NaN where there is no truth.
         variance: as :func:`squared_mahalanobis`.
+        fit: "likelihood" or "median".
 
     Returns:
         a scalar, by which the variances are multiplied; NaN if there is no truth at all.
 
     Raises:
-        ValueError: as :func:`squared_mahalanobis`.
+        ValueError: as :func:`squared_mahalanobis`, or an unknown fit.
 
-    >>> scale_variances(torch.tensor([[3., 4.], [float("nan"), 0.]]), torch.tensor([1., 1.]))
-    tensor(12.5000)
+    >>> error = torch.tensor([[3., 4.], [float("nan"), 0.]])
+    >>> scale_variances(error, torch.ones(2)), scale_variances(error, torch.ones(2), fit="median")
+    (tensor(12.5000), tensor(18.0337))
     """
+    _args.one_of("fit", fit, ("likelihood", "median"))
     square = _args.widen(squared_mahalanobis(error, variance))
-    return (square.nanmean() / 2).to(error.dtype)
+    factor = square.nanmean() / 2 if fit == "likelihood" else square.nanmedian() / (2 * math.log(2))
+    return factor.to(error.dtype)
 
 
 class Reliability(NamedTuple):

@@ -359,12 +359,10 @@ def test_a_flow_learns_the_shape_of_the_errors():
     new = bent(5000, seed=999)
     exact = stats.norm.logpdf(new[:, 0]) + stats.norm(0.7 * (new[:, 0] ** 2 - 1), 0.3).logpdf(new[:, 1])
     missing = exact.mean() - flow.log_prob(new).mean().item()
-    print(missing)
     assert -0.1 < missing < 0.15
     zero, spread = torch.zeros(5000, 2, dtype=torch.float64), new.square().mean(0).log().expand(5000, 2)
     widths = new.abs().mean(0).log().expand(5000, 2)
     for best in (gaussian_nll_loss(zero, new, spread), laplace_nll_loss(zero, new, widths)):
-        print(best.mean().item() + exact.mean())
         assert best.mean().item() + exact.mean() > 0.9
 
 
@@ -421,6 +419,22 @@ def test_the_factor_of_claims_that_are_a_known_times_too_small():
     factor = scale_variances(error, v)
     assert factor.item() == pytest.approx(8, rel=4.5 / math.sqrt(16_000))
     assert scale_variances(error[:1], v[:1]).isnan()
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 100])
+def test_the_factor_by_the_median(n):
+    """Half of the errors, or one more, lie in the ellipse of one half; a few that are far off do not matter."""
+    error, s = draw(n, 2), covariances(n)
+    factor = scale_variances(error, s, fit="median")
+    just = factor * (1 + 1e-9)  # the one on the edge is inside
+    observed = point_reliability(error, just * s, levels=1).observed.item()
+    assert observed == math.ceil(n / 2) / n
+    if n > 2:
+        outliers = torch.cat((error, torch.tensor([[math.nan, 0.0], [1e6, 0.0]]).double()))
+        moved = scale_variances(outliers, torch.cat((s, s[:2])), fit="median")
+        assert factor <= moved < 2 * factor and scale_variances(outliers, torch.cat((s, s[:2]))) > 1e6 * factor
+    right = scale_variances(draw(40_000, 2), torch.ones(40_000).double(), fit="median").item()
+    assert right == pytest.approx(1, abs=4.5 / (math.log(2) * math.sqrt(40_000)))
 
 
 def test_reliability_of_points_by_loops():
@@ -622,6 +636,7 @@ E2, V2 = torch.zeros(3, 2), torch.ones(3)
         (lambda: squared_mahalanobis(E2, torch.ones(3, 2, 2)),
          "variance: want positive definite matrices, got one that is not"),
         (lambda: squared_mahalanobis(torch.zeros(3, 3), V2), "error: want shape (..., 2), got (3, 3)"),
+        (lambda: scale_variances(E2, V2, fit="mean"), "fit: want one of 'likelihood', 'median', got 'mean'"),
         (lambda: point_reliability(E2, V2, levels=0), "levels: want a whole number >= 1, got 0"),
         (lambda: score_reliability(V2 + 1, V2 > 0), "score: want from 0 to 1, got values that are not"),
         (lambda: score_reliability(V2, V2), "correct: want bool (3,), got float32 (3,)"),
