@@ -346,6 +346,17 @@ def test_gradients(name):
     assert torch.autograd.gradcheck(function, tuple((1 + torch.rand(shape)).requires_grad_() for shape in shapes))
 
 
+def test_every_closed_form_is_in_theory():
+    """What a file of the package defines, but for its private helpers, is found as theory.name."""
+    defined = {
+        name: value for module in (theory.representations, theory.decoding, theory.robustness)
+        for name, value in vars(module).items()
+        if not name.startswith("_") and (getattr(value, "__module__", "") == module.__name__ or name.isupper())
+    }  # fmt: skip
+    assert set(theory.__all__) == set(defined) and len(theory.__all__) > 50
+    assert all(getattr(theory, name) is value for name, value in defined.items())
+
+
 TWO = torch.ones(2)
 
 
@@ -364,6 +375,7 @@ TWO = torch.ones(2)
         (lambda: theory.similarity_cdf(TWO, 0, 1), "kappa: want a finite number > 0, got 0"),
         (lambda: theory.similarity_cdf(TWO, 1, 0), "variance: want a finite number > 0, got 0"),
         (lambda: theory.expected_oks(0, torch.eye(2)), "kappa: want a finite number > 0, got 0"),
+        (lambda: theory.expected_oks(0 * TWO, torch.eye(2)), "kappa: want > 0, got values that are not"),
         (lambda: theory.expected_oks(1, TWO), "covariance: want shape (..., 2, 2), got (2,)"),
         (lambda: theory.expected_oks(1, -torch.eye(2)),
          "covariance: want symmetric and positive semidefinite, got values that are not"),

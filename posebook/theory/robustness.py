@@ -162,6 +162,8 @@ def expected_oks(kappa: float | Tensor, covariance: Tensor, *, bias: Tensor | No
     """
     if not isinstance(kappa, Tensor):
         _args.positive("kappa", kappa)
+    elif _args.readable(kappa) and not (kappa > 0).all():
+        _args.fail("kappa", "> 0", "values that are not")
     _args.floating("covariance", covariance, "(..., 2, 2)")
     if covariance.shape[-2:] != (2, 2):
         _args.fail("covariance", "shape (..., 2, 2)", tuple(covariance.shape))
