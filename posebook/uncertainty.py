@@ -412,7 +412,8 @@ def conformal_radius(residuals: Tensor, alpha: float) -> Tensor:
     The :math:`\lceil (n + 1)(1 - \alpha) \rceil`-th smallest of n residuals that no training has seen; infinite where
     there is no such one, at :math:`n < 1 / \alpha - 1`. Without ties the probability is below :math:`1 - \alpha + 1 /
     (n + 1)`. It is a mean over pictures to come *and* over draws of these n, and it holds where the new picture is
-    exchangeable with them: for pictures of another kind, nothing is promised.
+    exchangeable with them: for pictures of another kind, nothing is promised. Each of the n is a picture: the keypoints
+    of one picture err together, and counted as pictures they promise too much.
 
     Args:
         residuals: ``(n, ...)`` >= 0, such as the distances found to true of n pictures; ``(n, K)`` gives each keypoint

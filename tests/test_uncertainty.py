@@ -559,6 +559,16 @@ def test_what_is_not_exchangeable_is_not_covered():
     assert (4 * draw(5000, seed=2).abs() <= radius).double().mean() < 0.5
 
 
+def test_keypoints_are_no_pictures():
+    """17 that err alike, of five people: counted as 85, the largest of five covers 5 / 6 instead of 0.9."""
+    trials = 20_000
+    residuals = draw(6, trials, seed=3).abs()
+    radius = conformal_radius(residuals[:-1].repeat(17, 1), 0.1)
+    covered = (residuals[-1] <= radius).double().mean().item()
+    assert covered == pytest.approx(5 / 6, abs=4.5 * math.sqrt(5 / 36 / trials))
+    assert conformal_radius(residuals[:-1], 0.1).isinf().all()
+
+
 def test_the_radius_is_a_threshold_of_pck():
     """On the calibration's own keypoints it covers rank / n."""
     found, xy = draw(99, 2), torch.zeros(99, 2).double()
