@@ -152,26 +152,38 @@ fig = draw.groups(plaza.image[[b for b, _ in picked]],
                   [seen["tags"][b].xy[keep] for (b, _), keep in zip(picked, sure, strict=True)],
                   COCO_17, truth=there, columns=3,
                   titles=[f"OKS {fit[b, p]:.1f}" for b, p in picked])
-draw.show(fig, "TODO alt of the six")
+draw.show(fig, "Six pictures with people found in them, from OKS 0.9 down to 0. In the first three the "
+               "dashed skeleton is nearly covered by a colored one. In the fourth some joints are off. In "
+               "the fifth, five people stand close together and joints of one lie on another. In the "
+               "last one a person stands behind two others, and nobody is found there.")
 
 # %% [markdown]
 # *The person at 0, 25, 50, 75, 90 and 100 % of the ranking by OKS, found by tags. Dashed: where she is. Colors: the people found in her picture whose joints have a mean score above 0.3.*
 #
-# TODO what wrong.
-#
+# Down the ranking, joints go astray first, then they go to a neighbor, and at the end somebody who stands behind others is not found at all. Is it the covered ones who fall behind? Compare the first quarter of
+# the ranking with the last:
+
+# %%
+quarter = len(ranked) // 4
+open_to_view = (plaza.vis == 2).float().mean(-1)  # (B, P): share of the 17 keypoints
+first, last = (torch.stack([open_to_view[b, p] for b, p in part]).mean().item()
+               for part in (ranked[:quarter], ranked[-quarter:]))
+print("keypoints that are seen: first quarter above 80 %, last quarter below 70 %")
+assert first > 0.8 > 0.7 > last and fit[known].min() < 0.1
+
+# %% [markdown]
 # Now the crowd. One option of the drawing changes, the crowding: at 0 each person has a part of the picture's width to herself, at 1 all gather at one place. The people, their poses, sizes and
 # clothes stay as they are.
 
 # %%
 crowded = {by: {} for by in seen}
-for crowding in (0.0, 0.3, 0.55, 0.8, 1.0):
+for crowding in (0.0, 0.3, 0.6, 1.0):
     closer = crowds.crowd(96, seed=8_000_000, crowding=crowding)
     for by, values in crowded.items():
         values[crowding] = stats(closer, look(closer, by))["AP50"]
 for by, values in crowded.items():
     print(f"{by:6s} AP50 at crowding 1 is less than 0.65 times that at 0")
-    assert values[1.0] < 0.65 * values[0.0] and values[0.8] < 0.75 * values[0.0]
-    assert values[0.0] > values[0.55] > values[0.8] > values[1.0]
+    assert values[1.0] < 0.65 * values[0.0] and values[0.0] > values[0.6] > values[1.0]
 for c, value in crowded["boxes"].items():
     assert value > 0.05 + max(crowded["tags"][c], crowded["limbs"][c])
 
@@ -184,7 +196,7 @@ draw.show(fig, "AP50 of three detectors over the crowding from 0 to 1. All three
                "The line of the boxes is always the highest.")
 
 # %% [markdown]
-# *96 pictures at each of five crowdings, threshold 0.2, one network of each kind.*
+# *96 pictures at each of four crowdings, threshold 0.2, one network of each kind. At 0.3 they are the pictures of above, and of the training.*
 #
 # The box does not save the top-down detector: what one person hides of another is hidden in the crop as well, and the crop shows the neighbors too. Each of the three loses more than a third.
 # With true boxes it stays ahead at each of these crowdings. Between tags and limbs these pictures decide nothing: on other ones their order changes.
@@ -192,7 +204,7 @@ draw.show(fig, "AP50 of three detectors over the crowding from 0 to 1. All three
 # The peaks were those above a threshold of 0.2. Was that a good one?
 
 # %%
-levels = (0.02, 0.1, 0.2, 0.3, 0.5, 0.7)
+levels = (0.02, 0.1, 0.2, 0.5, 0.7)
 swept, number = {"tags": {}, "limbs": {}}, {"tags": {}, "limbs": {}}
 for by in swept:
     for level in levels:
@@ -484,8 +496,8 @@ print(f"a crop: {crop / 1e6:.1f} million, the whole picture: {whole / 1e6:.1f} m
 print(f"one pass costs as much as {whole / crop:.1f} crops")
 
 # %% [markdown]
-# Up to 14 people the crops are cheaper, from 15 on the one pass is; the pictures of the two have the same fineness, so this is close to the ratio of their areas, which is 12. What the sorting takes is no convolution,
-# and comes on top.
+# Up to 14 people the crops are cheaper, from 15 on the one pass is. The picture has as many pixels as 12 crops; the rest is the wider end of the bottom-up network with its three heads. What the sorting takes is no
+# convolution and comes on top.
 #
 # Now accuracy. The people are as large in px as those of the training, 43 to 72 px tall or wide; only their number changes.
 
@@ -501,7 +513,8 @@ def street(people, pictures):
 
 streets = {1: street(1, 48), 3: street(3, 24), 10: street(10, 8), 30: street(30, 4)}
 seen_share = {n: (view.vis == 2).float().mean().item() for n, view in streets.items()}
-assert min(seen_share[1], seen_share[3]) > 0.75 > 0.72 > seen_share[30] + 0.02
+print("keypoints that are seen: of 1 and 3 people above 75 %, of 30 below 75 %")
+assert min(seen_share[1], seen_share[3]) > 0.77 > 0.73 > seen_share[30]
 draw.show(draw.people(torch.stack([view.image[0] for view in streets.values()]), None, COCO_17),
           "Four pictures of 192 x 256 px with 1, 3, 10 and 30 people. In the last one they stand close "
           "together and cover much of one another.")
@@ -512,14 +525,16 @@ for n, view in streets.items():
     for by, values in ap50.items():
         answers = look(view, by)
         values[n] = stats(view, answers)["AP50"]
-for n, values in {1: (0.6, 0.65), 3: (0.3, 0.65), 10: (0.0, 0.5), 30: (0.0, 0.1)}.items():
-    print(f"{n:2d} people: AP50 by tags above {values[0]:.2f}, by limbs above {values[1]:.2f}, "
-          "with true boxes higher than both")
-    assert ap50["tags"][n] > values[0] and ap50["limbs"][n] > values[1]
+for n, bound in {1: 0.65, 3: 0.65, 10: 0.5, 30: 0.1}.items():
+    print(f"{n:2d} people: AP50 by limbs above {bound:.2f}, with true boxes higher than by limbs and tags")
+    assert ap50["limbs"][n] > bound
     assert ap50["boxes"][n] > max(ap50["tags"][n], ap50["limbs"][n]) + 0.03
-print("by tags: below 0.65 for 3 people, below 0.35 for 10, below 0.10 for 30")
-assert ap50["tags"][3] < 0.65 and ap50["tags"][10] < 0.35 and ap50["tags"][30] < 0.1
-assert ap50["limbs"][3] > ap50["tags"][3] + 0.15 and ap50["limbs"][30] < 0.45 < 0.7
+print("by tags: above 0.60 for 1 person, below 0.65 for 3, below 0.35 for 10, below 0.10 for 30")
+assert ap50["tags"][1] > 0.6 and ap50["tags"][3] < 0.65 and ap50["tags"][10] < 0.35 and ap50["tags"][30] < 0.1
+assert ap50["limbs"][3] > ap50["tags"][3] + 0.15 and ap50["limbs"][30] < 0.45
+strict = look(streets[10], "tags", threshold=0.5)  # their best threshold in section 3.12
+print("and with peaks above 0.5: below 0.35 for 10 people")
+assert stats(streets[10], strict)["AP50"] < 0.35
 
 # %%
 def shortest(work, times=3):
@@ -551,9 +566,9 @@ draw.show(fig, "Left: AP50 over the number of people from 1 to 30. With true box
 # %% [markdown]
 # *48, 24, 8 and 4 pictures. The times are those of the machine that made this picture; yours will differ, which is why multiply-adds were counted above.*
 #
-# Tags go down first: these pictures are wider than what the network overlooks, and a row of 10 has places that it has never learned (section 3.13). It was trained with at most four people on 96 px, so this is
-# the failure of *this* training and not of every tag. Limbs are local: a field says something about the few cells between two joints, whatever the size of the picture. With 30 people everybody loses, since
-# each hides others.
+# Tags go down first, at their best threshold too. Section 3.13 says why: these pictures are wider than what the network looks over, so that two people far apart have the same tag, and a row of ten has places that it has never
+# seen. It was trained with at most four people on 96 px: this is the failure of *this* training and not of every tag. A field tells of the few cells between two joints, however large the picture is. With 30
+# people all three lose, and more of the keypoints are hidden.
 #
 # But the boxes were true. Nobody gives you true boxes. Shift the centers by up to 10 or 20 % of the width and height, and change width and height by up to the same share:
 
@@ -617,7 +632,7 @@ print("for 10 and 30 people within 0.15 of limbs and at least 0.04 below true bo
 #
 # All on the same scenes now: the 96 pictures of section 3.12, with 1 to 4 people on 96 x 96 px.
 #
-# > **Predict.** By tags or by limbs, AP50 was much the same. Which of them has the higher AP, the mean over stricter thresholds too: tags, which fill in missing joints, or limbs, which leave them out?
+# > **Predict.** By tags or by limbs, with peaks above 0.2, AP50 was much the same. Which of them has the higher AP, the mean over stricter thresholds too: tags, which fill in missing joints, or limbs, which leave them out?
 #
 # A missing joint counts 0 in OKS. With $m$ of $K$ labeled keypoints missing and the others exact, OKS is at most
 #
@@ -644,16 +659,17 @@ def unfilled(image):
 
 
 seen["tags, not filled"] = [unfilled(image) for image in plaza.image]
+seen["tags, peaks above 0.5"] = look(plaza, "tags", threshold=0.5)
 seen["limbs, then crops"] = crowds.find_top_down(top_down, plaza.image, around(seen["limbs"]))
 table = {by: stats(plaza, answers) for by, answers in seen.items()}
 names = ("AP", "AP50", "AP75", "APM")
 fig, (ax,) = draw.axes(width=7.0, height=3.4)
 ax.axis("off")
 ax.table([[f"{line[name]:.2f}" for name in names] for line in table.values()], colLabels=names,
-         rowLabels=list(table), loc="center", cellLoc="center", colWidths=[0.16] * 4).scale(1, 1.6)
-draw.show(fig, "A table of five detectors. With true boxes all four figures are highest, AP near 0.38 and "
-               "AP50 near 0.8. By tags AP is near 0.27 and by limbs near 0.2, at an AP50 near 0.65 "
-               "each. Crops around what limbs found lie between.")
+         rowLabels=list(table), loc="center", cellLoc="center", colWidths=[0.14] * 4).scale(1, 1.6)
+draw.show(fig, "A table of six detectors. With true boxes AP, near 0.38, and AP50, near 0.8, are highest. "
+               "By tags AP is near 0.28 and by limbs near 0.2, at an AP50 near 0.65 each. Tags with "
+               "peaks above 0.5, and crops around what limbs found, lie between.")
 
 # %% [markdown]
 # *96 pictures, 240 people. APM counts people of 32 x 32 to 96 x 96 square px, some dozen here, so it says little.*
@@ -668,6 +684,8 @@ assert table["tags"]["AP75"] > table["limbs"]["AP75"] + 0.05
 assert abs(table["tags"]["AP50"] - table["limbs"]["AP50"]) < 0.12
 print("filling joints in changes AP by less than 0.03")
 assert abs(table["tags"]["AP"] - table["tags, not filled"]["AP"]) < 0.03
+print("peaks above 0.5: by tags AP50 more than 0.05 above limbs, and below true boxes")
+assert table["tags, peaks above 0.5"]["AP50"] > table["limbs"]["AP50"] + 0.05
 print("crops around what limbs found: AP more than 0.04 above limbs")
 assert table["limbs, then crops"]["AP"] > table["limbs"]["AP"] + 0.04
 
@@ -696,7 +714,7 @@ assert share["limbs"] > 0.14 > share["tags, not filled"] > 0.05 > 0.02 > share["
 # | | by tags | by limbs | top-down |
 # |---|---|---|---|
 # | cost (3.14) | one pass | one pass | $N$ crops, and whatever finds the boxes |
-# | strict thresholds (here) | better than limbs | loses joints | best with true boxes |
+# | pictures like those of the training (here) | better than limbs, most of all with high peaks | loses joints | best with true boxes |
 # | people behind one another (3.12) | loses more than a third | loses more than a third | loses more than a third, stays ahead with true boxes |
 # | more people and larger pictures than in training (3.14) | fails | holds, until they cover one another | holds as well as its boxes |
 # | boxes off by 20 % (3.14) | needs none | needs none | falls below limbs |
@@ -737,7 +755,7 @@ for record in single_truth["annotations"]:  # leave the first labeled keypoint o
     v = record["keypoints"][2::3]
     first = next(k for k in range(17) if v[k] > 0)
     record["keypoints"][2::3] = [v[k] if k == first else 0 for k in range(17)]
-for c in (0.25, 0.5, 1.0):
+for c in (0.3, 0.5, 0.9):
     hits = torch.tensor([1 - t ** (1 / c**2) for t in THRESHOLDS])
     for honest, law in ((True, hits.mean()), (False, (hits**2).mean())):
         rows, mean = shaken(single_truth["annotations"], COCO_17.oks_sigmas, c, honest=honest)
@@ -747,7 +765,7 @@ for c in (0.25, 0.5, 1.0):
               f"scored by {'the true OKS' if honest else 'chance'}; measured within 0.08 of it")
 
 # %% [markdown]
-# The detections are the same in both lines of a pair; their order is worth up to a factor of two and more. A detector's score is part of its AP.
+# The detections are the same in both lines of a pair, and only their order differs. A detector's score is part of its AP.
 #
 # With a COCO file of your own, `POSEBOOK_COCO` names it ([chapter 2](02_decoding.ipynb) shows how), the next cell shakes its people, with all their marks. Groups and people without a mark are in the file and are evaluated as COCO does: nobody needs to find them.
 
@@ -774,8 +792,8 @@ else:
     print(f"POSEBOOK_COCO {why}: the drawn people are all there is to see.")
 
 # %% [markdown]
-# **Takeaway.** No detector here is best at everything: by tags AP is more than 0.03 above limbs on pictures like those of the training, limbs hold where tags fail, and true boxes beat both. And an honest score is half of AP: marks shaken by $c = 1$ have 0.28 in
-# the best order and 0.10 by chance. Practice: [`match` and `average_precision`](../exercises/multi_person/multi_person.ipynb).
+# **Takeaway.** No detector here is best at everything: by tags AP is more than 0.03 above limbs on pictures like those of the training, limbs hold where tags fail, and true boxes beat both. The order of the scores is part of AP: one mark per person, shaken by
+# $c = 0.9$, has by the formula 0.32 if scored by its true OKS and 0.13 if scored by chance. Practice: [`match` and `average_precision`](../exercises/multi_person/multi_person.ipynb).
 #
 # ## What you can do now
 #
