@@ -107,6 +107,28 @@ def people(images: Tensor, xy: Tensor | None, bones: Skeleton, *, vis: Tensor | 
     return fig
 
 
+def groups(images: Tensor, found: Sequence[Tensor], bones: Skeleton, *, truth: Sequence[Tensor] | None = None,
+           titles: Sequence[str] | None = None, columns: int = 4) -> Figure:
+    """Pictures of several people, each who was found in a color of its own, one who is there as a dashed white line.
+
+    Args:
+        images: ``(B, 3, H, W)``, 0 to 1.
+        found: for each picture ``(P, K, 2)`` px, NaN where there is no joint.
+        bones: the keypoints' names and limbs.
+        truth: for each picture ``(K, 2)`` px of one person, NaN where not labeled.
+        titles: one for each picture.
+        columns: pictures in a row.
+    """
+    fig = people(images, None, bones, titles=titles, columns=columns)
+    for b, ax in enumerate(fig.axes[: len(images)]):
+        ax.set(xlim=ax.get_xlim(), ylim=ax.get_ylim())
+        for a, z in bones.limbs if truth is not None else ():
+            ax.plot(*truth[b][[a, z]].T.tolist(), "--", color="white", linewidth=1.2)
+        for n, one in enumerate(found[b]):
+            skeleton(ax, one, bones, color=(SKY, ORANGE, GREEN, RED, PURPLE, YELLOW, BLUE, BLACK)[n % 8])
+    return fig
+
+
 def _pose(ax: Axes, xy: Tensor, bones: Skeleton, vis: Tensor) -> None:
     sides = {k: color for left, right in bones.pairs for k, color in ((left, SKY), (right, ORANGE))}
     known = [bool(v) for v in (vis > 0) & xy.isfinite().all(-1)]

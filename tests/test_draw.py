@@ -122,3 +122,15 @@ def test_measured_means_have_their_intervals():
     first, second = ax.containers
     assert first.lines[0].get_xydata().tolist() == [[1, 2], [4, 1]]
     assert [bar.tolist() for bar in first.lines[2][0].get_segments()] == [[[1, 1.5], [1, 2.5]], [[4, 1], [4, 1]]]
+
+
+def test_groups_have_a_color_for_each_and_the_truth_is_dashed():
+    found = [torch.stack((XY, XY + 5)), XY[:0].reshape(0, 3, 2)]
+    found[0][1, 2] = torch.nan  # a joint that was not found
+    fig = draw.groups(torch.rand(2, 3, 48, 64), found, FACE, truth=[XY, XY], titles=("a", "b"))
+    first, second = fig.axes
+    dashed = [line for line in first.lines if line.get_linestyle() == "--"]
+    assert [line.get_xydata().tolist() for line in dashed] == [XY[[0, 2]].tolist(), XY[[1, 2]].tolist()]
+    assert len(second.lines) == 2 and first.get_title() == "a"
+    assert len({line.get_color() for line in first.lines}) == 3 and first.get_xlim() == (-0.5, 63.5)
+    assert not draw.groups(torch.rand(1, 3, 48, 64), found[1:], FACE).axes[0].lines

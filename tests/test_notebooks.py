@@ -286,6 +286,24 @@ def test_the_photograph_cells_have_a_coco_twin(name, most, coco_json, coco_twin)
     assert "image/png" in picture.data and ".jpg" in picture.data["text/plain"]
 
 
+@pytest.mark.parametrize("crowd", [0, 1])
+def test_shaken_marks_of_a_coco_file_have_the_mean_oks_that_a_formula_says(crowd, coco_json, coco_twin, tmp_path):
+    data = json.loads(coco_json.read_text(encoding="utf-8"))
+    marked = [record for record in data["annotations"] if any(record["keypoints"][2::3])]
+    marked[0]["iscrowd"] = crowd
+    path = tmp_path / "coco.json"
+    path.write_text(json.dumps(data), encoding="utf-8")
+    [said] = coco_twin("03_multi_person", path)
+    to_find, others = len(marked) - crowd, len(data["annotations"]) - len(marked) + crowd
+    assert said.text.startswith(f"{to_find} people to find, {others} whom nobody needs to find")
+    rows = re.findall(r"mean OKS (\d\.\d+), by the formula (\d\.\d+); AP (\d\.\d+)", said.text)
+    mean, formula, ap = zip(*(map(float, row) for row in rows), strict=True)
+    assert len(rows) == 8 and all(abs(a - b) < 0.1 for a, b in zip(mean, formula, strict=True))
+    honest, chance = ap[::2], ap[1::2]
+    assert ap[:2] == (1, 1) and list(honest) == sorted(honest, reverse=True) and ap[-1] < 0.5
+    assert all(a >= b for a, b in zip(honest, chance, strict=True))
+
+
 @each_chapter
 @pytest.mark.parametrize("people", [0, 1])
 def test_a_coco_file_in_which_nobody_is_marked_is_said_to_be_one(source, people, coco_twin, tmp_path):
