@@ -97,7 +97,7 @@ check("rot90_points", rot90_points)
 # Your `rot90_points` may be called here.
 
 # %%
-found = torch.tensor([[50.0, 10.0], [14.0, 30.0], [6.0, 38.0], [22.0, 34.0]])
+found = torch.tensor([[50.0, 10.0], [10.0, 26.0], [6.0, 42.0], [22.0, 34.0]])
 fig, (ax,) = draw.axes(height=2.8)
 ax.plot([-0.5, 63.5, 63.5, -0.5, -0.5], [-0.5, -0.5, 47.5, 47.5, -0.5], color="#999999")
 for k, (x, y) in enumerate(found.tolist()):
@@ -107,8 +107,8 @@ ax.plot(*found.mean(0).tolist(), "X", color=draw.RED, markersize=10, label="thei
 ax.set(xlim=(-3, 100), ylim=(49, -2), xlabel="x (px)", ylabel="y (px)", aspect="equal")
 ax.legend(fontsize=8, loc="center right", frameon=False)
 draw.show(fig, "Target: an image of 48 rows and 64 columns, and four responses that are brought back: "
-               "that of the unturned image at (50, 10), those of the turned ones at (14, 30), (6, 38) "
-               "and (22, 34). A cross marks their mean, (23, 28), far from the first.")
+               "that of the unturned image at (50, 10), those of the turned ones at (10, 26), (6, 42) "
+               "and (22, 34). A cross marks their mean, (22, 28), far from the first.")
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
