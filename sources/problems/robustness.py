@@ -53,9 +53,9 @@ from posebook.checks import check
 image = torch.arange(24.0).view(4, 6)
 fig = draw.heatmaps({"4 rows, 6 columns": image, "turned once": torch.rot90(image, 1, (-2, -1))},
                     torch.tensor([[4.5, 1.0], [1.0, 0.5]]))
-draw.show(fig, "Target: an image of 4 rows and 6 columns, brighter from row to row, with a point at "
-               "(4.5, 1). Turned once it has 6 rows and 4 columns, is brighter from left to right, "
-               "and the point is at (1, 0.5).")
+draw.show(fig, "Target: an image of 4 rows and 6 columns, brighter from row to row, with a "
+               "point at (4.5, 1). Turned once it has 6 rows and 4 columns, is brighter from "
+               "left to right, and the point is at (1, 0.5).")
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
@@ -106,9 +106,10 @@ for k, (x, y) in enumerate(found.tolist()):
 ax.plot(*found.mean(0).tolist(), "X", color=draw.RED, markersize=10, label="their mean")
 ax.set(xlim=(-3, 100), ylim=(49, -2), xlabel="x (px)", ylabel="y (px)", aspect="equal")
 ax.legend(fontsize=8, loc="center right", frameon=False)
-draw.show(fig, "Target: an image of 48 rows and 64 columns, and four responses that are brought back: "
-               "that of the unturned image at (50, 10), those of the turned ones at (10, 26), (6, 42) "
-               "and (22, 34). A cross marks their mean, (22, 28), far from the first.")
+draw.show(fig, "Target: an image of 48 rows and 64 columns, and four responses that are brought "
+               "back: that of the unturned image at (50, 10), those of the turned ones at (10, "
+               "26), (6, 42) and (22, 34). A cross marks their mean, (22, 28), far from the "
+               "first.")
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
@@ -163,9 +164,9 @@ ax.axvspan(y.mean() - y.std(correction=0), y.mean() + y.std(correction=0), color
 ax.set(xlabel="output y", ylabel="of 256 masks")
 ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
 print(f"mean {y.mean():g}, variance {y.var(correction=0):g}")
-draw.show(fig, "Target: the outputs of all 256 ways to drop some of 8 inputs, with p = 0.5, from -2 "
-               "to 20. Their mean is 9, as without dropout, and their variance 20.5: a band of one "
-               "standard deviation reaches from about 4.5 to 13.5.")
+draw.show(fig, "Target: the outputs of all 256 ways to drop some of 8 inputs, with p = 0.5, "
+               "from -2 to 20. Their mean is 9, as without dropout, and their variance 20.5: a "
+               "band of one standard deviation reaches from about 4.5 to 13.5.")
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
@@ -222,9 +223,10 @@ for level, color in ((0.75, draw.GREEN), (0.5, draw.ORANGE), (0.25, draw.RED)):
     ax.plot(r * angle.cos(), r * angle.sin(), color=color, label=f"similarity {level}")
 ax.set(xlabel="x (px)", ylabel="y (px)", aspect="equal")
 ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-draw.show(fig, "Target: 400 errors of a Gaussian cloud that lies aslant, with variances of 36 and 25 "
-               "square px and a covariance of 20. Circles about its center mark similarities of 0.75, "
-               "0.5 and 0.25, for an area of 2500 square px and a k of 0.1. The mean is 0.486.")
+draw.show(fig, "Target: 400 errors of a Gaussian cloud that lies aslant, with variances of 36 "
+               "and 25 square px and a covariance of 20. Circles about its center mark "
+               "similarities of 0.75, 0.5 and 0.25, for an area of 2500 square px and a k of "
+               "0.1. The mean is 0.486.")
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
@@ -282,9 +284,9 @@ for ax, cells in zip(fig.axes, (difference**2, mask, mask * difference**2), stri
             ax.text(column, row, "NaN" if hidden else f"{cells[row, column]:g}", ha="center",
                     va="center", bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5})
 print(f"loss {(mask * difference**2).sum():g}")
-draw.show(fig, "Target: squared differences of 3 x 3 cells, the last column NaN, a mask of 1, 0.5, "
-               "0.25 and, in the last column, 0, and their product, 0 in the last column. Its sum, "
-               "the loss, is 10.75.")
+draw.show(fig, "Target: squared differences of 3 x 3 cells, the last column NaN, a mask of 1, "
+               "0.5, 0.25 and, in the last column, 0, and their product, 0 in the last column. "
+               "Its sum, the loss, is 10.75.")
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
@@ -336,8 +338,8 @@ ax.axvspan(12 - 0.5 * 84**0.5, 12 + 0.5 * 84**0.5, color=draw.RED, alpha=0.15,
 ax.set(xlabel="loss", ylabel="of 4000 draws")
 ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
 draw.show(fig, "Target: the losses of 4000 draws of a noisy mask lie about 12, the loss without "
-               "noise, like a bell. Differences are 1, 1, 1 and 3, the mask is 1, and eta 0.5: a band "
-               "of one standard deviation, 4.58, to each side.")
+               "noise, like a bell. Differences are 1, 1, 1 and 3, the mask is 1, and eta 0.5: "
+               "a band of one standard deviation, 4.58, to each side.")
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
@@ -385,9 +387,9 @@ ax.axvline(0.805, color=draw.RED, label="mean")
 ax.axvspan(0.805 - 0.277, 0.805 + 0.277, color=draw.RED, alpha=0.15, label="one standard deviation")
 ax.set(xlabel="mask value", ylabel="of 4000 draws")
 ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-draw.show(fig, "Target: 4000 mask values of 1 with noise of eta = 0.5, clipped. Half of them are 1, a "
-               "few are 0, the others lie between, fewer and fewer towards 0. Their mean is 0.805, so "
-               "that the shift is -0.195, and their standard deviation 0.277.")
+draw.show(fig, "Target: 4000 mask values of 1 with noise of eta = 0.5, clipped. Half of them "
+               "are 1, a few are 0, the others lie between, fewer and fewer towards 0. Their "
+               "mean is 0.805, so that the shift is -0.195, and their standard deviation 0.277.")
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
@@ -440,8 +442,8 @@ ax.plot(range(1, 20), residuals, "o", color=draw.SKY, label="residuals, sorted")
 ax.plot([0, 15, 15], [3.9, 3.9, 0], "--", color=draw.RED, label="radius, alpha = 0.25")
 ax.set(xlim=(0, 20), ylim=(0, 12), xlabel="rank", ylabel="residual (px)", xticks=range(0, 21, 5))
 ax.legend(fontsize=8, loc="upper left", frameon=False)
-draw.show(fig, "Target: 19 residuals from 0.4 to 11 px, sorted. With alpha = 0.25 the radius is that "
-               "of rank 15, which is 20 times 0.75: 3.9 px. Four residuals lie beyond.")
+draw.show(fig, "Target: 19 residuals from 0.4 to 11 px, sorted. With alpha = 0.25 the radius is "
+               "that of rank 15, which is 20 times 0.75: 3.9 px. Four residuals lie beyond.")
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>

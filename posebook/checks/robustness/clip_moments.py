@@ -106,10 +106,10 @@ PROBLEM = Problem(
         Near("eta 1: -0.316 and 0.398", lambda rng: (1.0,), fixed=True),
         Near("eta from 0.8 to 1.4", lambda rng: (uniform(rng, 0.8, 1.4),), weight=2),
         Near("much noise, eta from 2 to 4", lambda rng: (uniform(rng, 2, 4),)),
-        Near("more than much, eta from 6 to 20: nearly a coin", lambda rng: (uniform(rng, 6, 20),)),
+        Near("eta 100: nearly a coin, -0.498 and 0.499", lambda rng: (100.0,), fixed=True),
         Near("a plain whole number, eta 2", lambda rng: (2,), fixed=True),
-        Near("twice the noise: a lower mean, spread wider", lambda rng: ((e := uniform(rng, 0.2, 0.8),), (2 * e,)),
-             holds=lambda a, b: b[0] < a[0] < 0 and b[1] > a[1]),
+        Near("more noise: a lower mean, spread wider",
+             lambda rng: ((uniform(rng, 0.2, 0.6),), (uniform(rng, 0.8, 1.6),)), holds=lambda a, b: b[0] < a[0] < 0 and b[1] > a[1]),
     ),
     mistakes=(
         Mistake("The shift is downwards, mean - 1: what would rise above 1 is cut, what falls stays. (Or is it the "
