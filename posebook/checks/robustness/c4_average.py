@@ -127,12 +127,13 @@ PROBLEM = Problem(
         Mistake("The responses are averaged as they are: each is in the px of its own turned image, so bring it back "
                 "first.", changed(c4_average, result=lambda out, responses: responses.mean(0))),
         Mistake("The responses are turned on, not back: what lies at (x, y) in the turned image came from where?",
-                _back("x[0], y[1], right - x[2], bottom - y[3]", "y[0], bottom - x[1], bottom - y[2], x[3]")),
-        Mistake("Responses 1 and 3 are exchanged: `torch.rot90` turns counterclockwise, as a picture is shown.",
+                _back("x[0], y[1], right - x[2], bottom - y[3]", "y[0], right - x[1], bottom - y[2], x[3]")),
+        Mistake("Responses 1 and 3 are exchanged, or turned on where they should be turned back: `torch.rot90` turns "
+                "counterclockwise, as a picture is shown.",
                 changed(c4_average, responses=lambda responses: responses[[0, 3, 2, 1]])),
-        Mistake("The sizes are exchanged for the quarter turns: an x of the unturned image, brought back, runs to "
-                "`width - 1`.", _back("x[0], bottom - y[1], right - x[2], y[3]", "y[0], x[1], bottom - y[2], "
-                                      "right - x[3]")),
+        Mistake("The sizes are exchanged for the quarter turns, or for the half turn: an x of the unturned image, "
+                "brought back, runs to `width - 1`.",
+                _back("x[0], bottom - y[1], right - x[2], y[3]", "y[0], x[1], bottom - y[2], right - x[3]")),
         Mistake("The sizes are exchanged everywhere: `height` and `width` are those of the unturned image.",
                 changed(c4_average, height=lambda width: width, width=lambda height: height)),
         Mistake("The image is taken for a square: use both `height` and `width`.",
@@ -172,6 +173,10 @@ PROBLEM = Problem(
                 edited(c4_average, {MEANS: "torch.stack((back_x, back_y), dim=-1)"})),
         Mistake("One mean is taken over the keypoints as well: each has its own.",
                 changed(c4_average, result=lambda out: out.reshape(-1, 2).mean(0).expand_as(out).clone())),
+        Mistake("One mean is taken over the keypoints as well: each has its own.",
+                changed(c4_average, result=lambda out: out.reshape(-1, 2).mean(0))),
+        Mistake("The mean is taken over the keypoints, not over the four turns: these are the first axis.",
+                edited(c4_average, {MEANS: "torch.stack((back_x, back_y), dim=-1).mean(1)"})),
         Mistake("The turns are looked for in the last but one axis: they are the first.",
                 changed(c4_average, responses=lambda responses: responses.movedim(-2, 0))),
         Mistake("The result is (y, x): points are (x, y), before and after.",

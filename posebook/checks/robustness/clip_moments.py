@@ -109,7 +109,8 @@ PROBLEM = Problem(
         Near("eta 100: nearly a coin, -0.498 and 0.499", lambda rng: (100.0,), fixed=True),
         Near("a plain whole number, eta 2", lambda rng: (2,), fixed=True),
         Near("more noise: a lower mean, spread wider",
-             lambda rng: ((uniform(rng, 0.2, 0.6),), (uniform(rng, 0.8, 1.6),)), holds=lambda a, b: b[0] < a[0] < 0 and b[1] > a[1]),
+             lambda rng: ((uniform(rng, 0.2, 0.6),), (uniform(rng, 0.8, 1.6),)),
+             holds=lambda a, b: b[0] < a[0] < 0 and b[1] > a[1]),
     ),
     mistakes=(
         Mistake("The shift is downwards, mean - 1: what would rise above 1 is cut, what falls stays. (Or is it the "

@@ -179,6 +179,8 @@ PROBLEM = Problem(
                 edited(conformal_radius, {TOO_MANY: "rank = min(rank, n)\n    "})),
         Mistake("Where there are too few residuals an index is out of range: the result is infinity then.",
                 edited(conformal_radius, {TOO_MANY: ""})),
+        Mistake("Where there are too few residuals an index is out of range: the result is infinity then.",
+                _always("residuals.kthvalue(rank).values.item()")),
         Mistake("Where there are too few residuals NaN comes back: it is infinity then.",
                 edited(conformal_radius, {"return math.inf": "return math.nan"})),
         Mistake("Where there are too few residuals None comes back: it is infinity then.",

@@ -127,6 +127,9 @@ PROBLEM = Problem(
                 "off.", edited(dropout_moments, {FACTOR: "1 / (1 - p)"})),
         Mistake("This is the mean square in the variance's place: the square of the mean comes off.",
                 changed(dropout_moments, result=lambda out: (out[0], out[1] + out[0] ** 2))),
+        Mistake("From the sum of the mean squares the square of the whole mean comes off: the terms' own means do.",
+                edited(dropout_moments, {"p / (1 - p) * terms.square().sum(-1)": "terms.square().sum(-1) / (1 - p) - "
+                                         "mean.square()"})),
         Mistake("p is taken for the probability to stay: it is that to be dropped.",
                 edited(dropout_moments, {FACTOR: "(1 - p) / max(p, 1e-3)"})),
         Mistake("The variance is p / (1 - p) times the square of the sum: the inputs are dropped each on its own, so "
@@ -148,6 +151,8 @@ PROBLEM = Problem(
                 changed(dropout_moments, result=lambda out, x: (out[0], out[1] / len(x)))),
         Mistake("Mean and variance are those of a mean of n terms: y is their sum.",
                 changed(dropout_moments, result=lambda out, x: (out[0] / len(x), out[1] / len(x) ** 2))),
+        Mistake("Mean and variance are those of a mean of n terms: y is their sum.",
+                changed(dropout_moments, result=lambda out, x: (out[0] / len(x), out[1] / len(x)))),
         Mistake("This is the spread between the terms: the variance of y is asked for, from one draw to the next.",
                 _variance("terms.var(-1, correction=0)")),
         Mistake("Variance comes first in your result: want (mean, variance).",

@@ -183,6 +183,8 @@ PROBLEM = Problem(
                 "two axes of different size are not one.", _result(f"1 / (1 + {VARIANCES}.sum(-1) / (2 * reach))")),
         Mistake("The product of the two variances is left out: the determinant of I + S is 1 + trace S + det S.",
                 _result(f"(1 + {VARIANCES}.sum(-1) / reach).rsqrt()")),
+        Mistake("The sum of the two variances is left out: the determinant of I + S is 1 + trace S + det S.",
+                _result("(1 + torch.linalg.det(covariance / reach)).rsqrt()")),
         Mistake("Only the variances take part: the covariance of x and y says whether the ellipse lies aslant, and "
                 "then it is narrower than it seems.", _result(f"(1 + {VARIANCES} / reach).rsqrt().prod(-1)")),
         Mistake("The covariance of x and y is added with the wrong sign, as if it made errors larger.",

@@ -119,7 +119,7 @@ PROBLEM = Problem(
                 edited(loss_noise_std, {".sqrt()": ""})),
         Mistake("eta is squared outside the root: eta is a standard deviation, and so is the result.",
                 edited(loss_noise_std, {"eta *": "eta**2 *"})),
-        Mistake("The root of eta is taken: eta is a standard deviation, not a variance.",
+        Mistake("The root of eta is taken: it is a standard deviation, not a variance, and inside the root it is squared.",
                 edited(loss_noise_std, {"eta *": "eta**0.5 *"})),
         Mistake("eta is missing.", edited(loss_noise_std, {"eta * ": ""})),
         Mistake("The standard deviations of the terms are averaged: the variances add.",
@@ -131,6 +131,8 @@ PROBLEM = Problem(
                 "sum, not a mean of many.", _root("weights.sum().item() / weights.numel() ** 0.5")),
         Mistake("This is how much the weights differ from each other: the noise is in the mask, from one draw to the "
                 "next.", _root("weights.std(correction=0).item()")),
+        Mistake("This is how much the weights differ from each other: the noise is in the mask, from one draw to the "
+                "next.", _root("weights.std().item() if weights.numel() > 1 else math.nan")),
         Mistake("This is how much the differences vary about their mean: each weight counts from 0.",
                 _root("(weights - weights.mean()).square().sum().sqrt().item()")),
         Mistake("All cells of a map share one noise here: each mask value has its own.",
@@ -138,6 +140,10 @@ PROBLEM = Problem(
                       "weights.ndim > 1 else weights.sum().item()")),
         Mistake("All cells of a row share one noise here: each mask value has its own.",
                 _root("weights.sum(-1).square().sum().sqrt().item() if weights.ndim else weights.item()")),
+        Mistake("The standard deviations of the maps are added: variances add, also those of maps.",
+                _root("weights.square().sum((-2, -1)).sqrt().sum().item()")),
+        Mistake("The root of eta times the loss is taken: the variance is a sum of squares, eta^2 times the fourth "
+                "powers.", edited(loss_noise_std, {f"eta * {ROOT}": "(eta * weights).sum().sqrt().item()"})),
         Mistake("The fourth root is taken: the variance is a sum of fourth powers, and its root is the square root.",
                 _root("weights.square().sum().sqrt().sqrt().item()")),
         Mistake("The differences are squared once too often: eighth powers.",

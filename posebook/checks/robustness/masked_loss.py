@@ -130,6 +130,8 @@ PROBLEM = Problem(
                                      LOSS: "apart.square().sum()"})),
         Mistake("The mask is not used: each squared difference is multiplied by its own.", _loss("apart.square().sum() "
                 "+ torch.where(mask > 0, 0.0, pred - target).square().sum()")),
+        Mistake("The mask is not used: each squared difference is multiplied by its own.",
+                edited(masked_loss, {APART: "pred - target.nan_to_num()", LOSS: "apart.square().sum()"})),
         Mistake("The mask is made of zeros and ones, split at 0: it is a weight, 0.25 counts a quarter.",
                 changed(masked_loss, mask=lambda mask: (mask > 0).to(mask.dtype))),
         Mistake("The mask is made of zeros and ones, split at one half: it is a weight, 0.25 counts a quarter.",

@@ -175,6 +175,9 @@ PROBLEM = Problem(
                 edited(rot90_points, {TURNS: "range(k % 4 if k < 4 else 0)"})),
         Mistake("A k above 3 turns three times: k is any whole number, and four turns are as none.",
                 changed(rot90_points, k=lambda k: min(k, 3))),
+        Mistake("For a k beyond 0 to 3 nothing comes back: k is any whole number, and four turns are as none.",
+                edited(rot90_points, {"x, y = points.unbind(-1)": "x, y = points.unbind(-1)\n    if k not in range(4):"
+                                      "\n        return None"})),
         Mistake("Every k turns once: `k` says how often.", changed(rot90_points, k=lambda k: int(k % 4 > 0))),
         Mistake("`k` is not used: it says how often the image is turned.", changed(rot90_points, k=1)),
         Mistake("Three turns do what one does: they turn the other way round.",
@@ -204,6 +207,9 @@ PROBLEM = Problem(
                   "`points[..., 0]` does not care.", edited(rot90_points, {"x, y = points.unbind(-1)": f"{text}\n    "
                   "x, y = points.unbind(-1)"}))
           for text in ("n, two = points.shape", "p, n, two = points.shape")),
+        Mistake("You count on one number of axes: `...` stands for any number of leading axes, none included. "
+                "`points[..., 0]` does not care.",
+                edited(rot90_points, {"points.unbind(-1)": "points[:, 0], points[:, 1]", "dim=-1": "dim=1"})),
         Mistake("Part of it is computed in float32: the dtype of `points` is wanted all the way.",
                 changed(rot90_points, points=lambda points: points.float(),
                         result=lambda out, points: out.to(points.dtype))),
