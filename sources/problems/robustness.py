@@ -205,7 +205,7 @@ check("dropout_moments", dropout_moments)
 # person is, and `k`, without a unit, how far apart annotators set this keypoint; both are positive.
 #
 # A covariance is symmetric, and no variance along any axis is negative, or above 10 area k^2. It may be singular: then the error lies on a line, or
-# is 0. The result is right to 1e-4.
+# is 0. The result is right to 1e-4; a simulation would not be.
 #
 # OKS can be foretold from a variance, but only from one that is true. Where it cannot, the variance says something else than how far off the
 # network is.

@@ -119,7 +119,8 @@ PROBLEM = Problem(
                 edited(loss_noise_std, {".sqrt()": ""})),
         Mistake("eta is squared outside the root: eta is a standard deviation, and so is the result.",
                 edited(loss_noise_std, {"eta *": "eta**2 *"})),
-        Mistake("The root of eta is taken: it is a standard deviation, not a variance, and inside the root it is squared.",
+        Mistake("The root of eta is taken: it is a standard deviation, not a variance, and inside the root it is "
+                "squared.",
                 edited(loss_noise_std, {"eta *": "eta**0.5 *"})),
         Mistake("eta is missing.", edited(loss_noise_std, {"eta * ": ""})),
         Mistake("The standard deviations of the terms are averaged: the variances add.",
