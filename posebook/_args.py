@@ -1,4 +1,4 @@
-"""Arguments: one clear error that names the argument, what was wanted and what came; and half precision widened."""
+"""Arguments: one clear error that names the argument, what was wanted and what came; and dtypes widened."""
 
 import math
 from contextlib import AbstractContextManager, nullcontext
@@ -127,6 +127,22 @@ def mask(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
         fail(name, want, f"{dtype_name(tensor)} {tuple(tensor.shape)}")
 
 
+def definite(name: str, covariance: Tensor, shape: tuple[int, ...]) -> None:
+    """Symmetric, positive definite matrices of just this shape."""
+    floating(name, covariance, str((*shape,)))
+    if covariance.shape != shape:
+        fail(name, f"shape {(*shape,)}", (*covariance.shape,))
+    if not readable(covariance):
+        return
+    wide = widen(covariance.detach())
+    if torch.linalg.cholesky_ex(wide).info.any():  # which looks at one triangle
+        fail(name, "positive definite matrices", "one that is not")
+    size = wide.diagonal(dim1=-2, dim2=-1).sqrt()
+    slack = 0.01 * size[..., :, None] * size[..., None, :]  # a correlation of 0.01: round-off of any dtype passes
+    if ((wide - wide.mT).abs() > slack).any():
+        fail(name, "symmetric matrices", "one that is not")
+
+
 def size(name: str, value: tuple[int, int]) -> None:
     """A pair (height, width) of whole numbers of at least 1."""
     ok = isinstance(value, (tuple, list, torch.Size)) and len(value) == 2
@@ -142,6 +158,11 @@ def dtype_name(tensor: Tensor) -> str:
 def widen(tensor: Tensor) -> Tensor:
     """At least float32: half precision cannot count beyond 256 or 2048, and rounds every step of a calculation."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def double(x: Tensor | float) -> Tensor:
+    """float64, a tensor where it is and a number on the CPU."""
+    return x.double() if isinstance(x, Tensor) else torch.as_tensor(x, dtype=torch.float64, device="cpu")
 
 
 def readable(tensor: Tensor) -> bool:

@@ -92,6 +92,8 @@ def diagnose(categories: tuple[Category, ...], *, tell: Callable[[int, int], Non
     Returns:
         :class:`Diagnosis`.
 
+    See chapter 3, section 3.15.
+
     Source: Ronchi and Perona 2017, arXiv:1707.05388. Their code, coco-analyze, moves keypoints to half the distances
     that belong to these similarities, and calls a swap what is good but still more similar to another person's place.
 

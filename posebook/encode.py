@@ -102,6 +102,8 @@ def people_heatmap(cells: Tensor, mask: Tensor, hw: tuple[int, int], *, sigma: f
     Raises:
         ValueError: as :func:`gaussian_heatmap`, no axis of people, or a mask of another shape.
 
+    See chapter 3, section 3.1.
+
     Source: Cao et al. 2017, arXiv:1611.08050.
 
     >>> two, labeled = torch.tensor([[[0., 0.]], [[2., 0.]]]), torch.ones(2, 1, dtype=torch.bool)
@@ -137,6 +139,8 @@ def part_affinity_fields(cells: Tensor, mask: Tensor, hw: tuple[int, int], *, li
 
     Raises:
         ValueError: as :func:`people_heatmap`; a limb that is no pair of two of the K keypoints; ``width <= 0``.
+
+    See chapter 3, section 3.7.
 
     Source: Cao et al. 2017, arXiv:1611.08050.
 

@@ -39,6 +39,8 @@ def oks(pred: Tensor, gt: Tensor, vis: Tensor, area: Tensor, oks_sigmas: Tensor)
     Raises:
         ValueError: not ``(..., K, 2)``, an integer dtype, or a K that differs.
 
+    See chapter 3, section 3.8.
+
     Source: Lin et al. 2014, arXiv:1405.0312; https://cocodataset.org/#keypoints-eval.
 
     >>> truth, visible = torch.tensor([[[0., 0.], [9., 9.]]]), torch.tensor([[2, 0]])
@@ -76,6 +78,8 @@ def oks_nms(pred: Tensor, scores: Tensor, area: Tensor, oks_sigmas: Tensor, *, t
 
     Raises:
         ValueError: as :func:`oks`, one axis more or less, or a threshold outside.
+
+    See chapter 3, section 3.11.
 
     Source: Papandreou et al. 2017, arXiv:1701.01779.
 
@@ -161,6 +165,8 @@ def coco_keypoint_ap(ground_truth: str | Path | dict, detections: str | Path | l
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: a malformed record, which the message names; no sigmas for a skeleton that is not COCO's.
+
+    See chapter 3, section 3.9.
 
     >>> person = {"image_id": 1, "category_id": 1, "keypoints": [10, 10, 2, 90, 90, 2]}
     >>> truth = {"images": [{"id": 1}], "annotations": [person | {"id": 1, "area": 6400}],

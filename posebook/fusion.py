@@ -67,7 +67,7 @@ def fuse_inverse_covariance(estimates: Tensor, covariances: Tensor) -> tuple[Ten
     """
     _heads(estimates)
     d = estimates.shape[-1]
-    _definite("covariances", covariances, (*estimates.shape, d))
+    _args.definite("covariances", covariances, (*estimates.shape, d))
     return _information_mean(estimates, torch.linalg.inv(_args.widen(covariances)))
 
 
@@ -95,7 +95,7 @@ def fuse_correlated(estimates: Tensor, covariance: Tensor) -> tuple[Tensor, Tens
     """
     _heads(estimates)
     m = len(estimates)
-    _definite("covariance", covariance, (*estimates.shape[1:-1], m, m))
+    _args.definite("covariance", covariance, (*estimates.shape[1:-1], m, m))
     fused, variance = _best(_args.widen(estimates).movedim(0, -2), _args.widen(covariance), estimates.new_ones(m, 1))
     return fused[..., 0, :].to(estimates.dtype), variance[..., 0, 0].to(estimates.dtype)
 
@@ -126,7 +126,7 @@ def fuse_correlated_axes(estimates: Tensor, covariance: Tensor) -> tuple[Tensor,
     if covariance.shape != (*estimates.shape[1:-1], m, d, m, d):
         _args.fail("covariance", f"shape {(*estimates.shape[1:-1], m, d, m, d)}", (*covariance.shape,))
     joint = covariance.flatten(-2).flatten(-3, -2)  # (..., M*D, M*D)
-    _definite("covariance", joint, joint.shape)
+    _args.definite("covariance", joint, joint.shape)
     stacked = _args.widen(estimates).movedim(0, -2).flatten(-2)[..., None]  # (..., M*D, 1)
     fused, out = _best(stacked, _args.widen(joint), torch.eye(d, device=joint.device).repeat(m, 1))
     return fused[..., 0].to(estimates.dtype), out.to(estimates.dtype)
@@ -163,7 +163,7 @@ def fuse_covariance_intersection(estimates: Tensor, covariances: Tensor) -> tupl
     _heads(estimates)
     if len(estimates) != 2 or estimates.shape[-1] > 2:
         _args.fail("estimates", "shape (2, ..., D), D at most 2", (*estimates.shape,))
-    _definite("covariances", covariances, (*estimates.shape, estimates.shape[-1]))
+    _args.definite("covariances", covariances, (*estimates.shape, estimates.shape[-1]))
     x, y = torch.linalg.inv(_args.widen(covariances))  # (..., D, D) each
     omega = (_least_trace(x, y) if x.shape[-1] == 2 else _larger(x, y)[..., 0, 0])[..., None, None]
     return _information_mean(estimates, torch.stack((omega * x, (1 - omega) * y)))
@@ -214,18 +214,3 @@ def _heads(estimates: Tensor) -> None:
     _args.floating("estimates", estimates, "(M, ..., D)")
     if estimates.ndim < 2 or estimates.shape[0] < 1 or estimates.shape[-1] < 1:
         _args.fail("estimates", "shape (M, ..., D) with M, D >= 1", (*estimates.shape,))
-
-
-def _definite(name: str, covariance: Tensor, shape: tuple[int, ...]) -> None:
-    _args.floating(name, covariance, str((*shape,)))
-    if covariance.shape != shape:
-        _args.fail(name, f"shape {(*shape,)}", (*covariance.shape,))
-    if not _args.readable(covariance):
-        return
-    wide = _args.widen(covariance.detach())
-    if torch.linalg.cholesky_ex(wide).info.any():  # which looks at one triangle
-        _args.fail(name, "positive definite matrices", "one that is not")
-    size = wide.diagonal(dim1=-2, dim2=-1).sqrt()
-    slack = 0.01 * size[..., :, None] * size[..., None, :]  # a correlation of 0.01: round-off of any dtype passes
-    if ((wide - wide.mT).abs() > slack).any():
-        _args.fail(name, "symmetric matrices", "one that is not")

@@ -56,6 +56,8 @@ def local_peaks(heatmaps: Tensor, *, threshold: float, top_k: int) -> Peaks:
     Raises:
         ValueError: fewer than two axes, an empty map, an integer dtype, or a bad option.
 
+    See chapter 3, section 3.1.
+
     Source: the non-maximum suppression of Newell, Huang and Deng 2017, arXiv:1611.05424, where a peak may equal its
     neighbors.
 
@@ -98,6 +100,8 @@ def tags_at(tag_maps: Tensor, xy: Tensor) -> Tensor:
     Raises:
         ValueError: shapes that do not fit together, or an integer dtype.
 
+    See chapter 3, section 3.4.
+
     >>> tags_at(torch.tensor([[[5., 6.], [7., 8.]]]), torch.tensor([[1., 0.], [0.2, 0.8]]))
     tensor([[6.],
             [7.]])
@@ -136,6 +140,8 @@ def group_by_tags(peaks: Peaks, tags: Tensor, *, threshold: float, method: str =
 
     Raises:
         ValueError: peaks of no or several images, tags of another shape or not finite at a peak, a bad option.
+
+    See chapter 3, section 3.6.
 
     Source: Newell, Huang and Deng 2017, arXiv:1611.05424. There the sum of all distances is the smallest, those beyond
     the threshold too, so that a peak far from everybody can take a person from another; and on a line that sum does not
@@ -191,6 +197,8 @@ def fill_joints(people: People, heatmaps: Tensor, tag_maps: Tensor, *, threshold
     Raises:
         ValueError: shapes that do not fit together, an integer dtype, or a bad option.
 
+    See chapter 3, section 3.12.
+
     Source: the refinement in the code of Newell, Huang and Deng 2017, arXiv:1611.05424, which takes the cell of the
     highest value of the heatmap less the distance, rounded to a whole number.
 
@@ -243,6 +251,8 @@ def paf_scores(pafs: Tensor, a: Tensor, b: Tensor, *, samples: int = 10) -> Tens
 
     Raises:
         ValueError: shapes that do not fit together, an integer dtype, or a bad number of samples.
+
+    See chapter 3, section 3.7.
 
     Source: Cao et al. 2017, arXiv:1611.08050.
 
@@ -299,6 +309,8 @@ def group_by_paf(peaks: Peaks, pafs: Tensor, limbs: tuple[tuple[int, int], ...],
     Raises:
         ValueError: peaks of no or several images, limbs that are no pairs of keypoints, a shape that does not fit, or a
             bad option.
+
+    See chapter 3, section 3.7.
 
     Source: Cao et al. 2017, arXiv:1611.08050: greedy; there, in addition, 8 of 10 samples must be above the
     threshold.

@@ -4,6 +4,9 @@ A keypoint whose truth is not finite has no loss: it is NaN and passes no gradie
 and where the mask was forgotten, the NaN shows it at once.
 """
 
+import math
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -139,8 +142,69 @@ def heatmap_loss(heatmap: Tensor, target: Tensor) -> Tensor:
     _args.maps("heatmap", heatmap)
     _args.like("target", target, heatmap)
     known, target = _known(target, 2)
-    error = (_args.widen(heatmap) - target).square().mean((-2, -1)).to(torch.result_type(heatmap, target))
-    return torch.where(known, error, torch.nan)
+    return _mean_square(heatmap, target, known)
+
+
+def masked_heatmap_loss(heatmap: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    r"""Mean over the cells of each map of mask times squared error: what is not labeled costs nothing.
+
+    The mean is over all H W cells, so that the loss is linear in the mask: :func:`heatmap_loss` where that is 1, the
+    sum :math:`\sum M d^2` divided by H W, and right on average under a mask that is right on average.
+
+    Args:
+        heatmap: ``(..., H, W)``.
+        target: ``(..., H, W)``; it may be NaN or infinite where the mask is 0.
+        mask: weights, usually from 0 to 1, that broadcast against the maps: ``(..., H, W)``, or ``(..., 1, 1)``, one
+            for each map; floating or bool.
+
+    Returns:
+        ``(...)``; NaN without gradient where a target is not finite and its mask not 0.
+
+    Raises:
+        ValueError: as :func:`heatmap_loss`, or a mask that does not broadcast.
+
+    >>> target, mask = torch.tensor([[2., float("nan")], [0., 4.]]), torch.tensor([[1., 0.], [1., 0.5]])
+    >>> masked_heatmap_loss(torch.zeros(2, 2), target, mask)    # (4 + 8) / 4
+    tensor(3.)
+    """
+    _args.maps("heatmap", heatmap)
+    _args.like("target", target, heatmap)
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        _args.floating("mask", mask, "(..., H, W)")
+    _args.broadcasts("mask", mask, heatmap.shape)
+    finite = target.isfinite()
+    known = (finite | (mask == 0)).flatten(-2).all(-1)
+    return _mean_square(heatmap, torch.where(finite, target, 0), known, torch.where(finite, mask, 0))
+
+
+def unbiased_mask(mask: Tensor, *, flip: float) -> Tensor:
+    r"""Weights in place of a mask whose labels are flipped with a known probability f: :math:`(M - f) / (1 - 2 f)`.
+
+    Their mean over the flips is the right mask. So a loss that is linear in its mask is right on average:
+    :func:`masked_heatmap_loss` becomes :math:`(L_\mathrm{flip} - f \sum d^2) / (1 - 2 f)`. The price is variance, and
+    weights below 0: the loss of a single picture has no lower bound, and truth is needed under a mask of 0 too.
+
+    Args:
+        mask: ``(...)`` bool or floating, as it was labeled.
+        flip: f from 0 to below 1/2.
+
+    Returns:
+        ``(...)`` in the dtype of ``mask``, float32 for bool.
+
+    Raises:
+        ValueError: an integer dtype or f outside.
+
+    Source: Natarajan et al., "Learning with Noisy Labels", NeurIPS 2013.
+
+    >>> unbiased_mask(torch.tensor([True, False]), flip=0.25)    # 3/4 of 1.5 and 1/4 of -0.5 are 1
+    tensor([ 1.5000, -0.5000])
+    """
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        _args.floating("mask", mask, "(...)")
+    if not _args.is_number(flip) or not 0 <= flip < 0.5:
+        _args.fail("flip", "a probability from 0 to below 1/2", _args.shown(flip))
+    wide = _args.widen(mask)
+    return ((wide - flip) / (1 - 2 * flip)).to(wide.dtype if mask.dtype == torch.bool else mask.dtype)
 
 
 def cross_entropy_loss(logits: Tensor, prob: Tensor) -> Tensor:
@@ -193,6 +257,119 @@ def simcc_loss(logits: tuple[Tensor, Tensor], target: tuple[Tensor, Tensor]) -> 
     return sum(cross_entropy_loss(z[..., None, :], p[..., None, :]) for z, p in zip(logits, target, strict=True))
 
 
+def residual_nll_loss(found: Tensor, xy: Tensor, log_scale: Tensor, log_prob: Callable[[Tensor], Tensor]) -> Tensor:
+    r"""Negative log-likelihood in nats of a keypoint, whose error over its scale has a given density q.
+
+    :math:`-\ln q(\frac{x^* - x}{s}) + \ln s_x + \ln s_y`. A network that answers both x and s is paid for being sure,
+    and pays where it was and is wrong.
+
+    Args:
+        found: ``(..., 2)`` px.
+        xy: truth ``(..., 2)`` px.
+        log_scale: natural logarithm of s in px, ``(..., 2)``, or ``(...)`` for both axes alike.
+        log_prob: residuals ``(..., 2)`` to their log density ``(...)``, such as
+            :meth:`posebook.uncertainty.ResidualFlow.log_prob`.
+
+    Returns:
+        ``(...)``; it may be below 0, as a density may be above 1.
+
+    Raises:
+        ValueError: unequal shapes, not ``(..., 2)``, or an integer dtype.
+
+    Source: residual log-likelihood, Li et al. 2021, arXiv:2107.11291.
+
+    >>> residual_nll_loss(torch.zeros(2), torch.tensor([3., 4.]), torch.tensor(0.), lambda z: -z.abs().sum(-1))
+    tensor(7.)
+    """
+    _args.points("found", found)
+    _args.like("xy", xy, found)
+    _args.floating("log_scale", log_scale, "(..., 2) or (...)")
+    if log_scale.shape not in (found.shape, found.shape[:-1]):
+        _args.fail("log_scale", f"shape {(*found.shape,)} or {(*found.shape[:-1],)}", (*log_scale.shape,))
+    known, xy = _known(xy, 1)
+    axes = _args.widen(log_scale if log_scale.shape == found.shape else log_scale[..., None]).expand(found.shape)
+    loss = axes.sum(-1) - log_prob((xy - _args.widen(found)) * torch.exp(-axes))
+    return torch.where(known, loss.to(torch.result_type(found, xy)), torch.nan)
+
+
+def gaussian_nll_loss(found: Tensor, xy: Tensor, log_variance: Tensor) -> Tensor:
+    r"""Negative log-likelihood in nats of a Gaussian error, :math:`\frac12 \sum (e^2 / v + \ln v) + \ln 2 \pi`.
+
+    It is least where v is the mean of :math:`e^2`. The gradient of a keypoint that is off grows with the error.
+
+    Args:
+        found: ``(..., 2)`` px.
+        xy: truth ``(..., 2)`` px.
+        log_variance: natural logarithm of v in px squared, ``(..., 2)``, or ``(...)`` for both axes alike.
+
+    Returns:
+        ``(...)``.
+
+    Raises:
+        ValueError: as :func:`residual_nll_loss`.
+
+    Source: Nix and Weigend 1994; with images Kendall and Gal 2017, arXiv:1703.04977.
+
+    >>> gaussian_nll_loss(torch.zeros(2), torch.tensor([1., 1.]), torch.tensor(0.))    # 1 + log(2 pi)
+    tensor(2.8379)
+    """
+    _args.floating("log_variance", log_variance, "(..., 2) or (...)")
+    half = _args.widen(log_variance) / 2
+    return residual_nll_loss(found, xy, half, lambda z: z.square().sum(-1) / -2 - math.log(2 * math.pi))
+
+
+def laplace_nll_loss(found: Tensor, xy: Tensor, log_scale: Tensor) -> Tensor:
+    r"""Negative log-likelihood in nats of a Laplace error, :math:`\sum (|e| / b + \ln 2 b)`.
+
+    It is least where b is the mean of :math:`|e|`. With b fixed it is :func:`coordinate_loss` but for constants: a
+    keypoint that is far off pulls no harder than another.
+
+    Args:
+        found: ``(..., 2)`` px.
+        xy: truth ``(..., 2)`` px.
+        log_scale: natural logarithm of b in px, ``(..., 2)``, or ``(...)`` for both axes alike.
+
+    Returns:
+        ``(...)``.
+
+    Raises:
+        ValueError: as :func:`residual_nll_loss`.
+
+    >>> laplace_nll_loss(torch.zeros(2), torch.tensor([3., 1.]), torch.tensor(0.))    # 4 + 2 log(2)
+    tensor(5.3863)
+    """
+    return residual_nll_loss(found, xy, log_scale, lambda z: -z.abs().sum(-1) - 2 * math.log(2))
+
+
+def attenuated_loss(loss: Tensor, log_variance: Tensor) -> Tensor:
+    r"""A loss that the network may turn down, at a price: :math:`\frac{L}{2 s^2} + \ln s` with its own answer s.
+
+    The best s squared is the mean of L. So where labels are wrong and L stays large, the weight :math:`1 / (2 s^2)`
+    becomes small: a mask that is learned, and never 0.
+
+    Args:
+        loss: L ``(...)`` >= 0, such as a squared error or :func:`heatmap_loss`; NaN where there is no truth.
+        log_variance: natural logarithm of s squared, ``(...)``.
+
+    Returns:
+        ``(...)``; NaN without gradient where the loss is not finite.
+
+    Raises:
+        ValueError: an integer dtype or unequal shapes.
+
+    Source: Kendall and Gal 2017, arXiv:1703.04977.
+
+    >>> attenuated_loss(torch.tensor([4., 4.]), torch.tensor([0., 4.]).log1p())    # s squared 1 and 5
+    tensor([2.0000, 1.2047])
+    """
+    _args.floating("loss", loss, "(...)")
+    _args.like("log_variance", log_variance, loss)
+    known = loss.isfinite()
+    wide = _args.widen(log_variance)
+    value = (torch.where(known, loss, 0) * torch.exp(-wide) + wide) / 2
+    return torch.where(known, value.to(torch.result_type(loss, log_variance)), torch.nan)
+
+
 def associative_embedding_loss(tags: Tensor, mask: Tensor, *, push: str = "hinge",
                                scale: float = 1.0) -> tuple[Tensor, Tensor]:
     r"""Tags of one person pulled to their mean, the means of different people pushed apart.
@@ -215,6 +392,8 @@ def associative_embedding_loss(tags: Tensor, mask: Tensor, *, push: str = "hinge
 
     Raises:
         ValueError: not ``(..., P, K, D)``, an integer dtype, a mask of another shape, or a bad option.
+
+    See chapter 3, section 3.3.
 
     Source: Newell, Huang and Deng 2017, arXiv:1611.05424, with a Gaussian push over all N * N ordered pairs, each
     person with itself too: 1 / N + (N - 1) / N times this one.
@@ -249,6 +428,12 @@ def associative_embedding_loss(tags: Tensor, mask: Tensor, *, push: str = "hinge
 def _distance(first: Tensor, second: Tensor) -> Tensor:
     """``|dx| + |dy|``, rounded once."""
     return (_args.widen(first) - second).abs().sum(-1).to(torch.result_type(first, second))
+
+
+def _mean_square(heatmap: Tensor, target: Tensor, known: Tensor, weight: Tensor | float = 1) -> Tensor:
+    """Of each map, and NaN where it is not known."""
+    error = (weight * (_args.widen(heatmap) - target).square()).mean((-2, -1))
+    return torch.where(known, error.to(torch.result_type(heatmap, target)), torch.nan)
 
 
 def _known(truth: Tensor, axes: int) -> tuple[Tensor, Tensor]:

@@ -139,7 +139,7 @@ def crop_grid(box: tuple[float, float, float, float], hw: tuple[int, int], *, sc
     Raises:
         ValueError: ``box`` no four finite numbers with a size > 0, a bad size, ``scale <= 0``.
 
-    See chapter 1, section 1.15.
+    See chapter 3, section 3.2.
 
     >>> grid = crop_grid((9.5, 19.5, 40., 20.), (64, 64))    # 40 px become 64; above and below 10 px more are seen
     >>> grid.stride, grid.to_cells(torch.tensor([10., 20.]))    # the box's first pixel
@@ -171,7 +171,7 @@ def crop_image(image: Tensor, grid: Grid | Sequence[Grid], hw: tuple[int, int]) 
     Raises:
         ValueError: ``image`` of another shape or of integer dtype, no grid, another number of them, a bad size.
 
-    See chapter 1, section 1.15.
+    See chapter 3, section 3.2.
 
     >>> crop_image(torch.arange(4.).view(1, 1, 4), Grid(1.0, (1.5, 0.0)), (1, 3))    # the last: between 3 and outside
     tensor([[[1.5000, 2.5000, 1.5000]]])

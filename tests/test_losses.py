@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy import stats
 from torch import Tensor
 
 from posebook.encode import gaussian_heatmap, simcc_targets
@@ -13,12 +14,18 @@ from posebook.grid import Grid
 from posebook.losses import (
     agreement_loss,
     associative_embedding_loss,
+    attenuated_loss,
     coordinate_loss,
     cross_entropy_loss,
+    gaussian_nll_loss,
     heatmap_loss,
     integral_loss,
+    laplace_nll_loss,
+    masked_heatmap_loss,
     masked_mean,
+    residual_nll_loss,
     simcc_loss,
+    unbiased_mask,
 )
 
 GRID, HW = Grid.center(4), (6, 8)
@@ -51,6 +58,10 @@ LOSSES = {
     "heatmap": (lambda z, xy: heatmap_loss(z, bumps(xy)), HW),
     "cross-entropy": (lambda z, xy: cross_entropy_loss(z, density(xy)), HW),
     "simcc": (lambda z, xy: simcc_loss(z.split((64, 48), -1), bins(xy)), (112,)),
+    "masked heatmap": (lambda z, xy: masked_heatmap_loss(z, bumps(xy), torch.ones_like(z)), HW),
+    "Gaussian": (lambda out, xy: gaussian_nll_loss(out[..., :2], xy, out[..., 2:]), (4,)),
+    "Laplace": (lambda out, xy: laplace_nll_loss(out[..., :2], xy, out[..., 2]), (3,)),
+    "attenuated": (lambda out, xy: attenuated_loss(coordinate_loss(out[..., :2], xy), out[..., 2]), (3,)),
 }
 every_loss = pytest.mark.parametrize("name", LOSSES)
 
@@ -264,6 +275,222 @@ def test_half_precision_sums_are_those_of_float32_rounded(dtype):
 def test_a_grid_is_a_grid():
     with pytest.raises(ValueError, match="grid: want a Grid, got int"):
         integral_loss(torch.zeros(3, 5), torch.zeros(2), grid=4)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Incomplete labels
+
+
+def labeled() -> tuple[Tensor, Tensor, Tensor]:
+    """Maps (2, 3, 6, 8) and a continuous mask, of which a third is 0; the target is NaN there, or infinite."""
+    heatmap, target = draw(2, 3, *HW, seed=2), draw(2, 3, *HW, seed=3)
+    mask = draw(2, 3, *HW, seed=4).clamp(0, 1)
+    return heatmap, torch.where(mask > 0, target, torch.where(heatmap > 0, math.nan, math.inf)), mask
+
+
+def test_masked_heatmap_by_loops():
+    heatmap, target, mask = labeled()
+    value = masked_heatmap_loss(heatmap, target, mask)
+    assert 0.3 < (mask == 0).double().mean() < 0.7 and ((0 < mask) & (mask < 1)).any()
+    for b in range(2):
+        for k in range(3):
+            cells = [(i, j) for i in range(HW[0]) for j in range(HW[1]) if mask[b, k, i, j] > 0]
+            total = sum(mask[b, k][c] * (heatmap[b, k][c] - target[b, k][c]) ** 2 for c in cells).item()
+            assert value[b, k].item() == pytest.approx(total / 48, rel=1e-12)
+
+
+def test_masked_heatmap_gradients():
+    """2 M (heatmap - target) / cells, 0 under the mask; the target gets its negative, the mask the squared error."""
+    heatmap, target, mask = labeled()
+    heatmap.requires_grad_(), target.requires_grad_(), mask.requires_grad_()
+    gradients = torch.autograd.grad(masked_heatmap_loss(heatmap, target, mask).sum(), (heatmap, target, mask))
+    difference = torch.where(mask > 0, heatmap - target, 0).detach()
+    torch.testing.assert_close(gradients[0], 2 * mask.detach() * difference / 48)
+    torch.testing.assert_close(gradients[1], -2 * mask.detach() * difference / 48)
+    torch.testing.assert_close(gradients[2], difference**2 / 48)
+    known = target.detach().nan_to_num(0, 0, 0)
+    assert torch.autograd.gradcheck(masked_heatmap_loss, (heatmap, known.requires_grad_(), mask))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_masks_of_one_zero_and_of_maps(dtype):
+    heatmap, target = draw(2, 3, *HW, dtype=dtype), draw(2, 3, *HW, seed=3, dtype=dtype)
+    full = heatmap_loss(heatmap, target)
+    for ones in (torch.ones_like(heatmap), torch.ones(1, 1, dtype=dtype), torch.ones(3, 1, 1) > 0):
+        value = masked_heatmap_loss(heatmap, target, ones)
+        assert value.dtype == dtype and torch.equal(value, full)
+    nothing = masked_heatmap_loss(heatmap, torch.full_like(target, math.nan), torch.zeros(HW))
+    assert nothing.dtype == dtype and not nothing.any()
+    visible = torch.tensor([[True, False, True], [False, False, True]])
+    value = masked_heatmap_loss(heatmap, target, visible[..., None, None])
+    assert torch.equal(value, torch.where(visible, full, 0))
+
+
+def test_a_mask_is_linear_and_may_leave_0_to_1():
+    heatmap, target = draw(3, *HW), draw(3, *HW, seed=3)
+    one, two = draw(3, *HW, seed=5), draw(3, *HW, seed=6)
+    value = masked_heatmap_loss(heatmap, target, one + 3 * two)
+    parts = masked_heatmap_loss(heatmap, target, one) + 3 * masked_heatmap_loss(heatmap, target, two)
+    torch.testing.assert_close(value, parts, rtol=1e-12, atol=1e-12)
+
+
+def test_a_masked_target_that_is_missing_where_it_counts_shows():
+    heatmap, target, mask = labeled()
+    mask = mask.clone()
+    mask[0, 1] = 0.5
+    heatmap.requires_grad_()
+    value = masked_heatmap_loss(heatmap, target, mask)
+    assert value.isnan().tolist() == [[False, True, False], [False] * 3]
+    (gradient,) = torch.autograd.grad(value.nansum(), heatmap)
+    assert gradient.isfinite().all() and not gradient[0, 1].any()
+
+
+@pytest.mark.parametrize("flip", [0.0, 0.1, 0.3, 0.45])
+def test_unbiased_masks_by_enumeration(flip):
+    """All 2^6 ways to flip six labels: the mean of the weights is the mask, that of the loss the loss."""
+    mask = torch.tensor([True, False, True, True, False, False])
+    ways = torch.cartesian_prod(*[torch.tensor([False, True])] * 6)
+    chance = (flip * ways.double() + (1 - flip) * (~ways).double()).prod(-1)
+    weights = unbiased_mask((ways ^ mask).double(), flip=flip)
+    torch.testing.assert_close(chance @ weights, mask.double())
+    heatmap, target = draw(6, *HW), draw(6, *HW, seed=3)
+    many = heatmap.expand(64, -1, -1, -1), target.expand(64, -1, -1, -1)
+    losses = masked_heatmap_loss(*many, weights[..., None, None])
+    right = masked_heatmap_loss(heatmap, target, mask[:, None, None])
+    torch.testing.assert_close(chance @ losses, right)
+
+
+def test_an_unbiased_mask_is_the_corrected_loss():
+    heatmap, target, flip = draw(4, *HW), draw(4, *HW, seed=3), 0.3
+    mask = draw(4, *HW, seed=4) > 0
+    corrected = (masked_heatmap_loss(heatmap, target, mask) - flip * heatmap_loss(heatmap, target)) / (1 - 2 * flip)
+    torch.testing.assert_close(masked_heatmap_loss(heatmap, target, unbiased_mask(mask.double(), flip=flip)), corrected)
+    assert unbiased_mask(mask, flip=flip).dtype == torch.float32
+    assert torch.equal(unbiased_mask(mask, flip=0), mask.float())
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_unbiased_masks_dtype_device(dtype, device):
+    mask = (draw(2, 3) > 0).to(dtype).to(device)
+    before = mask.clone()
+    weights = unbiased_mask(mask, flip=0.25)
+    assert weights.dtype == (torch.float32 if dtype == torch.bool else dtype) and weights.device.type == device
+    assert weights.unique().tolist() == [-0.5, 1.5] and torch.equal(mask, before)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Likelihoods
+
+
+@pytest.mark.parametrize("isotropic", [False, True])
+def test_likelihoods_against_torch_and_scipy(isotropic):
+    found, xy, log = points(5), points(5, seed=2), draw(5, *() if isotropic else (2,), seed=3)
+    both = log[..., None].expand(5, 2) if isotropic else log
+    oracle = F.gaussian_nll_loss(found, xy, both.exp(), full=True, reduction="none").sum(-1)
+    torch.testing.assert_close(gaussian_nll_loss(found, xy, log), oracle)
+    law = stats.laplace(found.numpy(), both.exp().numpy())
+    torch.testing.assert_close(laplace_nll_loss(found, xy, log), torch.from_numpy(-law.logpdf(xy.numpy()).sum(-1)))
+
+
+def test_any_density_of_residuals():
+    """Student's, whose tails are heavier than both."""
+    found, xy, log = points(5), points(5, seed=2), draw(5, 2, seed=3)
+    student = torch.distributions.StudentT(torch.tensor(4.0).double())
+    value = residual_nll_loss(found, xy, log, lambda z: student.log_prob(z).sum(-1))
+    law = stats.t(4, found.numpy(), log.exp().numpy())
+    torch.testing.assert_close(value, torch.from_numpy(-law.logpdf(xy.numpy()).sum(-1)))
+
+
+def test_the_best_scales_are_the_rms_and_the_mean_absolute_error():
+    """Found by following the gradient from a scale of 1, for errors of a third kind."""
+    xy = torch.zeros(4000, 2, dtype=torch.float64)
+    found = 3 * draw(4000, 2, seed=9) ** 3
+    for loss, best in ((gaussian_nll_loss, found.square().mean(0)), (laplace_nll_loss, found.abs().mean(0))):
+        log = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+        newton = torch.optim.LBFGS([log], max_iter=50, line_search_fn="strong_wolfe", tolerance_grad=1e-10)
+
+        def closure(loss=loss, log=log, newton=newton):
+            newton.zero_grad()
+            value = loss(found, xy, log.expand(4000, 2)).mean()
+            value.backward()
+            return value
+
+        newton.step(closure)
+        torch.testing.assert_close(log.detach().exp(), best, rtol=1e-6, atol=0)
+
+
+def test_a_wrong_gaussian_pulls_harder_a_wrong_laplace_does_not():
+    xy, log = torch.zeros(3, 2, dtype=torch.float64), torch.full((3,), math.log(2.0), dtype=torch.float64)
+    found = torch.tensor([[1.0, 0.0], [10.0, 0.0], [100.0, 0.0]], dtype=torch.float64, requires_grad=True)
+    (gaussian,) = torch.autograd.grad(gaussian_nll_loss(found, xy, log).sum(), found)
+    (laplace,) = torch.autograd.grad(laplace_nll_loss(found, xy, log).sum(), found)
+    torch.testing.assert_close(gaussian, found.detach() / 2)
+    torch.testing.assert_close(laplace, torch.tensor([[0.5, 0.0]] * 3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("missing", [math.nan, math.inf])
+def test_missing_truth_teaches_no_scale(missing):
+    found, log = points(3).requires_grad_(), draw(3, 2, seed=3).requires_grad_()
+    xy = points(3, seed=2)
+    xy[1, 0] = missing
+    for loss in (gaussian_nll_loss, laplace_nll_loss):
+        value = loss(found, xy, log)
+        assert value.isnan().tolist() == [False, True, False]
+        gradients = torch.autograd.grad(value.nansum(), (found, log))
+        assert all(g.isfinite().all() and not g[1].any() and g[[0, 2]].all() for g in gradients)
+
+
+def test_an_attenuated_loss_is_a_gaussian_one():
+    found, xy, log = points(5), points(5, seed=2), draw(5, 2, seed=3)
+    value = attenuated_loss((found - xy) ** 2, log).sum(-1) + math.log(2 * math.pi)
+    torch.testing.assert_close(value, gaussian_nll_loss(found, xy, log))
+
+
+def test_an_attenuated_loss_learns_a_mask():
+    """At its best the weight is 1 / (2 L), and the price 1 / 2 (1 + ln L): maps with wrong labels weigh little."""
+    loss = torch.tensor([0.01, 0.01, 4.0], dtype=torch.float64)
+    log = loss.log().requires_grad_()
+    value = attenuated_loss(loss.requires_grad_(), log)
+    torch.testing.assert_close(value, (1 + loss.log()) / 2)
+    weight, slope = torch.autograd.grad(value.sum(), (loss, log))
+    torch.testing.assert_close(weight, 1 / (2 * loss))
+    assert slope.abs().max() < 1e-15 and weight[2] < weight[0] / 300
+    for step in (-0.1, 0.1):
+        assert (attenuated_loss(loss, log + step) > value).all()
+
+
+def test_an_attenuated_loss_without_truth():
+    loss = torch.tensor([1.0, math.nan, math.inf], requires_grad=True)
+    log = torch.zeros(3, requires_grad=True)
+    value = attenuated_loss(loss, log)
+    assert value.isnan().tolist() == [False, True, True]
+    gradients = torch.autograd.grad(value.nansum(), (loss, log))
+    assert all(g.isfinite().all() and not g[1:].any() for g in gradients)
+
+
+@pytest.mark.parametrize(
+    "call, text",
+    [
+        (lambda z, m: masked_heatmap_loss(z, z[0], m), "target: want shape (2, 3, 4), got (3, 4)"),
+        (lambda z, m: masked_heatmap_loss(z, z, m[:, :2]),
+         "mask: want a shape that broadcasts to (2, 3, 4), got (2, 2, 4)"),
+        (lambda z, m: masked_heatmap_loss(z, z, m[None]),
+         "mask: want a shape that broadcasts to (2, 3, 4), got (1, 2, 3, 4)"),
+        (lambda z, m: masked_heatmap_loss(z, z, m.long()), "mask: want a floating dtype, got int64"),
+        (lambda z, m: masked_heatmap_loss(z, z, 1), "mask: want a tensor (..., H, W), got int"),
+        (lambda z, m: unbiased_mask(m, flip=0.5), "flip: want a probability from 0 to below 1/2, got 0.5"),
+        (lambda z, m: unbiased_mask(m.long(), flip=0.1), "mask: want a floating dtype, got int64"),
+        (lambda z, m: gaussian_nll_loss(z, z, z), "found: want shape (..., 2), got (2, 3, 4)"),
+        (lambda z, m: gaussian_nll_loss(z[..., :2], z[..., :2], z),
+         "log_scale: want shape (2, 3, 2) or (2, 3), got (2, 3, 4)"),
+        (lambda z, m: laplace_nll_loss(z[..., :2], z[0, :, :2], z[..., 0]), "xy: want shape (2, 3, 2), got (3, 2)"),
+        (lambda z, m: attenuated_loss(z, z[0]), "log_variance: want shape (2, 3, 4), got (3, 4)"),
+    ],
+)  # fmt: skip
+def test_errors_of_masks_and_likelihoods(call, text):
+    with pytest.raises(ValueError) as error:
+        call(torch.zeros(2, 3, 4), torch.ones(2, 3, 4) > 0)
+    assert str(error.value) == text
 
 
 # ---------------------------------------------------------------------------------------------------------------------

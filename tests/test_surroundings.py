@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from posebook import coco, decode, encode, expectation, fusion, losses, metrics, theory, warp
+from posebook import coco, decode, encode, expectation, fusion, losses, metrics, theory, uncertainty, warp
 from posebook.grid import Grid
 from posebook.people import draw_people, sample_scene
 from posebook.skeleton import COCO_17
@@ -63,6 +63,29 @@ CALLS = {
     "alias_error": lambda: theory.alias_error(LINE, 0.5), "dithered_bias": lambda: theory.dithered_bias(LINE, 4.0, 0.5),
     "border_bias": lambda: theory.border_bias(LINE.abs(), 2.0),
     "gaussian_entropy": lambda: theory.gaussian_entropy(COVARIANCES),
+    "masked_heatmap_loss": lambda: losses.masked_heatmap_loss(MAPS, MAPS.flip(0), MAPS),
+    "unbiased_mask": lambda: losses.unbiased_mask(MASK, flip=0.3),
+    "gaussian_nll_loss": lambda: losses.gaussian_nll_loss(CELLS, CELLS.flip(0), CELLS / 50),
+    "laplace_nll_loss": lambda: losses.laplace_nll_loss(CELLS, CELLS.flip(0), CELLS[..., 0] / 50),
+    "attenuated_loss": lambda: losses.attenuated_loss(CELLS, CELLS / 100),
+    "dropout_moments": lambda: tuple(theory.dropout_moments(CELLS, LINE[:2], 0.3)),
+    "dropout_covariance": lambda: theory.dropout_covariance(CELLS, LINE[:2], 0.3),
+    "expected_oks": lambda: theory.expected_oks(0.8, COVARIANCES, bias=CELLS[0] / 100),
+    "similarity_cdf": lambda: theory.similarity_cdf(LINE.abs(), 2.0, 3.0),
+    "mask_noise_std": lambda: theory.mask_noise_std(SCORES, 0.3),
+    "masked_mean_noise_std": lambda: theory.masked_mean_noise_std(SCORES, SCORES.abs(), 0.3),
+    "flip_moments": lambda: tuple(theory.flip_moments(CELLS[..., 0], MASK, 0.3)),
+    "mc_dropout": lambda: uncertainty.mc_dropout(torch.nn.Dropout(0.4), CELLS, samples=3, seed=1),
+    "sample_moments": lambda: tuple(uncertainty.sample_moments(CELLS)),
+    "ensemble_uncertainty": lambda: tuple(uncertainty.ensemble_uncertainty(CELLS, CELLS[..., 0])),
+    "excess_variance": lambda: uncertainty.excess_variance(LOGITS, 2.0),
+    "squared_mahalanobis": lambda: uncertainty.squared_mahalanobis(CELLS[0], COVARIANCES),
+    "scale_variances": lambda: uncertainty.scale_variances(CELLS, CELLS),
+    "point_reliability": lambda: tuple(uncertainty.point_reliability(CELLS, 9 * CELLS[..., 0])),
+    "score_reliability": lambda: tuple(uncertainty.score_reliability(SCORES.abs() % 1, SCORES > 0)),
+    "calibration error": lambda: uncertainty.expected_calibration_error(
+        uncertainty.score_reliability(SCORES.abs() % 1, SCORES > 0)),
+    "conformal_radius": lambda: uncertainty.conformal_radius(CELLS, 0.4),
     "draw_people": lambda: tuple(vars(draw_people(3, persons=2, seed=3)).values()),
     "moved": lambda: SCENE.moved(zoom=1.3, degrees=20, shift=(3.0, 1.0)).start,
     "fresh": lambda: fresh(batch=2)(1), "finite": lambda: finite(alone(draw_people(5, seed=1)), batch=3)(2),

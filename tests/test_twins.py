@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 import posebook
+from posebook import theory
 from posebook.checks import PROBLEMS, mates, trial, withheld
 from posebook.grid import Grid
 from posebook.grouping import Peaks
@@ -25,8 +26,9 @@ from posebook.results import read
 
 MODULES = [m.name for m in pkgutil.iter_modules(posebook.__path__)
            if not m.ispkg and m.name not in ("draw", "models")]  # pictures and networks take long
+MODULES += [f"theory.{m.name}" for m in pkgutil.iter_modules(theory.__path__)]  # what is public there has two names
 FUNCTIONS = {
-    f"posebook.{module}.{name}": function
+    f"posebook.{module.partition('.')[0] if hasattr(theory, name) else module}.{name}": function
     for module in MODULES for name, function in vars(import_module(f"posebook.{module}")).items()
     if inspect.isfunction(function) and function.__module__ == f"posebook.{module}"
 }

@@ -179,8 +179,10 @@ def between(heatmaps: Tensor, xy: Tensor) -> Tensor:
 
 def coco_truth(people: People) -> dict:
     """Drawn people as COCO's annotations; image i has the id i + 1."""
-    rows = [{"id": n + 1, "image_id": b + 1, "category_id": 1, "iscrowd": 0, "area": people.area[b, p].item(),
-             "bbox": (people.box[b, p] + people.box.new_tensor([0.5, 0.5, 0, 0])).tolist(),
+    area, box = people.area, people.box  # once: each sums up all masks
+    box = box + box.new_tensor([0.5, 0.5, 0, 0])
+    rows = [{"id": n + 1, "image_id": b + 1, "category_id": 1, "iscrowd": 0, "area": area[b, p].item(),
+             "bbox": box[b, p].tolist(),
              "num_keypoints": int((people.vis[b, p] > 0).sum()),
              "keypoints": torch.cat((people.xy[b, p], people.vis[b, p, :, None]), -1).flatten().tolist()}
             for n, (b, p) in enumerate((people.vis > 0).any(-1).nonzero().tolist())]

@@ -21,7 +21,8 @@
 # When your work is graded, other numbers are drawn. A case whose right result is always the same earns points only where another case passes as well;
 # a case that every user of your function would meet counts more.
 #
-# Together they lead from the heatmaps of a picture to its people, and to a score for them. Chapter 3 is to come.
+# Together they lead from the heatmaps of a picture to its people, and to a score for them. [Chapter
+# 3](../../chapters/03_multi_person.ipynb) derives them.
 
 # %%
 import torch

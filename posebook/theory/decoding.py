@@ -1,4 +1,4 @@
-"""Closed forms that the chapters check against measurement. Tensors are float64; errors are estimate minus truth."""
+"""Decoders: what they add to a keypoint, axis by axis. Errors are estimate minus truth."""
 
 import math
 from dataclasses import dataclass
@@ -8,82 +8,6 @@ import torch
 from torch import Tensor
 
 from posebook import _args
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Targets: a Gaussian of peak 1 and sigma cells, at least 0.7 and far from the border, as a map of so many cells
-
-
-class BumpSums(NamedTuple):
-    """Sum of a map's values, and of their squares."""
-
-    mass: float
-    energy: float
-
-
-def bump_sums(sigma: float) -> BumpSums:
-    r"""Sum of the values (mass), :math:`2 \pi \sigma^2`, and of their squares (energy), :math:`\pi \sigma^2`.
-
-    The sum is not 1: a heatmap of peak 1 is no probability. The energy over the number of cells is the mean square
-    error of a network that answers 0 everywhere.
-
-    See chapter 1, section 1.5.
-
-    >>> [round(s, 2) for s in bump_sums(2.0)]
-    [25.13, 12.57]
-    """
-    _args.positive("sigma", sigma)
-    return BumpSums(mass=2 * math.pi * sigma**2, energy=math.pi * sigma**2)
-
-
-def bump_area(level: float, sigma: float) -> float:
-    r"""Number of cells above a level between 0 and 1, :math:`2 \pi \sigma^2 \ln(1 / level)`: the area of a disk.
-
-    So it is on average over the places of the center within its cell.
-
-    See chapter 1, section 1.6.
-    """
-    _args.positive("sigma", sigma)
-    if not 0 < level < 1:
-        _args.fail("level", "between 0 and 1", level)
-    return 2 * math.pi * sigma**2 * math.log(1 / level)
-
-
-def misplaced_mse(distance: float, sigma: float, cells: int) -> float:
-    r"""Mean square error of a perfect bump at the wrong place, :math:`2 \pi \sigma^2 (1 - e^{-d^2/4\sigma^2}) / N`.
-
-    At :math:`d = 2 \sigma \sqrt{\ln 2}` it is that of a map of zeros, :math:`\pi \sigma^2 / N`; far away twice that.
-
-    See chapter 1, section 1.6.
-
-    >>> round(misplaced_mse(2 * math.sqrt(math.log(2)), 1.0, 1) / bump_sums(1.0).energy, 6)
-    1.0
-    """
-    _args.positive("cells", cells)
-    return -bump_sums(sigma).mass * math.expm1(-(distance**2) / (4 * sigma**2)) / cells
-
-
-class Bump(NamedTuple):
-    """A Gaussian's highest value, and its standard deviation in cells."""
-
-    peak: float
-    width: float
-
-
-def label_noise_optimum(sigma: float, noise: float) -> Bump:
-    r"""Peak and width of the map that mean square error asks for when labels scatter by ``noise`` cells per axis.
-
-    The mean of the scattered targets: again a Gaussian, of peak :math:`\sigma^2 / (\sigma^2 + \nu^2)` and width
-    :math:`\sqrt{\sigma^2 + \nu^2}` cells, so that its sum stays the same.
-
-    See chapter 1, section 1.7.
-
-    >>> label_noise_optimum(2.0, 1.5)
-    Bump(peak=0.64, width=2.5)
-    """
-    _args.positive("sigma", sigma)
-    _args.at_least("noise", noise, 0)
-    return Bump(peak=sigma**2 / (sigma**2 + noise**2), width=math.hypot(sigma, noise))
-
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Argmax: a keypoint snapped to a grid
@@ -177,7 +101,7 @@ def dithered_bias(x: Tensor, stride: float, noise: float) -> Tensor:
     """
     _args.positive("stride", stride)
     _args.at_least("noise", noise, 0.02 * stride)
-    x = _double(x)
+    x = _args.double(x)
     k = torch.arange(1, 1 + math.ceil(1.5 * stride / noise), dtype=torch.float64, device=x.device)
     weight = (-1) ** k / k * torch.exp(-2 * (math.pi * k * noise / stride) ** 2)
     return stride / math.pi * torch.sin(2 * math.pi * x[..., None] * k / stride) @ weight
@@ -203,7 +127,7 @@ def alias_error(u: Tensor, q: float) -> Tensor:
 
     See chapter 2, section 2.6.
     """
-    u = _double(u)
+    u = _args.double(u)
     n = _harmonics(q).to(u.device)
     weight = (-1) ** n / torch.sinh(2 * math.pi**2 * q**2 * n)
     return 2 * math.pi * q**2 * (torch.sin(2 * math.pi * u[..., None] * n) @ weight)
@@ -250,7 +174,7 @@ def border_bias(distance: Tensor, sigma: float) -> Tensor:
     See chapter 2, section 2.11.
     """
     _args.positive("sigma", sigma)
-    z = _double(distance) / sigma
+    z = _args.double(distance) / sigma
     if _args.readable(z) and (z < 0).any():
         _args.fail("distance", ">= 0, inside the map", z.min().item() * sigma)
     return sigma * torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi) / torch.special.ndtr(z)
@@ -541,8 +465,3 @@ def _covariance(v1: float, v2: float, r: float) -> float:
     if not -1 < r < 1:
         _args.fail("r", "a correlation between -1 and 1", r)
     return r * math.sqrt(v1 * v2)
-
-
-def _double(x: Tensor | float) -> Tensor:
-    """float64, a tensor where it is and a number on the CPU."""
-    return x.double() if isinstance(x, Tensor) else torch.as_tensor(x, dtype=torch.float64, device="cpu")
