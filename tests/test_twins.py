@@ -153,12 +153,16 @@ def of(name: str) -> tuple[list, list]:
         x, y = args[0].unbind(-1)
         results += [torch.stack((63 - x, y), -1), torch.stack((63 - x, 47 - y), -1)]  # mirrored, turned upside down
     if name == "dropout_moments":
-        results += [args[0] * args[1], (args[0] * args[1]).square().sum(-1)]
+        pool += [args[0] * args[1]]
+        results += [pool[-1], pool[-1].square().sum(-1)]
+    if name == "expected_oks":
+        pool += [5.0]  # kappa
     if name == "masked_loss":
         pool += [torch.ones(1, 2, 4, 5) > 0, (z - args[1][0])[None].square(), args[2] > 0.5]
-        results += [pool[-2], pool[-2].mean((-2, -1)), pool[-2][pool[-1]].mean()]
+        results += [pool[-2], pool[-2].mean((-2, -1)), (args[2] * pool[-2]).mean((-2, -1)), pool[-2][pool[-1]].mean()]
     if name == "loss_noise_std":
-        results += [(z - z**2 / 9).square(), want / 0.3]
+        pool += [(z - z**2 / 9).square()]
+        results += [pool[-1], want / 0.3, (want / 0.3)**2]
     if name == "clip_moments":
         results += [want[0] + 1, want[1]**2]
     if name == "flip_back":

@@ -151,6 +151,8 @@ check("c4_average", c4_average)
 # $10^{150}$ ways to drop some of 500 inputs.
 #
 # Many call this variance the network's uncertainty. Look at what is in it, and at what is not.
+#
+# `posebook.theory.dropout_moments` is the answer, always in float64.
 
 # %%
 terms = torch.tensor([3.0, 2.0, 2.0, 1.0, 1.0, -1.0, 0.5, 0.5])  # w x, for 8 inputs
@@ -209,6 +211,8 @@ check("dropout_moments", dropout_moments)
 #
 # OKS can be foretold from a variance, but only from one that is true. Where it cannot, the variance says something else than how far off the
 # network is.
+#
+# `posebook.theory.expected_oks` is the answer, always in float64; of area and k it wants $k \sqrt{\mathrm{area}}$, and calls it kappa.
 
 # %%
 reach, covariance = 5.0, torch.tensor([[36.0, 20.0], [20.0, 25.0]])  # px, px^2
@@ -270,7 +274,7 @@ check("expected_oks", expected_oks)
 #
 # What is not labeled is not absent. Without the mask a network is taught that there is nothing wherever nobody has looked.
 #
-# `posebook.losses.masked_mean` is the heart of it, for a mask of True and False.
+# `posebook.losses.masked_heatmap_loss` is the answer, but that it takes the mean of each map.
 
 # %%
 difference = torch.tensor([[0.0, 1.0, 2.0], [1.0, 3.0, 1.0], [2.0, 1.0, 0.0]])
@@ -325,6 +329,8 @@ check("masked_loss", masked_loss)
 # `pred` and `target` have one shape, with any number of axes, also none. `eta` is 0 or more.
 #
 # Nothing is said of the mask itself, and of the form of its noise: this law needs neither. A few large differences make most of it.
+#
+# `posebook.theory.mask_noise_std` is the heart of it.
 
 # %%
 squared = torch.tensor([1.0, 1.0, 1.0, 9.0])
@@ -377,6 +383,8 @@ check("loss_noise_std", loss_noise_std)
 #
 # Clipping makes noise smaller, and that looks like a gain. It is paid for: what cannot rise above 1 falls on average, and keypoints that are hidden
 # come back into the loss by the same amount.
+#
+# `posebook.theory.clip_moments` is the answer itself.
 
 # %%
 eta = 0.5
@@ -433,6 +441,8 @@ check("clip_moments", clip_moments)
 #
 # This promise needs no Gaussian and no trust in the network; that new pictures come from where the held-out ones came from is all it needs. It
 # holds on average over pictures, not for each kind of them.
+#
+# `posebook.uncertainty.conformal_radius` is the answer, as a tensor; it takes the residuals of several keypoints at once.
 
 # %%
 residuals = torch.tensor([0.4, 0.6, 0.9, 1.1, 1.2, 1.5, 1.7, 1.8, 2.1, 2.3, 2.4, 2.8, 3.0, 3.3, 3.9,

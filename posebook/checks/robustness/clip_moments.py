@@ -98,7 +98,7 @@ Near = partial(Case, atol=2e-3)
 PROBLEM = Problem(
     name="clip_moments", points=3, minutes=30,
     reference=clip_moments,
-    own=(),
+    own=("posebook.theory.clip_moments",),
     cases=(
         Near("eta 0.1, hardly anything is cut to 0: -0.040 and 0.058", lambda rng: (0.1,), fixed=True),
         Near("little noise, eta from 0.12 to 0.3", lambda rng: (uniform(rng, 0.12, 0.3),)),

@@ -135,7 +135,7 @@ Near = partial(Case, atol=1e-6, rtol=1e-5)
 PROBLEM = Problem(
     name="conformal_radius", points=2, minutes=15,
     reference=conformal_radius,
-    own=(),
+    own=("posebook.uncertainty.conformal_radius",),
     cases=(
         Near("residuals 4, 1, 3, 2 and alpha 0.25: 5 * 0.75 = 3.75, so the 4th smallest, 4",
              lambda rng: (torch.tensor([4.0, 1.0, 3.0, 2.0]), 0.25), fixed=True),

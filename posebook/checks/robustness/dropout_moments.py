@@ -90,7 +90,7 @@ Near = partial(Case, atol=1e-5, rtol=1e-5)
 PROBLEM = Problem(
     name="dropout_moments", points=2, minutes=15,
     reference=dropout_moments,
-    own=(),
+    own=("posebook.theory.dropout_moments", "posebook.theory.dropout_covariance", "posebook.theory.robustness._terms"),
     cases=(
         Near("w = (1, 2), x = (3, 1), p = 0.5: 0, 6, 4 or 10, with mean 5 and variance 9 + 4 = 13",
              lambda rng: (torch.tensor([1.0, 2.0]), torch.tensor([3.0, 1.0]), 0.5), fixed=True),

@@ -142,7 +142,7 @@ Near = partial(Case, atol=1e-4)
 PROBLEM = Problem(
     name="expected_oks", points=3, minutes=25,
     reference=expected_oks,
-    own=(),
+    own=("posebook.theory.expected_oks",),
     cases=(
         Near("area 2500, k 0.1 and a variance of 25 px^2 along x and y: 25 is area k^2, so 1/2",
              lambda rng: (2500.0, 0.1, 25 * torch.eye(2)), fixed=True),

@@ -83,7 +83,7 @@ Near = partial(Case, atol=1e-7, rtol=1e-5)
 PROBLEM = Problem(
     name="loss_noise_std", points=2, minutes=15,
     reference=loss_noise_std,
-    own=(),
+    own=("posebook.theory.mask_noise_std",),
     cases=(
         Near("differences 1, 1, 1 and 3, eta 0.5: weights 1, 1, 1 and 9, so 0.5 sqrt(84) = 4.58",
              lambda rng: (torch.tensor([[1.0, 1.0], [1.0, 3.0]]), torch.zeros(2, 2), 0.5), fixed=True),

@@ -95,7 +95,7 @@ Near = partial(Case, atol=1e-4, rtol=1e-5)
 PROBLEM = Problem(
     name="masked_loss", points=2, minutes=10,
     reference=masked_loss,
-    own=("posebook.losses.heatmap_loss", "posebook.losses.masked_mean"),
+    own=("posebook.losses.masked_heatmap_loss", "posebook.losses.heatmap_loss", "posebook.losses.masked_mean"),
     cases=(
         Near("differences 1, 2, 3, 4 under the mask 1, 0.5, 0.25, 0: 1 + 2 + 2.25 = 5.25",
              lambda rng: (torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]), torch.zeros(1, 1, 2, 2),
