@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 def test_init_makes_a_course_and_keeps_what_is_there(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "")  # no alembic to be found, as in an environment that is not activated
     root = tmp_path / "new"
-    assert init(root)[0] == "solutions/: decoding, multi_person, representations"
+    assert init(root)[0] == "solutions/: decoding, multi_person, representations, robustness"
     secret = root / "grading/secret"
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600 and len(secret.read_text().strip()) == 64
     assert stat.S_IMODE(secret.parent.stat().st_mode) == 0o700

@@ -411,6 +411,21 @@ def test_the_first_case_with_several_people_is_what_its_name_says():
     assert first("average_precision") == pytest.approx((34 + 33 * 2 / 3) / 101, abs=1e-6)
 
 
+def test_the_first_case_about_robustness_is_what_its_name_says():
+    def first(name):
+        p = PROBLEMS[name]
+        return p.reference(*p.cases[0].draw(torch.Generator()))
+
+    assert first("rot90_points").tolist() == [1, 2]
+    assert first("c4_average").tolist() == [7, 1]
+    assert [part.item() for part in first("dropout_moments")] == [5, 13]
+    assert first("expected_oks").item() == pytest.approx(0.5, abs=1e-6)
+    assert first("masked_loss").item() == 5.25
+    assert first("loss_noise_std") == pytest.approx(0.5 * 84**0.5, rel=1e-6)
+    assert first("clip_moments") == pytest.approx((-0.040, 0.058), abs=5e-4)
+    assert first("conformal_radius") == 4
+
+
 def test_the_line_that_most_write_for_a_masked_l1_is_told_what_it_does():
     def answer(logits, xy, mask, stride, tau=1.0, offset=0.0):
         soft = PROBLEMS["soft_argmax"].reference(logits, stride, tau, offset)

@@ -93,6 +93,11 @@ def of(name: str) -> tuple[list, list]:
         "oks": (xy, xy + 1, torch.tensor([[2, 0, 1], [1, 2, 2]]), 50 + 50 * torch.rand(2, generator=rng).double(),
                 torch.tensor([0.05, 0.1, 0.2]).double()),
         "match": (torch.tensor([[0.7, 0.6, 0.2], [0.9, 0.65, 0.1], [0.8, 0.6, 0.55], [0.3, 0.2, 0.1]]).double(), 0.5),
+        "rot90_points": (xy, 1, 48, 64), "c4_average": (torch.cat((xy, xy + 1)), 48, 64),
+        "dropout_moments": (z, torch.linspace(0.5, 1.3, 5).double(), 0.3),
+        "expected_oks": (2500.0, 0.1, z[0, :2, :2] @ z[0, :2, :2].mT + torch.eye(2)),
+        "masked_loss": (z[None], (z + xy[0, 0, 0])[None], z[None].sigmoid()), "loss_noise_std": (z, z**2 / 9, 0.3),
+        "clip_moments": (0.7,), "conformal_radius": (z.flatten().abs(), 0.2),
         "average_precision": (torch.tensor([0.9, 0.8, 0.7, 0.6, 0.5]), torch.tensor([1, 0, 1, 1, 0]) > 0, 7),
     }[name]
     want = p.reference(*trial._copy(args))
@@ -144,6 +149,22 @@ def of(name: str) -> tuple[list, list]:
         pool += [For(*item) for item in (picture(5, 7) | {
             "match": hits, "ignored": np.zeros(7, bool), "outside": np.zeros(5, bool)}).items()]
         results += [torch.tensor(curve)[None].double()]
+    if name in ("rot90_points", "c4_average"):
+        x, y = args[0].unbind(-1)
+        results += [torch.stack((63 - x, y), -1), torch.stack((63 - x, 47 - y), -1)]  # mirrored, turned upside down
+    if name == "dropout_moments":
+        pool += [args[0] * args[1]]
+        results += [pool[-1], pool[-1].square().sum(-1)]
+    if name == "expected_oks":
+        pool += [5.0]  # kappa
+    if name == "masked_loss":
+        pool += [torch.ones(1, 2, 4, 5) > 0, (z - args[1][0])[None].square(), args[2] > 0.5]
+        results += [pool[-2], pool[-2].mean((-2, -1)), (args[2] * pool[-2]).mean((-2, -1)), pool[-2][pool[-1]].mean()]
+    if name == "loss_noise_std":
+        pool += [(z - z**2 / 9).square()]
+        results += [pool[-1], want / 0.3, (want / 0.3)**2]
+    if name == "clip_moments":
+        results += [want[0] + 1, want[1]**2]
     if name == "flip_back":
         results += [z.flip(-1)[[1, 0]], p.reference(z, (), stride)]  # to mirror alone is one call in torch as well
         pool += [20, Grid(4)]

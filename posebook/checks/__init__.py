@@ -3,13 +3,14 @@
 import sys
 from collections.abc import Callable, Iterable
 
-from posebook.checks import decoding, multi_person, representations, trial
+from posebook.checks import decoding, multi_person, representations, robustness, trial
 from posebook.checks.problem import Case, Mistake, Problem, Report, Row
 
 __all__ = ["PROBLEMS", "SETS", "Case", "CheckFailed", "Mistake", "Problem", "Report", "Row", "check", "evaluate"]
 
 SETS: dict[str, tuple[Problem, ...]] = {
-    "representations": representations.PROBLEMS, "decoding": decoding.PROBLEMS, "multi_person": multi_person.PROBLEMS}
+    "representations": representations.PROBLEMS, "decoding": decoding.PROBLEMS, "multi_person": multi_person.PROBLEMS,
+    "robustness": robustness.PROBLEMS}
 PROBLEMS: dict[str, Problem] = {problem.name: problem for problems in SETS.values() for problem in problems}
 
 

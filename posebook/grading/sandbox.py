@@ -22,6 +22,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 
 from jupyter_client.provisioning import LocalProvisioner
 from traitlets import Unicode
@@ -75,10 +76,10 @@ def strip(target: Path, withheld: Iterable[str]) -> None:
     shutil.copytree(PACKAGE, target / "posebook", ignore=hide)
     (target / "posebook/checks/__init__.py").write_text(STAND_IN)
     for name in withheld:
-        parts = name.split(".")
-        split = next(n for n in range(len(parts), 0, -1) if (target / "/".join(parts[:n])).with_suffix(".py").is_file())
-        path = (target / "/".join(parts[:split])).with_suffix(".py")
-        path.write_text(_without_body(path.read_text(), parts[split:], name))
+        function = resolve_name(name)  # its module may be another one, from which a package takes the name
+        source = Path(sys.modules[function.__module__].__file__).resolve()
+        path = target / source.relative_to(PACKAGE.parent)
+        path.write_text(_without_body(path.read_text(), function.__qualname__.split("."), name))
     for path in (target, *target.rglob("*")):  # another user reads them
         path.chmod(0o755 if path.is_dir() else 0o644)
 
