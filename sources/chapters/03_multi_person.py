@@ -2633,8 +2633,6 @@ for name in list(results)[:2]:
         print("limbs: below 50 % doubles; their median score is below 0.4 of the right ones'")
 
 # %%
-from posebook.warp import crop_grid, crop_image
-
 errors = diagnoses["top-down, true boxes"].errors[0]
 owners = [unseen_truth["annotations"][person - 1] for person in errors.person]
 clear = np.array([row["keypoints"][2::3].count(2) >= 12 for row in owners])  # 12 seen joints
