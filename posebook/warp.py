@@ -378,7 +378,7 @@ def _looked_up(images: Tensor, sources: list[Affine], hw: tuple[int, int], beyon
     y, x = torch.meshgrid(*(torch.arange(n, dtype=wide.dtype, device=wide.device) for n in hw), indexing="ij")
     pixels = torch.stack((x, y), dim=-1)
     xy = torch.stack([warp_points(pixels, source) for source in sources])  # (N, h, w, 2)
-    share = (2 * xy + 1) / torch.tensor((images.shape[-1], images.shape[-2])).to(xy) - 1  # -1 and 1: the outer edges
+    share = (2 * xy + 1) / xy.new_tensor((images.shape[-1], images.shape[-2])) - 1  # -1 and 1: the outer edges
     padding = {"zero": "zeros", "edge": "border"}[beyond]
     found = F.grid_sample(wide, share, padding_mode=padding, align_corners=False).to(images.dtype)
     if all(one is None for one in stepped):
