@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from posebook import coco, decode, encode, equivariance, expectation, fusion, losses, metrics, theory, warp
+from posebook import coco, corruptions, decode, encode, equivariance, expectation, fusion, losses, metrics, theory, warp
 from posebook.grid import Grid
 from posebook.people import draw_people, sample_scene
 from posebook.skeleton import COCO_17
@@ -58,6 +58,7 @@ CALLS = {
     "warp_heatmap": lambda: warp.warp_heatmap(MAPS, TURN, GRID, (20, 30), beyond="zero"),
     "crop_image": lambda: warp.crop_image(MAPS, [Grid(1.3, 4.0), Grid(1.0, 2.5)], (20, 30)),
     "c4_average": lambda: equivariance.c4_average(decode.argmax)(MAPS),
+    "corrupt": lambda: tuple(corruptions.corrupt(MAPS[:, :1], kind, 3).image for kind in corruptions.AMOUNTS),
     "epe": lambda: metrics.epe(CELLS, CELLS.flip(0)),
     "pck": lambda: metrics.pck(CELLS, CELLS + 1, MASK, threshold=1.5),
     "masked_mean": lambda: losses.masked_mean(CELLS[..., 0], MASK),
