@@ -142,10 +142,6 @@ def _contrast(image: Tensor, amount: float, draw: Draw) -> Tensor:
     return mean + amount * (image - mean)
 
 
-def _darkness(image: Tensor, amount: float, draw: Draw) -> Tensor:
-    return amount * image
-
-
 def _jpeg(image: Tensor, amount: float, draw: Draw) -> Tensor:
     """Written as JPEG and read again, in bytes."""
     found = []
@@ -171,5 +167,5 @@ def _covering(image: Tensor, amount: float, draw: Draw) -> Tensor:
     return torch.where(hidden, uniform[:, 3:, None, None], image)
 
 
-_CHANGES = {"noise": _noise, "blur": _blur, "contrast": _contrast, "darkness": _darkness, "jpeg": _jpeg,
-            "covering": _covering}  # fmt: skip
+_CHANGES = {"noise": _noise, "blur": _blur, "contrast": _contrast, "jpeg": _jpeg, "covering": _covering,
+            "darkness": lambda image, amount, draw: amount * image}  # fmt: skip

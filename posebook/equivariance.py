@@ -78,7 +78,9 @@ def equivariance_causes(detector: Detector, image: Tensor, moved: Tensor, affine
         total             = interpolation + decoder                                     + network
 
     These are vectors, and they add up as vectors; the sizes of uncorrelated ones add up in squares. Beyond the edge of
-    the image both S and E are 0, so that interpolation is all that they differ in.
+    the image both S and E are 0, so that interpolation is all that they differ in. The part of argmax against
+    soft-argmax has a root mean square of about stride / sqrt(3) where maps have one peak, and more where they have
+    several.
 
     Args:
         detector: from images ``(..., C, H, W)`` to ``(..., K, 2)`` px.
@@ -117,7 +119,8 @@ def equivariance_causes(detector: Detector, image: Tensor, moved: Tensor, affine
 def c4_average(detector: Detector) -> Detector:
     r"""The mean of what a detector finds in the image and in its three quarter turns, each turned back.
 
-    Exactly equivariant to quarter turns, whatever the detector: a turned image is looked at in the same four positions.
+    A test-time augmentation, exactly equivariant to quarter turns whatever the detector: a turned image is looked at in
+    the same four positions.
     If errors in two positions have one variance and correlation :math:`\rho`, the mean's variance is
     :math:`(1 + 3 \rho) / 4` of it. But the mean of one right and three wrong answers is wrong: see :func:`c4_select`.
 

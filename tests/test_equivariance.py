@@ -278,7 +278,7 @@ def test_gradients_and_single_precision():
 
 @pytest.mark.parametrize("act, words", [
     (lambda image: equivariance_error(mass_center, image[0, 0, 0], Affine()), "image: want shape (..., H, W)"),
-    (lambda image: equivariance_error(mass_center, image, None), "affine: want a Affine, got NoneType"),
+    (lambda image: equivariance_error(mass_center, image, None), "affine: want an Affine, got NoneType"),
     (lambda image: equivariance_error(mass_center, image, Affine(), (0, 5)), "hw: "),
     (lambda image: equivariance_error(lambda image: image[..., 0], image, Affine()), "xy: want shape (..., 2), got"),
     (lambda image: equivariance_causes(mass_center, image, image[:1], Affine()), "moved: want shape (6, 2, 'h', 'w')"),
