@@ -172,6 +172,8 @@ def test_a_rectangle_of_one_color_hides_its_share():
         for k in (0, 57, 199):
             assert (found[k][:, hidden[k]] == found[k][:, hidden[k]][:, :1]).all()
     assert len({tuple(color) for color in found.amax((2, 3)).tolist()}) == 200
+    place = [line.int().argmax(1) / (line.shape[1] - line.sum(1)) for line in (rows, columns)]  # 0 to 1 of its room
+    assert abs(np.corrcoef(*place)[0, 1]) < 0.3  # each axis by its own chance
     center = hidden.double().mean(0)
     assert center[20, 30] > center[0, 0] > 0  # it reaches into corners too
 

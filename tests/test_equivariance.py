@@ -246,7 +246,8 @@ def test_each_image_chooses_for_itself_and_the_first_of_equals():
 
     def detector(image: Tensor) -> tuple[Tensor, Tensor]:
         k = next(turn)
-        return torch.full((3, 2, 2), float(k)), scores[:, k, None] + torch.tensor([-0.5, 0.5])  # of a mean of that
+        apart = torch.tensor([-0.5, 0.5]) if k != 2 else torch.tensor([-4.0, 4.0])  # one high score is not enough
+        return torch.full((3, 2, 2), float(k)), scores[:, k, None] + apart
 
     found = c4_select(detector)(torch.zeros(3, 1, 8, 8))
     assert found.turns.tolist() == [1, 0, 3] and found.turns.dtype == torch.int64

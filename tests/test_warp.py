@@ -440,10 +440,16 @@ def test_products_and_inverses_are_those_of_matrices():
         torch.testing.assert_close(warp_points(warp_points(xy, first), first.inverse()), xy)
         assert first.determinant == pytest.approx(np.linalg.det(matrix(first)))
     assert Affine.rotation(90, (4, 6), into=(6, 4)).inverse() == Affine.rotation(-90, (6, 4), into=(4, 6))
-    assert "-0.0" not in f"{Affine.rotation(180, (4, 6)).inverse()} {Affine.flip(5).inverse()} {Affine().inverse()}"
+    turns = [Affine.rotation(90 * k, (4, 6)) for k in range(4)]
+    assert "-0.0" not in f"{turns} {[one.inverse() for one in (*turns, Affine.flip(5), Affine())]}"
 
 
-@pytest.mark.parametrize("affine", [*some_affines(), ANY, Affine.rotation(30, (11, 17)), Affine.flip(17.5)])
+STEPS = [Affine(((0, 1, 3.25), (-1, 0, 9))), Affine(((0, -1, 12), (1, 0, -3))), Affine(((-1, 0, 5), (0, -1, 4.5))),
+         Affine(((1, 0, 40), (0, 1, -30))), Affine(((1, 0, -9.5), (0, 1, 60.5))),
+         Affine(((1, 0, -40), (0, 1, 0))), Affine(((-1, 0, -3), (0, 1, 0)))]  # of whole pixels, some far outside
+
+
+@pytest.mark.parametrize("affine", [*some_affines(), ANY, Affine.rotation(30, (11, 17)), Affine.flip(17.5), *STEPS])
 @pytest.mark.parametrize("beyond, mode", [("zero", "grid-constant"), ("edge", "nearest")])
 def test_an_image_looks_up_where_its_pixels_came_from(affine, beyond, mode, device):
     """As scipy does; a bilinear image of coordinates shows each pixel's origin."""
@@ -458,6 +464,14 @@ def test_an_image_looks_up_where_its_pixels_came_from(affine, beyond, mode, devi
     y, x = torch.meshgrid(*(torch.arange(float(n)) for n in hw), indexing="ij")
     want = warp_points(torch.stack((x, y), -1), affine.inverse())
     torch.testing.assert_close(origin, want.clamp(torch.zeros(2), torch.tensor([16.0, 10.0])))
+
+
+def test_a_step_is_whole_to_a_billionth():
+    image = torch.rand(4, 5)
+    for step, taken in ((1e-3, False), (1e-7, False), (1e-10, True)):
+        found = warp_image(image, Affine(((1, 0, step), (0, 1, 0))), (4, 5))
+        assert torch.equal(found, image) == taken
+        torch.testing.assert_close(found[:, 1:], (1 - step) * image[:, 1:] + step * image[:, :-1], rtol=0, atol=1e-9)
 
 
 def test_a_crop_is_the_inverse_of_its_grid():
