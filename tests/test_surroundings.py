@@ -12,7 +12,18 @@ import torch
 from torch import Tensor
 
 from posebook import (
-    coco, corruptions, decode, encode, equivariance, expectation, fusion, losses, metrics, theory, uncertainty, warp,
+    coco,
+    corruptions,
+    decode,
+    encode,
+    equivariance,
+    expectation,
+    fusion,
+    losses,
+    metrics,
+    theory,
+    uncertainty,
+    warp,
 )  # fmt: skip
 from posebook.grid import Grid
 from posebook.people import draw_people, sample_scene

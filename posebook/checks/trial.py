@@ -241,7 +241,7 @@ def _refused(names: tuple[str, ...]):
     if not names:
         yield
         return
-    functions = [resolve_name(name) for name in names]
+    functions = [getattr(found, "__func__", found) for found in map(resolve_name, names)]  # also of class methods
     _one_at_a_time.acquire()
     codes = [function.__code__ for function in functions]
     try:

@@ -47,7 +47,8 @@ from posebook.checks import check
 # Quarter turns are the fairest test of a network: each pixel moves to a pixel, and nothing is interpolated. Points that are turned by one pixel too
 # little make a fault of yours look like one of the network.
 #
-# `posebook.warp.flip_points` is half of it: a quarter turn is a mirror image with its axes exchanged.
+# `posebook.warp.warp_points` with `Affine.rotation` does it for any angle. `posebook.warp.flip_points` is half of it: a quarter turn is a mirror
+# image with its axes exchanged.
 
 # %%
 image = torch.arange(24.0).view(4, 6)
@@ -94,7 +95,7 @@ check("rot90_points", rot90_points)
 # Whatever the detector is, its average turns exactly with the picture. Whether it is any better is another question: one right and three wrong answers
 # make a wrong mean.
 #
-# Your `rot90_points` may be called here.
+# `posebook.equivariance.c4_average` asks the detector itself. Your `rot90_points` may be called here.
 
 # %%
 found = torch.tensor([[50.0, 10.0], [10.0, 26.0], [6.0, 42.0], [22.0, 34.0]])

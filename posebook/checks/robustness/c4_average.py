@@ -106,7 +106,8 @@ PX = 1e-3  # of float32: some hundred px
 PROBLEM = Problem(
     name="c4_average", points=3, minutes=20,
     reference=c4_average,
-    own=("posebook.warp.flip_points",),
+    own=("posebook.warp.flip_points", "posebook.equivariance.c4_average", "posebook.equivariance.c4_select",
+         "posebook.equivariance._turns"),
     cases=(
         Case("four right answers for (7, 1) in an image of 6 rows and 10 columns: (7, 1)",
              lambda rng: (torch.tensor([[7.0, 1.0], [1.0, 2.0], [2.0, 4.0], [4.0, 7.0]]), 6, 10), fixed=True),

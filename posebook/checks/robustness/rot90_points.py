@@ -122,7 +122,7 @@ PX = 1e-3  # of float32: some hundred px
 PROBLEM = Problem(
     name="rot90_points", points=2, minutes=15,
     reference=rot90_points,
-    own=("posebook.warp.flip_points",),
+    own=("posebook.warp.flip_points", "posebook.warp.warp_points", "posebook.warp.Affine.rotation"),
     cases=(
         Case("(7, 1) in an image of 6 rows and 10 columns, turned once: (1, 2)",
              lambda rng: (torch.tensor([7.0, 1.0]), 1, 6, 10), fixed=True),
