@@ -22,7 +22,7 @@ KINDS = {"as calibrated": {}, "dark": {"brightness": (0.15, 0.25)}, "from behind
 KEYPOINTS = ("nose", "left_shoulder", "left_wrist", "left_hip", "right_ankle")
 CALIBRATION, FRESH, SHOWN = 2000, 1000, 6  # pictures; the places in the first few of the fresh ones are kept as well
 SEEDS = {"calibration": 2_000_000, "fresh": 2_000_001}
-UNIT = 1e-3  # px, of what is stored
+PARTS = 1000  # of a px: what is stored are whole numbers of these
 COMMAND = "python -m posebook.training residuals"
 
 
@@ -61,7 +61,7 @@ def make(path: Path | None = None) -> None:
 
 
 def _stored(values: Tensor) -> Tensor:
-    return (values / UNIT).round().clamp(1, 65_535).to(torch.uint16)
+    return (values * PARTS).round().clamp(1, 65_535).to(torch.uint16)
 
 
 def residuals() -> dict[str, Tensor]:
@@ -73,4 +73,4 @@ def residuals() -> dict[str, Tensor]:
         of the first six pictures of ``scene(KIND, FRESH, SEEDS["fresh"])``.
     """
     kept = read_tensors(FOLDER / "residuals.safetensors")[0]
-    return {name: t.double() * UNIT if t.dtype == torch.uint16 else t for name, t in kept.items()}
+    return {name: t.double() / PARTS if t.dtype == torch.uint16 else t for name, t in kept.items()}
