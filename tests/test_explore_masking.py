@@ -194,9 +194,12 @@ def test_the_narrower_histogram_has_walked_away():
 
 
 def outline(root, name):
-    """Corners of a histogram's outline."""
+    """Left, right and top of each bar."""
     d = next(node.get("d") for node in root.iter(f"{SVG}path") if node.get("data-name") == name)
-    return [tuple(map(float, point.split())) for point in d[1:-1].split("L")]
+    lefts = [float(d[1:].split()[0])]
+    steps = re.findall(r"V(\S+?)H(\S+?)(?=V)", d)
+    lefts += [float(right) for _, right in steps]
+    return [(left, right, float(top)) for left, right, (top, _) in zip(lefts, lefts[1:], steps, strict=False)]
 
 
 @pytest.mark.parametrize("state", STATES[::7])
@@ -206,11 +209,13 @@ def test_views(state):
     left, right = map(ET.fromstring, view.panels)
     values = window(view.panels[0])
     for way, loss in result.losses.items():
-        tops = outline(values, f"values {way}")[1:-1:2]
-        want = [masking._VALUES.at(masking.LOW + masking.BIN * k, share)
-                for k, share in enumerate(loss.values.tolist())]
-        assert tops == [pytest.approx(top, abs=0.06) for top in want]
-        assert len(outline(left, f"losses {way}")) == 2 * 36 + 2
+        bars = zip(outline(values, f"values {way}"), range(51), loss.values.tolist(), strict=True)
+        for (x0, x1, top), k, share in bars:
+            assert (x0, top) == pytest.approx(masking._VALUES.at(masking.LOW + masking.BIN * k, share), abs=0.06)
+            assert x1 - x0 == pytest.approx(358 / 51, abs=0.11)
+        bars = [318 - top for *_, top in outline(left, f"losses {way}")]
+        far = ((loss.draws - loss.mean).abs() > 3.6 * loss.std).sum().item()
+        assert len(bars) == 36 and sum(bars) > 0 and far < DRAWS / 20
         for number in (loss.mean, loss.std, loss.draws.mean().item(), loss.draws.std().item()):
             assert masking._plain(number) in view.sentence and masking._plain(number) in view.table
         place = marks(right)[f"at {way}"]

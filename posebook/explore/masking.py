@@ -76,7 +76,7 @@ KEYPOINTS, SIDE = 8, 9  # maps, and cells on each side of one
 SIGMA, SLIP = 1.5, 1.0  # of heatmaps in cells; how far off in cells the network is where keypoints are visible
 DRAWS = 500
 LOW, BIN, BINS = -2.05, 0.1, 51  # of the histogram of mask values
-STEPS = 40  # of a curve
+STEPS = 25  # of a curve
 WAYS = ("as it is", "clipped")
 
 TRUE = "circle", _page.INK
@@ -261,24 +261,21 @@ def _values_axes() -> str:
 
 
 def _values(result: Result) -> str:
-    parts = []
-    for way in _order(result):
-        edges = [LOW + BIN * k for k in range(BINS + 1)]
-        parts.append(_histogram(_VALUES, edges, result.losses[way].values.tolist(), result, way, "values"))
+    edges = [LOW + BIN * k for k in range(BINS + 1)]
+    parts = [_histogram(_VALUES, edges, result.losses[way].values.tolist(), result, way, "values")
+             for way in _order(result)]
     return _values_axes() + _VALUES.framed(*parts)
 
 
 def _histogram(plot: _page.Plot, edges: list[float], heights: list[float], result: Result, way: str, name: str) -> str:
     """A filled outline for the chosen way, a bare one for the other."""
-    base = plot.at(0, 0)[1]
-    d = [f"M{plot.at(edges[0], 0)[0]:.1f} {base:.1f}"]
-    for left, right, height in zip(edges, edges[1:], heights, strict=False):
-        top = plot.at(0, height)[1]
-        d.append(f"L{plot.at(left, 0)[0]:.1f} {top:.1f}L{plot.at(right, 0)[0]:.1f} {top:.1f}")
-    d.append(f"L{plot.at(edges[-1], 0)[0]:.1f} {base:.1f}z")
+    base, (first, *rights) = plot.at(0, 0)[1], [plot.at(edge, 0)[0] for edge in edges]
+    tops = [plot.at(0, height)[1] for height in heights]
+    steps = "".join([f"V{top:.1f}H{right:.1f}" for top, right in zip(tops, rights, strict=True)])
+    d = f"M{first:.1f} {base:.1f}{steps}V{base:.1f}z"
     chosen = way == _order(result)[-1]
     fill = {"fill": STYLES[way][1], "fill_opacity": 0.35} if chosen else {"fill": "none", "stroke_dasharray": "3 2"}
-    return _page.tag("path", d="".join(d), stroke=STYLES[way][1], data_name=f"{name} {way}", **fill)
+    return _page.tag("path", d=d, stroke=STYLES[way][1], data_name=f"{name} {way}", **fill)
 
 
 def _losses(result: Result) -> str:
