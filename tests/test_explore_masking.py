@@ -217,7 +217,7 @@ def test_views(state):
         far = ((loss.draws - loss.mean).abs() > 3.6 * loss.std).sum().item()
         assert len(bars) == 36 and sum(bars) > 0 and far < DRAWS / 20
         for number in (loss.mean, loss.std, loss.draws.mean().item(), loss.draws.std().item()):
-            assert masking._plain(number) in view.sentence and masking._plain(number) in view.table
+            assert masking._plain(number) in view.sentence and masking._short(number) in view.table
         place = marks(right)[f"at {way}"]
         assert place[0] == pytest.approx(44 + 340 * state.eta, abs=0.01)
         assert place[1] == pytest.approx(24 + 110 * (1 - loss.std / (1.04 * result.scale)), abs=0.02)

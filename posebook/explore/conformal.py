@@ -233,10 +233,10 @@ def table(result: Result) -> str:
     low, high = _bounds(s)
     holds = sum(person.holds for person in result.people)
     rows = [
-        (_page.legend(*PROMISE, "promised, as calibrated"), "", f"{low} to {high}"),
+        (_page.legend(*PROMISE, "the promise"), "", f"{low} to {high}"),
         (_page.legend(*THIS, "this draw"), f"{result.held} of {fresh}", f"{result.held / fresh:.3f}"),
-        (_page.legend(*MEAN, "ten draws, in the mean"), "", f"{result.mean:.4f}"),
-        (_page.legend(*TRUTH, "truth, in those shown"), f"{holds} of {SHOWN}", ""),
+        (_page.legend(*MEAN, "ten draws"), "", f"{result.mean:.4f}"),
+        (_page.legend(*TRUTH, "of those shown"), f"{holds} of {SHOWN}", ""),
     ]
     return _page.table(("circles that hold", "pictures", "share"), rows)
 

@@ -212,12 +212,17 @@ def _plain(value: float) -> str:
     return f"{round(value, 3) + 0.0:.3f}"
 
 
+def _short(value: float) -> str:
+    """One decimal less from 10 on, so that the table stays as wide."""
+    return _plain(value) if abs(value) < 9.9995 else f"{value:.2f}"
+
+
 def table(result: Result) -> str:
     """Both losses, predicted and drawn; its shapes are the panels' legend."""
-    rows = [(_page.legend(*TRUE, "true"), f"{result.visible:.3f}", "", "", "", "")]
+    rows = [(_page.legend(*TRUE, "true"), _short(result.visible), "", "", "", "")]
     for way, loss in result.losses.items():
         numbers = loss.mean, loss.draws.mean().item(), loss.std, loss.draws.std().item(), loss.rms
-        rows.append((_page.legend(*STYLES[way], way), *map(_plain, numbers)))
+        rows.append((_page.legend(*STYLES[way], way), *map(_short, numbers)))
     return _page.table(("loss", "mean", f"of {DRAWS}", "std", f"of {DRAWS}", "off by"), rows)
 
 
