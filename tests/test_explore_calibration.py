@@ -55,7 +55,8 @@ def people(state):
 def judged(state):
     """Spearman's correlation, and by name factor, observed shares and ECE."""
     claimed, squares = people(state)
-    spearman = stats.spearmanr(claimed, np.exp(-squares / 2).mean(1)).statistic
+    first, second = (values.argsort().argsort() for values in (claimed, np.exp(-squares / 2).mean(1)))
+    spearman = 1 - 6 * ((first - second) ** 2).sum() / (PEOPLE * (PEOPLE**2 - 1))
     ratio = np.sort((squares / claimed[:, None]).ravel())
     factors = {"as claimed": 1.0, "likelihood": ratio.mean() / 2,
                "median": ratio[(len(ratio) - 1) // 2] / EDGES[4]}
@@ -83,8 +84,8 @@ def test_a_verdict_is_true_wherever_the_controls_stand():
         result = compute(state)
         spearman, held = judged(state)
         form = (r"Spearman of v / kappa² and OKS: (\S+?)(, no more than chance)?, whatever the factor\. ECE as "
-                r"claimed: (\S+); scaled: (\S+) \(likelihood, times (\S+)\) or (\S+) \(median, times (\S+)\); by chance up to "
-                r"(\S+)\. (.*)")
+                r"claimed: (\S+); scaled: (\S+) \(likelihood, times (\S+)\) or (\S+) \(median, times (\S+)\); "
+                r"by chance up to (\S+)\. (.*)")
         rank, chance, *eces, most, told = re.fullmatch(form, calibration.verdict(result)).groups()
         before, likelihood, times, median, half = map(float, eces)
         assert float(rank) == pytest.approx(spearman, abs=0.00501) and (chance is None) == (abs(spearman) > 0.1)
@@ -115,6 +116,7 @@ def test_claims_by_other_means(state):
     assert result.claimed == pytest.approx(claimed, rel=1e-12)
     oks = np.exp(-squares / 2).mean(1)
     assert result.oks == pytest.approx(oks, rel=1e-9) and result.spearman == pytest.approx(spearman, abs=1e-9)
+    assert spearman == pytest.approx(stats.spearmanr(claimed, oks).statistic, abs=1e-9)
     for name, (factor, shares, ece) in held.items():
         assert result.held[name].factor == pytest.approx(factor, rel=1e-9)
         assert result.held[name].observed == pytest.approx(shares, abs=1e-12)
@@ -172,9 +174,9 @@ def test_one_factor_mends_calibrated_claims_and_no_unrelated_ones():
 def test_averages_follow_a_claim_that_there_is():
     for related, low, high in ((1.0, -1, -0.96), (0.0, -RANKS, RANKS)):
         assert low < compute(State(related, 17)).spearman < high
-    ranks = [compute(State(keypoints=n)).spearman for n in CHANCE]
+    ranks = [compute(State(1.0, n)).spearman for n in CHANCE]
     assert ranks == sorted(ranks, reverse=True) and -0.7 < ranks[0] < -0.6
-    assert all(compute(State(keypoints=n)).held["as claimed"].ece < limit for n, limit in CHANCE.items())
+    assert all(compute(State(1.0, n)).held["as claimed"].ece < limit for n, limit in CHANCE.items())
 
 
 def test_claims_that_are_all_alike_pass_and_tell_nothing():
@@ -186,7 +188,7 @@ def test_claims_that_are_all_alike_pass_and_tell_nothing():
 def test_dashed_is_what_claims_that_hold_expect():
     """The mean OKS of each fifth lies near it, however large the variances."""
     for spread in (0.5, 1.0):
-        for v, mean in compute(State(keypoints=17, spread=spread)).fifths:
+        for v, mean in compute(State(1.0, 17, spread=spread)).fifths:
             assert mean == pytest.approx(1 / (1 + v), abs=0.06)
 
 

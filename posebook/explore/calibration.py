@@ -2,13 +2,14 @@
 
 **Task.** Find out when the claimed variance goes with OKS, and what one factor can mend.
 
-1. Move *related* from 1 to 0. What happens to Spearman's correlation, what to the histogram of v?
+1. Where it starts, the claims have nothing to do with the errors. Move *related* to 1. What happens to Spearman's
+   correlation, what to the histogram of v?
 
->>> ways = [compute(State(related=related)) for related in (1.0, 0.75, 0.5, 0.25, 0.0)]
+>>> ways = [compute(State(related=related)) for related in (0.0, 0.25, 0.5, 0.75, 1.0)]
 >>> [f"{result.spearman:.2f}" for result in ways], len({tuple(counts(result.claimed)) for result in ways})
-(['-0.65', '-0.49', '-0.32', '-0.16', '0.01'], 1)
+(['0.01', '-0.16', '-0.32', '-0.49', '-0.65'], 1)
 
-   The correlation goes, and the histogram stays: there is only one. Nobody who sees the variances alone can tell
+   The correlation comes, and the histogram stays: it is one and the same. Nobody who sees the variances alone can tell
    whether they mean something; it takes the errors.
 
 2. Set *keypoints* to 17, with *related* at 1 and at 0. Are the claims better now?
@@ -18,14 +19,14 @@
 ...     print(related, [f"{result.spearman:.2f}" for result in results])
 1.0 ['-0.65', '-0.88', '-0.97']
 0.0 ['0.01', '-0.02', '-0.04']
->>> [compute(State(keypoints=n)).held["as claimed"].ece < CHANCE[n] for n in (1, 4, 17)]
+>>> [compute(State(related=1.0, keypoints=n)).held["as claimed"].ece < CHANCE[n] for n in (1, 4, 17)]
 [True, True, True]
 
    No, they are the same. The mean over 17 keypoints has less luck in it, so that OKS follows the claim. Where there is
    nothing to follow, 17 keypoints change nothing.
 
-3. Set *factor* to 0.25, then to 4. What does it do to the correlation, to ECE, and to ECE after scaling? And with
-   *related* at 0?
+3. Set *keypoints* to 1 and *related* to 1, and *factor* to 0.25, then to 4. What does that do to the correlation, to
+   ECE, and to ECE after scaling? And with *related* at 0?
 
 >>> for related, factor in ((1.0, 0.25), (1.0, 4.0), (0.0, 0.25), (0.0, 4.0)):
 ...     result = compute(State(related=related, factor=factor))
@@ -35,11 +36,11 @@
 0.0 0.25: Spearman 0.01, ECE 0.255 0.176 0.072
 0.0 4.0: Spearman 0.01, ECE 0.246 0.176 0.072
 
-   Nothing to the correlation: ranks do not see a factor. Claims that are all too small, or all too large, are mended by
+   To the correlation nothing: ranks do not see a factor. Claims that are all too small, or all too large, are mended by
    one factor. Unrelated claims are not: right for half of the ellipses, they are still too large for some people and
    too small for others. Likelihood looks at those for whom they are much too small, and makes all of them large.
 
-4. Back at the start, set *spread* to 0.1, then *related* to 0. Do the claims pass? Do they go with OKS?
+4. Set *factor* to 1, *related* to 1 and *spread* to 0.1; then *related* to 0. Do the claims pass? Do they go with OKS?
 
 >>> for related in (1.0, 0.0):
 ...     result = compute(State(related=related, spread=0.1))
@@ -85,7 +86,7 @@ class State(Checked):
     the factor that all claims are too large by, and the standard deviation of the log variances.
     """
 
-    related: float = number(1.0, 0, 1, step=0.05)
+    related: float = number(0.0, 0, 1, step=0.05)
     keypoints: int = choice(1, tuple(CHANCE))
     factor: float = number(1.0, 0.1, 10, step=0.05, log=True)
     spread: float = number(1.0, 0.1, 1.5, step=0.05)
@@ -243,8 +244,10 @@ def _axes() -> str:
     """The same for every state."""
     ratios = {1e-3: "0.001", 0.01: "0.01", 0.1: "0.1", 1.0: "1", 10.0: "10", 100.0: "100"}
     places = [10 ** (k / 10) for k in range(-40, 31)]
+    levels = [_SCATTER.level(y) + _page.words(f"{y:g}", 24, _SCATTER.at(1, y)[1] + 4, anchor="end")
+              for y in (0.0, 0.5, 1.0)]
     return "".join([
-        _SCATTER.axes({}, {0.0: "0", 0.5: "0.5", 1.0: "1"}, ""),
+        *levels,
         _HISTOGRAM.axes(ratios, {}, "claimed v / kappa²"),
         _SCATTER.curve([(ratio, 1 / (1 + ratio)) for ratio in places], _page.GRAY, 1.5, stroke_dasharray="6 4"),
     ])
