@@ -226,9 +226,10 @@ def view(result: Result) -> _page.View:
     )
     note = (
         "Gray: people. Black: mean OKS of each fifth by v. Dashed: kappa² / (kappa² + v), the expected OKS of claims "
-        "that hold. Below: the histogram of v / kappa². Right: for each claimed probability how many ellipses hold the "
-        "truth; below the diagonal the claims are too sure, above it they are not sure enough. Likelihood and median "
-        "are two ways to fit one factor. Claims pass if their ECE is within chance."
+        "that hold. Below: the histogram of v / kappa²; the control 'related' changes the errors, never the claims. "
+        "Right: for each claimed probability how many ellipses hold the truth; below the diagonal claims are too sure, "
+        "above it not sure enough. Likelihood and median are two ways to fit one factor. Claims pass if their ECE is "
+        "within chance."
     )
     return _page.View(panels, table(result), sentence(result), verdict(result), note)
 
