@@ -91,8 +91,9 @@ def people(images: Tensor, xy: Tensor | None, bones: Skeleton, *, vis: Tensor | 
     """
     rows = -(-len(images) // columns)
     wide = min(columns, len(images))
-    size = min(2.6, 9.6 / wide)
-    fig = Figure(figsize=(size * wide, (size + (0.25 if titles else 0)) * rows), layout="constrained")
+    h, w = images.shape[-2:]
+    size = min(2.6 * max(1, w / h), 9.6 / wide)  # inches: width of a picture
+    fig = Figure(figsize=(size * wide, (size * h / w + (0.25 if titles else 0)) * rows), layout="constrained")
     grid = fig.subplots(rows, wide, squeeze=False).flatten()
     for b, ax in enumerate(grid):
         ax.axis("off")

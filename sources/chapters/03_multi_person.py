@@ -2395,7 +2395,8 @@ streets = {1: street(1, 48), 3: street(3, 24), 10: street(10, 8), 30: street(30,
 seen_share = {n: (view.vis == 2).float().mean().item() for n, view in streets.items()}
 print("keypoints that are seen: of 1 and 3 people above 75 %, of 30 below 75 %")
 assert min(seen_share[1], seen_share[3]) > 0.77 > 0.73 > seen_share[30]
-draw.show(draw.people(torch.stack([view.image[0] for view in streets.values()]), None, COCO_17),
+first_of = torch.stack([view.image[0] for view in streets.values()])
+draw.show(draw.people(first_of, None, COCO_17, columns=2),
           "Four pictures of 192 x 256 px with 1, 3, 10 and 30 people. In the last one they stand "
           "close together and cover much of one another.")
 
