@@ -115,7 +115,7 @@ def index_pairs(name: str, value: tuple[tuple[int, int], ...], n: int) -> None:
 def instance(name: str, value: object, kind: type) -> None:
     """One of posebook's own types: a Grid, a Skeleton."""
     if not isinstance(value, kind):
-        fail(name, f"a {kind.__name__}", type(value).__name__)
+        fail(name, f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}", type(value).__name__)
 
 
 def mask(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:

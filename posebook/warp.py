@@ -1,7 +1,12 @@
-"""Moving images, points and heatmaps together: what is done to one of them must be done to the others."""
+"""Moving images, points and heatmaps together: what is done to one of them must be done to the others.
+
+Every move is an :class:`Affine` map of pixels. Flips and crops have names of their own, but are such maps too, and the
+same code looks their pixels up: exactly where pixels fall on pixels, by linear interpolation otherwise.
+"""
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +15,193 @@ from torch import Tensor
 from posebook import _args
 from posebook.grid import Grid
 from posebook.skeleton import Skeleton
+
+Row = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Affine:
+    """A map of image pixels to image pixels, ``x' = a x + b y + c`` and ``y' = d x + e y + f``.
+
+    Pixel centers are whole numbers, x goes right and y down, as everywhere here. ``second @ first`` does the first,
+    then the second. :func:`warp_points` applies it to points, :func:`warp_image` to images, :func:`warp_heatmap` to
+    heatmaps.
+
+    Args:
+        matrix: the rows ``((a, b, c), (d, e, f))``, plain numbers.
+
+    Raises:
+        ValueError: not two rows of three finite numbers, or a map that flattens the plane (``a e = b d``).
+
+    >>> Affine.rotation(90, (3, 5), into=(5, 3))    # (x, y) to (y, 4 - x)
+    Affine(matrix=((0.0, 1.0, 0.0), (-1.0, 0.0, 4.0)))
+    """
+
+    matrix: tuple[Row, Row] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
+
+    def __post_init__(self):
+        rows = self.matrix
+        ok = isinstance(rows, tuple) and len(rows) == 2 and all(isinstance(r, tuple) and len(r) == 3 for r in rows)
+        if not ok or not all(_args.is_number(value) for row in rows for value in row):
+            _args.fail("matrix", "((a, b, c), (d, e, f)), finite numbers", _args.shown(rows))
+        if self.determinant == 0:
+            _args.fail("matrix", "a map that can be undone, a e - b d not 0", _args.shown(rows))
+
+    @classmethod
+    def rotation(cls, degrees: float, hw: tuple[int, int], *, into: tuple[int, int] | None = None,
+                 zoom: float = 1.0) -> "Affine":
+        """Turn an image counterclockwise, as it is seen, about its center ``((W - 1) / 2, (H - 1) / 2)``.
+
+        At multiples of 90 degrees it is what ``torch.rot90`` does, to the bit; give ``into=(W, H)`` for odd ones.
+
+        Args:
+            degrees: counterclockwise, as torch.rot90 and most image libraries count.
+            hw: height and width of the image in px.
+            into: those of the image that it goes to, center on center; None for the same.
+            zoom: how many times larger, > 0.
+
+        Raises:
+            ValueError: a number that is not finite, a bad size, ``zoom <= 0``.
+        """
+        _args.number("degrees", degrees)
+        _args.size("hw", hw)
+        _args.size("into", hw if into is None else into)
+        _args.positive("zoom", zoom)
+        quarters, rest = divmod(degrees, 90)
+        c, s = zoom * math.cos(math.radians(rest)), zoom * math.sin(math.radians(rest))
+        for _ in range(int(quarters % 4)):
+            c, s = 0 - s, c  # exact, and no -0
+        (h, w), (new_h, new_w) = hw, hw if into is None else into
+        x, y = (w - 1) / 2, (h - 1) / 2
+        return cls(((c, s, (new_w - 1) / 2 - (c * x + s * y)), (0 - s, c, (new_h - 1) / 2 - (c * y - s * x))))
+
+    @classmethod
+    def flip(cls, width: float) -> "Affine":
+        """Mirror an image of that width in px from left to right: x goes to ``width - 1 - x``."""
+        _args.positive("width", width)
+        return cls(((-1.0, 0.0, width - 1.0), (0.0, 1.0, 0.0)))
+
+    @classmethod
+    def of_grid(cls, grid: Grid) -> "Affine":
+        """From a grid's cells to the image, :meth:`Grid.to_image`; its inverse moves an image into a crop."""
+        _args.instance("grid", grid, Grid)
+        (sx, sy), (x, y) = (v if isinstance(v, tuple) else (v, v) for v in (grid.stride, grid.offset))
+        return cls(((float(sx), 0.0, float(x)), (0.0, float(sy), float(y))))
+
+    @property
+    def determinant(self) -> float:
+        """How many times larger areas get; negative where the map mirrors."""
+        (a, b, _), (d, e, _) = self.matrix
+        return a * e - b * d
+
+    def inverse(self) -> "Affine":
+        """The map that undoes it."""
+        (a, b, c), (d, e, f) = self.matrix
+        a, b, d, e = (value / self.determinant + 0.0 for value in (e, -b, -d, a))  # + 0: no -0
+        return Affine(((a, b, 0 - (a * c + b * f)), (d, e, 0 - (d * c + e * f))))
+
+    def __matmul__(self, first: "Affine") -> "Affine":
+        if not isinstance(first, Affine):
+            return NotImplemented
+        columns = list(zip(*first.matrix, (0.0, 0.0, 1.0), strict=True))
+        rows = (tuple(sum(x * y for x, y in zip(row, column, strict=True)) for column in columns)
+                for row in self.matrix)
+        return Affine(tuple(rows))
+
+
+def warp_points(xy: Tensor, affine: Affine, *, skeleton: Skeleton | None = None) -> Tensor:
+    """Where points go under an affine map.
+
+    Args:
+        xy: ``(..., K, 2)`` in image pixels, integers at pixel centers; ``(..., 2)`` without a skeleton.
+        affine: the map.
+        skeleton: its ``pairs`` are exchanged if the map mirrors; None exchanges nothing.
+
+    Returns:
+        the shape and dtype of ``xy``.
+
+    Raises:
+        ValueError: not ``(..., 2)``, an integer dtype, no Affine, or a K that is not the skeleton's.
+
+    >>> warp_points(torch.tensor([4., 1.]), Affine.rotation(90, (3, 5), into=(5, 3)))
+    tensor([1., 0.])
+    """
+    _args.points("xy", xy)
+    _args.instance("affine", affine, Affine)
+    wide = _args.widen(xy)
+    moved = []
+    for *factors, shift in affine.matrix:
+        terms = [factor * part for factor, part in zip(factors, wide.unbind(-1), strict=True) if factor]
+        moved.append(sum(terms[1:], terms[0]) + shift)  # 0 times infinity would be NaN
+    return _exchanged("xy", torch.stack(moved, dim=-1).to(xy.dtype), -2, affine, skeleton)
+
+
+def warp_image(image: Tensor, affine: Affine, hw: tuple[int, int], *, beyond: str = "zero") -> Tensor:
+    """The image under an affine map: what lay at a point lies where :func:`warp_points` puts the point.
+
+    Each pixel of the result looks up where it came from. Where all come from centers of pixels (to 1e-9 px), as after
+    quarter turns, flips and whole steps, the values are taken as they are; otherwise from the four nearest by bilinear
+    interpolation, which takes fine detail away: of white noise, turned by any other angle, 5/9 of the power. Where the
+    map makes the image far smaller, pixels are skipped: average it down first.
+
+    Args:
+        image: ``(..., H, W)``, any floating dtype.
+        affine: from its pixels to those of the result.
+        hw: height h and width w of the result in px.
+        beyond: what is seen outside the image: ``"zero"``, into which the outermost pixels fade over 1 px, or
+            ``"edge"``, the nearest of the outermost pixels.
+
+    Returns:
+        ``(..., h, w)``, dtype and device of ``image``; differentiable in it.
+
+    Raises:
+        ValueError: fewer than two axes, an empty image, an integer dtype, no Affine, a bad size, another ``beyond``.
+
+    >>> warp_image(torch.tensor([[1., 2., 3.]]), Affine.rotation(90, (1, 3), into=(3, 1)), (3, 1))
+    tensor([[3.],
+            [2.],
+            [1.]])
+    """
+    _args.maps("image", image)
+    _args.instance("affine", affine, Affine)
+    _args.size("hw", hw)
+    _args.one_of("beyond", beyond, ("zero", "edge"))
+    flat = image.reshape(1, -1, *image.shape[-2:])  # (1, N, H, W): the same map for all
+    return _looked_up(flat, [affine.inverse()], hw, beyond).reshape(*image.shape[:-2], *hw)
+
+
+def warp_heatmap(heatmaps: Tensor, affine: Affine, grid: Grid, hw: tuple[int, int], *, into: Grid | None = None,
+                 beyond: str = "edge", skeleton: Skeleton | None = None) -> Tensor:
+    """Heatmaps under an affine map of the image: those that the moved image should have.
+
+    Cells move by the map that follows from that of the pixels: to the image, moved, and back to cells. A turn about the
+    image's center is one about the map's center only if the grid is centered in the image, as :meth:`Grid.center` is.
+
+    Args:
+        heatmaps: ``(..., K, H, W)``; ``(..., H, W)`` without a skeleton. Values are moved, not turned: fields of
+            vectors, such as part affinity fields, need more.
+        affine: of image pixels.
+        grid: where the cells lie in the image.
+        hw: height and width of the result in cells.
+        into: where the cells of the result lie in the moved image; None for the same grid.
+        beyond: as in :func:`warp_image`; ``"edge"``, as 0 is a high value among logits.
+        skeleton: its ``pairs`` are exchanged if the map mirrors; None exchanges nothing.
+
+    Returns:
+        ``(..., K, h, w)``, the dtype of ``heatmaps``.
+
+    Raises:
+        ValueError: as :func:`warp_image`, no Grid, or a K that is not the skeleton's.
+
+    >>> turn = Affine.rotation(180, (1, 16))    # of the image, whose cells lie at 0, 4, 8 and 12 px
+    >>> warp_heatmap(torch.tensor([[0., 0., 8., 0.]]), turn, Grid.index(4), (1, 4))    # 8 px goes to 7 px
+    tensor([[0., 2., 6., 0.]])
+    """
+    _args.maps("heatmaps", heatmaps)
+    _args.instance("affine", affine, Affine)
+    first, last = Affine.of_grid(grid), Affine.of_grid(grid if into is None else into)
+    moved = warp_image(heatmaps, last.inverse() @ affine @ first, hw, beyond=beyond)
+    return _exchanged("heatmaps", moved, -3, affine, skeleton)
 
 
 def flip_image(image: Tensor) -> Tensor:
@@ -48,10 +240,7 @@ def flip_points(xy: Tensor, width: int, *, skeleton: Skeleton | None = None) -> 
     tensor([[0., 5.],
             [9., 5.]])
     """
-    _args.points("xy", xy)
-    _args.positive("width", width)
-    mirrored = torch.stack(((width - 1 - _args.widen(xy[..., 0])).to(xy.dtype), xy[..., 1]), dim=-1)
-    return _swap("xy", mirrored, -2, skeleton)
+    return warp_points(xy, Affine.flip(width), skeleton=skeleton)
 
 
 def flip_shift(grid: Grid, *, width: int, cells: int) -> float:
@@ -109,17 +298,7 @@ def flip_heatmap(heatmaps: Tensor, width: int, grid: Grid, *, skeleton: Skeleton
     tensor([[0., 2., 6., 0.]])
     """
     _args.maps("heatmaps", heatmaps)
-    n = heatmaps.shape[-1]
-    shift = flip_shift(grid, width=width, cells=n)
-    mirrored = _swap("heatmaps", heatmaps.flip(-1), -3, skeleton)
-    whole = math.floor(shift)
-    rest = shift - whole
-    source = torch.arange(n, device=heatmaps.device) - whole
-    near = mirrored[..., source.clamp(0, n - 1)] if whole else mirrored
-    if rest == 0:
-        return near
-    far = mirrored[..., (source - 1).clamp(0, n - 1)]
-    return ((1 - rest) * _args.widen(near) + rest * far).to(heatmaps.dtype)
+    return warp_heatmap(heatmaps, Affine.flip(width), grid, tuple(heatmaps.shape[-2:]), skeleton=skeleton)
 
 
 def crop_grid(box: tuple[float, float, float, float], hw: tuple[int, int], *, scale: float = 1.0) -> Grid:
@@ -185,18 +364,73 @@ def crop_image(image: Tensor, grid: Grid | Sequence[Grid], hw: tuple[int, int]) 
         _args.instance("grid", one, Grid)
     if not grids or (image.ndim == 4 and len(grids) != len(image)):
         _args.fail("grid", "one for each image" if image.ndim == 4 else "at least one", len(grids))
-    wide = _args.widen(image)
-    y, x = torch.meshgrid(*(torch.arange(n, dtype=wide.dtype, device=image.device) for n in hw), indexing="ij")
-    xy = torch.stack([one.to_image(torch.stack((x, y), dim=-1)) for one in grids])  # (N, h, w, 2)
-    share = (2 * xy + 1) / torch.tensor((image.shape[-1], image.shape[-2])).to(xy) - 1  # -1 and 1: the outer edges
-    crops = F.grid_sample(wide.expand(len(grids), *image.shape[-3:]), share, align_corners=False).to(image.dtype)
+    images = (image if image.ndim == 4 else image[None]).expand(len(grids), *image.shape[-3:])
+    crops = _looked_up(images, list(map(Affine.of_grid, grids)), hw, "zero")
     return crops[0] if image.ndim == 3 and isinstance(grid, Grid) else crops
 
 
-def _swap(name: str, tensor: Tensor, axis: int, skeleton: Skeleton | None) -> Tensor:
+def _looked_up(images: Tensor, sources: list[Affine], hw: tuple[int, int], beyond: str) -> Tensor:
+    """``(N, C, h, w)`` of ``(N, C, H, W)``: at each pixel of image n what lies where ``sources[n]`` sends the pixel."""
+    stepped = [_stepped(image, source, hw, beyond) for image, source in zip(images, sources, strict=True)]
+    if images.numel() == 0 or all(one is not None for one in stepped):
+        return images.new_zeros(*images.shape[:2], *hw) if images.numel() == 0 else torch.stack(stepped)
+    wide = _args.widen(images)
+    y, x = torch.meshgrid(*(torch.arange(n, dtype=wide.dtype, device=wide.device) for n in hw), indexing="ij")
+    pixels = torch.stack((x, y), dim=-1)
+    xy = torch.stack([warp_points(pixels, source) for source in sources])  # (N, h, w, 2)
+    share = (2 * xy + 1) / xy.new_tensor((images.shape[-1], images.shape[-2])) - 1  # -1 and 1: the outer edges
+    padding = {"zero": "zeros", "edge": "border"}[beyond]
+    found = F.grid_sample(wide, share, padding_mode=padding, align_corners=False).to(images.dtype)
+    if all(one is None for one in stepped):
+        return found
+    return torch.stack([other if one is None else one for one, other in zip(stepped, found, strict=True)])
+
+
+def _stepped(image: Tensor, source: Affine, hw: tuple[int, int], beyond: str) -> Tensor | None:
+    """The image where a step of one pixel in the result is one of one pixel in it, along an axis; None elsewhere."""
+    (a, b, c), (d, e, f) = (tuple(round(v) if abs(v - round(v)) < 1e-9 else v for v in row) for row in source.matrix)
+    if (abs(a), b, d, abs(e)) == (1, 0, 0, 1):
+        (down, top), (right, left) = (e, f), (a, c)
+    elif (a, abs(b), abs(d), e) == (0, 1, 1, 0):  # the result's rows come from columns
+        image, (down, top), (right, left) = image.mT, (b, c), (d, f)
+    else:
+        return None
+    wide = _along(_along(image, -2, down, top, hw[0], beyond), -1, right, left, hw[1], beyond)
+    return wide.to(image.dtype)
+
+
+def _along(image: Tensor, axis: int, step: int, start: float, n: int, beyond: str) -> Tensor:
+    """n values on one axis, the k-th at ``start + step k``, step 1 or -1; between elements by linear interpolation."""
+    low = math.floor(start)
+    near = _taken(image, axis, step, low, n, beyond)
+    if low == start:
+        return near
+    rest = start - low
+    return (1 - rest) * _args.widen(near) + rest * _taken(image, axis, step, low + 1, n, beyond)
+
+
+def _taken(image: Tensor, axis: int, step: int, start: int, n: int, beyond: str) -> Tensor:
+    """n elements on one axis, the k-th is number ``start + step k``."""
+    size = image.shape[axis]
+    if step < 0:
+        image, start = image.flip(axis), size - 1 - start
+    if 0 <= start <= size - n:
+        return image.narrow(axis, start, n)
+    index = torch.arange(n, device=image.device) + max(-n, min(start, size))
+    near = image.index_select(axis, index.clamp(0, size - 1))
+    if beyond == "edge":
+        return near
+    inside = (index >= 0) & (index < size)
+    return torch.where(inside if axis == -1 else inside[:, None], near, 0)
+
+
+def _exchanged(name: str, tensor: Tensor, axis: int, affine: Affine, skeleton: Skeleton | None) -> Tensor:
+    """With left and right exchanged if the map mirrors."""
     if skeleton is None:
         return tensor
     _args.instance("skeleton", skeleton, Skeleton)
     if tensor.ndim < -axis or tensor.shape[axis] != len(skeleton):
         _args.fail(name, f"{len(skeleton)} keypoints, as the skeleton has, on axis {axis}", (*tensor.shape,))
+    if affine.determinant > 0:
+        return tensor
     return tensor.index_select(axis, torch.tensor(skeleton.flip_order, device=tensor.device))

@@ -22,7 +22,7 @@ GROUND = {"__init__": 0, "_args": 0, "_files": 0}
 LIBRARY = {
     "skeleton": 1, "grid": 1, "expectation": 1, "_records": 1,
     "encode": 2, "decode": 2, "warp": 2, "fusion": 2, "metrics": 2, "theory": 2, "results": 2,
-    "losses": 3, "grouping": 3, "people": 3, "coco": 3, "evaluation": 3,
+    "losses": 3, "grouping": 3, "equivariance": 3, "corruptions": 3, "people": 3, "coco": 3, "evaluation": 3,
     "models": 4, "draw": 4, "diagnosis": 4, "uncertainty": 4,
     "training": 5, "evaluation_report": 5,
     "explore": 6,

@@ -12,6 +12,7 @@ from torch import Tensor
 from posebook.people import BACKGROUNDS, POSES, People, Scene, draw_people, render, sample_scene
 from posebook.people.body import PARTS
 from posebook.skeleton import COCO_17
+from posebook.warp import Affine, warp_image, warp_points
 
 K = {name: k for k, name in enumerate(COCO_17.names)}
 EASY = {"occluder": 0.0, "truncate": 0.0, "background": "plain"}
@@ -159,6 +160,31 @@ def test_a_quarter_turn_is_that_of_the_image():
     here, there = render(scene), render(scene.moved(degrees=90, shift=(63, 0)))
     close(there.image, here.image.rot90(-1, (-2, -1)), atol=2e-4)
     close(there.xy, torch.stack((63 - here.xy[..., 1], here.xy[..., 0]), -1), atol=1e-4)
+
+
+@pytest.mark.parametrize("k", range(4))
+def test_a_warped_scene_is_what_a_warped_image_would_be(k):
+    """Of an oblong image by quarter turns to round-off; at other angles but for what interpolation does."""
+    hw = (48, 64)
+    into = hw if k % 2 == 0 else hw[::-1]
+    scene, turn = sample_scene(6, hw, persons=2, seed=1), Affine.rotation(90 * k, hw, into=into)
+    here, there = render(scene, hw), render(scene.warped(turn), into)
+    close(there.image, here.image.rot90(k, (-2, -1)), atol=2e-4)
+    close(there.xy, warp_points(here.xy, turn), atol=1e-4)
+    other = Affine.rotation(90 * k + 25, hw, into=into, zoom=1.3)
+    there, resampled = render(scene.warped(other), into).image, warp_image(here.image, other, into)
+    inside = warp_image(torch.ones(hw), other, into) == 1
+    assert (there - resampled).abs().mean(1)[:, inside].mean() < 0.02
+    close(scene.warped(other).xy, warp_points(scene.xy, other), atol=1e-4)
+    moved = scene.moved(zoom=1.5, degrees=30, shift=(3.0, -4.0))
+    c, s = 1.5 * math.cos(math.pi / 6), 1.5 * math.sin(math.pi / 6)
+    close(scene.warped(Affine(((c, -s, 3.0), (s, c, -4.0)))).start, moved.start, atol=1e-4)
+
+
+@pytest.mark.parametrize("affine", [Affine.flip(64), Affine(((2, 0, 0), (0, 1, 0))), Affine(((1, 1, 0), (0, 1, 0))), 3])
+def test_a_scene_keeps_its_shapes(affine):
+    with pytest.raises(ValueError, match="affine: want an? "):
+        sample_scene(1).warped(affine)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -11,7 +11,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from posebook import coco, decode, encode, expectation, fusion, losses, metrics, theory, uncertainty, warp
+from posebook import (
+    coco,
+    corruptions,
+    decode,
+    encode,
+    equivariance,
+    expectation,
+    fusion,
+    losses,
+    metrics,
+    theory,
+    uncertainty,
+    warp,
+)
 from posebook.grid import Grid
 from posebook.people import draw_people, sample_scene
 from posebook.skeleton import COCO_17
@@ -26,6 +39,7 @@ FACTOR = torch.tensor([[[1.3, 0.2], [0.1, 0.9]], [[0.7, -0.3], [0.2, 1.1]]])
 COVARIANCES = FACTOR @ FACTOR.mT  # (2, 2, 2)
 JOINT = torch.tensor([[1.0, 0.3], [0.3, 2.0]])[:, None, :, None] * torch.tensor([[1.0, 0.2], [0.2, 1.5]])[:, None, :]
 GRID = Grid.center(4)
+TURN, STEP = warp.Affine.rotation(20, (160, 210)), warp.Affine(((0, 1, 3), (-1, 0, 100.5)))
 SCORES = torch.linspace(-2, 2, 24).view(2, 12).sin()
 LINE = torch.linspace(-0.5, 0.5, 9)
 SCENE = sample_scene(3, seed=4)
@@ -52,6 +66,12 @@ CALLS = {
     "to_image": lambda: GRID.to_image(CELLS), "to_cells": lambda: GRID.to_cells(CELLS),
     "flip_points": lambda: warp.flip_points(CELLS, 210),
     "flip_heatmap": lambda: warp.flip_heatmap(MAPS, 840, Grid.index(4)),
+    "warp_points": lambda: warp.warp_points(CELLS, TURN),
+    "warp_image": lambda: (warp.warp_image(MAPS, TURN, (90, 80)), warp.warp_image(MAPS, STEP, (90, 80))),
+    "warp_heatmap": lambda: warp.warp_heatmap(MAPS, TURN, GRID, (20, 30), beyond="zero"),
+    "crop_image": lambda: warp.crop_image(MAPS, [Grid(1.3, 4.0), Grid(1.0, 2.5)], (20, 30)),
+    "c4_average": lambda: equivariance.c4_average(decode.argmax)(MAPS),
+    "corrupt": lambda: tuple(corruptions.corrupt(MAPS[:, :1], kind, 3).image for kind in corruptions.AMOUNTS),
     "epe": lambda: metrics.epe(CELLS, CELLS.flip(0)),
     "pck": lambda: metrics.pck(CELLS, CELLS + 1, MASK, threshold=1.5),
     "masked_mean": lambda: losses.masked_mean(CELLS[..., 0], MASK),
@@ -88,6 +108,7 @@ CALLS = {
     "conformal_radius": lambda: uncertainty.conformal_radius(CELLS, 0.4),
     "draw_people": lambda: tuple(vars(draw_people(3, persons=2, seed=3)).values()),
     "moved": lambda: SCENE.moved(zoom=1.3, degrees=20, shift=(3.0, 1.0)).start,
+    "warped": lambda: SCENE.warped(TURN).start,
     "fresh": lambda: fresh(batch=2)(1), "finite": lambda: finite(alone(draw_people(5, seed=1)), batch=3)(2),
     "make_net": lambda: tuple(make_net("SimCC", seed=3).state_dict().values()),
     "stored": lambda: tuple(stored("regression").state_dict().values()),

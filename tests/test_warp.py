@@ -1,5 +1,8 @@
-"""Flips and crops: of image, points and heatmaps together, in every grid convention."""
+"""Turns, flips, crops and any affine map: of image, points and heatmaps together, in every grid convention."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -12,7 +15,18 @@ from posebook.encode import gaussian_heatmap
 from posebook.expectation import soft_argmax
 from posebook.grid import Grid
 from posebook.skeleton import COCO_17, Skeleton
-from posebook.warp import crop_grid, crop_image, flip_heatmap, flip_image, flip_points, flip_shift
+from posebook.warp import (
+    Affine,
+    crop_grid,
+    crop_image,
+    flip_heatmap,
+    flip_image,
+    flip_points,
+    flip_shift,
+    warp_heatmap,
+    warp_image,
+    warp_points,
+)
 
 EYES = Skeleton(("nose", "left_eye", "right_eye"), pairs=((1, 2),))
 HW, MAP = (64, 96), (16, 24)  # stride 4
@@ -332,3 +346,248 @@ def test_a_crop_keeps_the_dtype_and_is_made_in_float32_or_more(dtype):
 def test_what_no_crop_can_be_is_told(act, words):
     with pytest.raises(ValueError, match=f"^{words}"):
         act()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Affine maps
+
+SIZES_OF_TURNS = [(4, 4), (5, 5), (4, 6), (5, 9), (4, 7), (7, 2), (1, 6), (5, 1), (1, 1)]
+ANY = Affine(((0.8, -0.55, 3.2), (0.35, 1.1, -2.7)))
+
+
+def turned(k: int, hw: tuple[int, int]) -> tuple[Affine, tuple[int, int]]:
+    into = hw[::-1] if k % 2 else hw
+    return Affine.rotation(90 * k, hw, into=into), into
+
+
+def some_affines(n: int = 12) -> list[Affine]:
+    """With turns, shears, zooms and mirrors."""
+    draw = torch.Generator().manual_seed(3)
+    found = []
+    while len(found) < n:
+        (a, b, c), (d, e, f) = (4 * torch.rand(2, 3, generator=draw) - 2).tolist()
+        one = Affine(((a, b, 5 * c + 4), (d, e, 5 * f + 4)))
+        if abs(one.determinant) > 0.3:
+            found.append(one)
+    return found
+
+
+def matrix(affine: Affine) -> np.ndarray:
+    return np.vstack((np.array(affine.matrix), (0, 0, 1)))
+
+
+@pytest.mark.parametrize("hw", SIZES_OF_TURNS)
+@pytest.mark.parametrize("k", range(-5, 6))
+def test_quarter_turns_are_those_of_torch_to_the_bit(hw, k, device):
+    """Of images, of every pixel's point, in every dtype."""
+    affine, into = turned(k, hw)
+    for dtype in DTYPES:
+        image = torch.randn(3, *hw, device=device).to(dtype)
+        assert torch.equal(warp_image(image, affine, into), torch.rot90(image, k, (-2, -1)))
+        assert torch.equal(warp_image(image, affine, into, beyond="edge"), torch.rot90(image, k, (-2, -1)))
+    for y in range(hw[0]):
+        for x in range(hw[1]):
+            impulse = torch.zeros(hw)
+            impulse[y, x] = 1
+            assert torch.equal(warp_points(torch.tensor([x, y]).double(), affine), argmax(torch.rot90(impulse, k)))
+
+
+@pytest.mark.parametrize("hw, fits", [((6, 6), True), ((5, 5), True), ((4, 8), True), ((5, 9), True), ((4, 7), False)])
+def test_a_quarter_turn_in_the_same_frame_is_exact_where_the_sides_differ_by_an_even_number(hw, fits):
+    """What leaves the frame is lost, what comes in is 0; otherwise pixels fall between pixels."""
+    image = torch.rand(hw)
+    found = warp_image(image, Affine.rotation(90, hw), hw)
+    h, w = hw
+    whole = torch.rot90(image, 1)  # (w, h)
+    if fits:
+        cut, pad = (w - h) // 2, torch.zeros(h, (w - h) // 2)
+        assert torch.equal(found, torch.cat((pad, whole[cut : cut + h], pad), 1))
+    else:
+        assert not torch.isin(found[found > 0], image).any()
+
+
+@pytest.mark.parametrize("k", range(-4, 5))
+def test_turns_add_up(k):
+    """Turns of 90 degrees and another angle, and n turns of 360 / n degrees."""
+    for degrees in (0, 17.3, 45, 200.5, 359):
+        one = matrix(Affine.rotation(90 * k, (7, 7)) @ Affine.rotation(degrees, (7, 7)))
+        np.testing.assert_allclose(one, matrix(Affine.rotation(90 * k + degrees, (7, 7))), atol=1e-13)
+    n = k % 7 + 1
+    around = Affine()
+    for _ in range(n):
+        around = Affine.rotation(360 / n, (5, 9)) @ around
+    np.testing.assert_allclose(matrix(around), np.eye(3), atol=1e-13)
+
+
+def test_a_turn_is_counterclockwise_about_the_center_and_zooms():
+    right, center = torch.tensor([9.0, 3.0]), torch.tensor([4.0, 3.0])  # of 7 x 9 px
+    for degrees in (0, 30, 90, 250):
+        angle = math.radians(degrees)
+        up = torch.tensor([math.cos(angle), -math.sin(angle)])
+        found = warp_points(right, Affine.rotation(degrees, (7, 9), zoom=2.0))
+        torch.testing.assert_close(found, center + 10 * up)
+        found = warp_points(right, Affine.rotation(degrees, (7, 9), into=(21, 4)))
+        torch.testing.assert_close(found, torch.tensor([1.5, 10.0]) + 5 * up)
+
+
+def test_products_and_inverses_are_those_of_matrices():
+    xy = 9 * torch.randn(30, 2)
+    for first in some_affines():
+        for second in some_affines()[:4]:
+            np.testing.assert_allclose(matrix(second @ first), matrix(second) @ matrix(first), atol=1e-12)
+            torch.testing.assert_close(warp_points(xy, second @ first), warp_points(warp_points(xy, first), second))
+        np.testing.assert_allclose(matrix(first.inverse()), np.linalg.inv(matrix(first)), atol=1e-11)
+        torch.testing.assert_close(warp_points(warp_points(xy, first), first.inverse()), xy)
+        assert first.determinant == pytest.approx(np.linalg.det(matrix(first)))
+    assert Affine.rotation(90, (4, 6), into=(6, 4)).inverse() == Affine.rotation(-90, (6, 4), into=(4, 6))
+    assert "-0.0" not in f"{Affine.rotation(180, (4, 6)).inverse()} {Affine.flip(5).inverse()} {Affine().inverse()}"
+
+
+@pytest.mark.parametrize("affine", [*some_affines(), ANY, Affine.rotation(30, (11, 17)), Affine.flip(17.5)])
+@pytest.mark.parametrize("beyond, mode", [("zero", "grid-constant"), ("edge", "nearest")])
+def test_an_image_looks_up_where_its_pixels_came_from(affine, beyond, mode, device):
+    """As scipy does; a bilinear image of coordinates shows each pixel's origin."""
+    image, hw = torch.rand(2, 11, 17), (13, 12)
+    (a, b, c), (d, e, f) = affine.inverse().matrix
+    want = [ndimage.affine_transform(one.numpy(), [[e, d], [b, a]], offset=(f, c), output_shape=hw, order=1, mode=mode)
+            for one in image]
+    found = warp_image(image.to(device), affine, hw, beyond=beyond).cpu()
+    torch.testing.assert_close(found, torch.from_numpy(np.stack(want)))
+    y, x = torch.meshgrid(torch.arange(11.0), torch.arange(17.0), indexing="ij")
+    origin = warp_image(torch.stack((x, y)), affine, hw, beyond="edge").permute(1, 2, 0)  # (h, w, 2)
+    y, x = torch.meshgrid(*(torch.arange(float(n)) for n in hw), indexing="ij")
+    want = warp_points(torch.stack((x, y), -1), affine.inverse())
+    torch.testing.assert_close(origin, want.clamp(torch.zeros(2), torch.tensor([16.0, 10.0])))
+
+
+def test_a_crop_is_the_inverse_of_its_grid():
+    image = torch.rand(3, 20, 30)
+    for grid in (crop_grid((3.2, 4.0, 12.0, 9.0), (8, 6)), Grid(1.0, (4.0, -3.0)), Grid((0.5, 2.5), (3.3, 1.0))):
+        affine = Affine.of_grid(grid).inverse()
+        torch.testing.assert_close(warp_image(image, affine, (8, 6)), crop_image(image, grid, (8, 6)))
+        xy = 20 * torch.rand(9, 2)
+        torch.testing.assert_close(warp_points(xy, affine), grid.to_cells(xy))
+    whole = crop_image(image, [Grid(1.0, (4.0, -3.0)), Grid(1.5), Grid(1.0, (0.5, 2.0))], (8, 6))
+    assert torch.equal(whole[0], torch.cat((torch.zeros(3, 3, 6), image[:, :5, 4:10]), 1))
+    torch.testing.assert_close(whole[2], (image[:, 2:10, :6] + image[:, 2:10, 1:7]) / 2)
+
+
+def test_a_flip_is_an_affine_map():
+    image, xy = torch.rand(3, 5, 8), people(2)
+    assert torch.equal(warp_image(image, Affine.flip(8), (5, 8)), flip_image(image))
+    assert torch.equal(warp_points(xy, Affine.flip(96), skeleton=EYES), flip_points(xy, 96, skeleton=EYES))
+    once = Affine.rotation(20, (64, 96))
+    assert torch.equal(warp_points(xy, once, skeleton=EYES), warp_points(xy, once))
+    assert torch.equal(warp_points(xy, once @ Affine.flip(96), skeleton=EYES), warp_points(xy[:, [0, 2, 1]], once
+                                                                                          @ Affine.flip(96)))
+    for grid in GRIDS.values():
+        maps = torch.rand(3, *MAP)
+        found = warp_heatmap(maps, Affine.flip(96), grid, MAP, skeleton=EYES)
+        assert torch.equal(found, flip_heatmap(maps, 96, grid, skeleton=EYES))
+        twice = warp_heatmap(maps, Affine.rotation(180, HW) @ Affine.rotation(180, HW), grid, MAP, skeleton=EYES)
+        assert torch.equal(twice, maps)
+
+
+@pytest.mark.parametrize("hw", [(64, 96), (80, 80), (76, 60)])
+@pytest.mark.parametrize("k", range(4))
+def test_a_quarter_turn_of_the_map_is_the_map_of_the_quarter_turn(hw, k):
+    """To the bit where the grid is centered in the image; Grid.index is not, and interpolates."""
+    affine, into = turned(k, hw)
+    cells, new_cells = (hw[0] // 4, hw[1] // 4), (into[0] // 4, into[1] // 4)
+    xy = torch.tensor([hw[1], hw[0]]) * (0.4 + 0.2 * torch.rand(5, 2))
+    for make in (lambda hw, cells: Grid.center(4), Grid.unit_length, lambda hw, cells: Grid.index(4)):
+        grid, new = make(hw, cells), make(into, new_cells)
+        before = gaussian_heatmap(grid.to_cells(xy), cells, sigma=1.0)
+        after = gaussian_heatmap(new.to_cells(warp_points(xy, affine)), new_cells, sigma=1.0)
+        found = warp_heatmap(before, affine, grid, new_cells, into=new)
+        if new == Grid.index(4) and k:
+            assert not torch.isin(found, before).all()
+            torch.testing.assert_close(mass_center(found), mass_center(after), rtol=0, atol=1e-3)
+        else:
+            assert torch.equal(found, torch.rot90(before, k, (-2, -1)))
+            torch.testing.assert_close(found, after, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("convention", GRIDS)
+@pytest.mark.parametrize("degrees", [10, 77, 90, 213])
+def test_the_mass_of_a_turned_map_lies_where_the_turned_keypoint_does(convention, degrees):
+    grid, xy, affine = GRIDS[convention], people(30)[:, 0], Affine.rotation(degrees, HW)
+    found = warp_heatmap(gaussian_heatmap(grid.to_cells(xy), MAP, sigma=1.0), affine, grid, MAP)
+    off = grid.to_image(mass_center(found)) - warp_points(xy, affine)
+    moved = warp_points(xy, affine)
+    inside = ((moved > 20) & (moved < torch.tensor([75.0, 43.0]))).all(-1)
+    assert inside.sum() > 5 and off[inside].norm(dim=-1).max() < 0.08  # 0.02 cells
+
+
+@pytest.mark.parametrize("affine", [ANY, Affine.rotation(90, MAP), Affine.flip(24), Affine(((1, 0, 0.5), (0, 1, 0)))])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_any_leading_axes_dtypes_and_devices(affine, dtype, device):
+    for leading in ((), (3,), (2, 3), (0,), (2, 0, 3)):
+        image = torch.rand(*leading, *MAP).to(dtype).to(device)
+        before = image.clone()
+        found = warp_image(image, affine, (9, 7))
+        assert (found.shape, found.dtype, found.device.type) == ((*leading, 9, 7), dtype, device)
+        wide = warp_image(image.float(), affine, (9, 7)).to(dtype) if dtype.itemsize < 4 else found
+        assert torch.equal(found, wide) and torch.equal(image, before)
+        found += 1
+        assert torch.equal(image, before)  # no view
+        xy = torch.rand(*leading, 2).to(dtype).to(device)
+        assert warp_points(xy, affine).dtype == dtype and warp_points(xy, affine).shape == xy.shape
+        assert warp_heatmap(image, affine, Grid.center(4), (9, 7)).shape == (*leading, 9, 7)
+    many = torch.rand(2, 3, *MAP)
+    one_by_one = torch.stack([warp_image(image, affine, (9, 7)) for image in many.flatten(0, 1)]).view(2, 3, 9, 7)
+    assert torch.equal(warp_image(many, affine, (9, 7)), one_by_one)
+
+
+def test_gradients_of_affine_maps():
+    image, xy = torch.rand(2, 4, 5, requires_grad=True), torch.rand(3, 2, requires_grad=True)
+    for affine in (ANY, Affine.rotation(90, (4, 5)), Affine.flip(5.5)):
+        for beyond in ("zero", "edge"):
+            assert torch.autograd.gradcheck(lambda z, a=affine, b=beyond: warp_image(z, a, (3, 6), beyond=b), image)
+        assert torch.autograd.gradcheck(lambda p, a=affine: warp_points(p, a), xy)
+        assert torch.autograd.gradcheck(lambda z, a=affine: warp_heatmap(z, a, Grid.index(2), (4, 5)), image)
+    meta = torch.empty(2, 4, 5, device="meta")
+    assert warp_image(meta, Affine.rotation(90, (4, 5)), (5, 4)).shape == (2, 5, 4)
+
+
+def test_what_is_unknown_stays_what_it_is():
+    """A coordinate of NaN spoils no other, a logit of -inf no cell that does not look at it."""
+    xy = torch.tensor([[math.inf, 1.0], [2.0, math.nan]])
+    found = warp_points(xy, Affine.rotation(90, (4, 4)))
+    assert found[0].tolist() == [1.0, -math.inf] and math.isnan(found[1, 0]) and found[1, 1] == 1
+    logits = torch.full((2, 3), -math.inf)
+    logits[1, 0] = 7
+    assert torch.equal(warp_image(logits, Affine.rotation(90, (2, 3), into=(3, 2)), (3, 2)), torch.rot90(logits))
+
+
+@pytest.mark.parametrize("act, words", [
+    (lambda: Affine(((1, 0, 0), (0, 1))), "matrix: want ((a, b, c), (d, e, f)), finite numbers, got ((1, 0, 0)"),
+    (lambda: Affine(((1, 0, math.nan), (0, 1, 0))), "matrix: want ((a, b, c), (d, e, f)), finite"),
+    (lambda: Affine(torch.eye(3)[:2]), "matrix: want ((a, b, c), (d, e, f)), finite numbers, got Tensor"),
+    (lambda: Affine(((1, 2, 0), (2, 4, 0))), "matrix: want a map that can be undone, a e - b d not 0, got ((1, 2, 0)"),
+    (lambda: Affine.rotation(math.inf, (4, 4)), "degrees: want a finite number, got inf"),
+    (lambda: Affine.rotation(30, (4, 0)), "hw: "), (lambda: Affine.rotation(30, (4, 4), into=3), "into: "),
+    (lambda: Affine.rotation(30, (4, 4), zoom=0), "zoom: want a finite number > 0, got 0"),
+    (lambda: Affine.flip(0), "width: want a finite number > 0, got 0"),
+    (lambda: Affine.of_grid(4), "grid: want a Grid, got int"),
+    (lambda: warp_points(torch.rand(3), Affine()), "xy: want shape (..., 2), got (3,)"),
+    (lambda: warp_points(torch.rand(3, 2), Grid()), "affine: want an Affine, got Grid"),
+    (lambda: warp_points(torch.rand(4, 2), Affine(), skeleton=EYES), "xy: want 3 keypoints, as the skeleton has"),
+    (lambda: warp_image(torch.ones(4, 4).int(), Affine(), (2, 2)), "image: want a floating dtype, got int32"),
+    (lambda: warp_image(torch.rand(4, 4), None, (2, 2)), "affine: want an Affine, got NoneType"),
+    (lambda: warp_image(torch.rand(4, 4), Affine(), (2, 0)), "hw: "),
+    (lambda: warp_image(torch.rand(4, 4), Affine(), (2, 2), beyond="mirror"), "beyond: want one of 'zero', 'edge'"),
+    (lambda: warp_heatmap(torch.rand(3), Affine(), Grid(), (2, 2)), "heatmaps: want shape (..., H, W)"),
+    (lambda: warp_heatmap(torch.rand(4, 4), Affine(), 4, (2, 2)), "grid: want a Grid, got int"),
+    (lambda: warp_heatmap(torch.rand(4, 4), Affine(), Grid(), (2, 2), into=4), "grid: want a Grid, got int"),
+    (lambda: warp_heatmap(torch.rand(2, 4, 4), Affine(), Grid(), (2, 2), skeleton=EYES), "heatmaps: want 3 keypoints"),
+])  # fmt: skip
+def test_what_no_map_can_be_is_told(act, words):
+    with pytest.raises(ValueError) as error:
+        act()
+    assert str(error.value).startswith(words)
+
+
+def test_a_product_with_anything_else_is_no_affine_map():
+    with pytest.raises(TypeError):
+        Affine() @ 3

@@ -11,6 +11,7 @@ from posebook import _args
 from posebook.people.body import LENGTHS, PARTS, frames, joints, person_slabs, rgb, turn
 from posebook.people.poses import POSES, Draws, joint_angles
 from posebook.skeleton import COCO_17
+from posebook.warp import Affine
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,20 @@ class Scene:
         _args.positive("zoom", zoom)
         with _args.exact(self.xy.device):
             return self._moved(zoom, degrees, shift)
+
+    def warped(self, affine: Affine) -> "Scene":
+        """The scene under a turn, zoom and shift of the image: painted again, nothing of it is interpolated.
+
+        The background goes on beyond the image, so that a turned scene has no empty corners.
+
+        Raises:
+            ValueError: no Affine, or one that mirrors or does not keep shapes.
+        """
+        _args.instance("affine", affine, Affine)
+        (a, b, x), (d, e, y) = affine.matrix
+        if affine.determinant < 0 or max(abs(a - e), abs(b + d)) > 1e-9 * math.hypot(a, d):
+            _args.fail("affine", "a turn, zoom and shift, ((a, b, c), (-b, a, f))", _args.shown(affine.matrix))
+        return self.moved(zoom=math.hypot(a, d), degrees=math.degrees(math.atan2(d, a)), shift=(x, y))
 
     def _moved(self, zoom: float, degrees: float, shift: tuple[float, float]) -> "Scene":
         c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))

@@ -466,7 +466,8 @@ check("refine_dark", refine_dark)
 # `pairs` is a tuple of pairs of channel numbers. They are disjoint, there may be any number of them or none, and other channels stay. `stride` >= 1.
 # Forgetting one of the three steps is the most common bug of the flip test.
 #
-# `posebook.warp.flip_heatmap` is the answer itself; it takes any grid, and a skeleton instead of pairs.
+# `posebook.warp.flip_heatmap` is the answer itself; it takes any grid, and a skeleton instead of pairs. `warp_heatmap` and `warp_image` do all but the
+# swap.
 
 # %%
 row = torch.exp(-((torch.arange(12.0) - 3) ** 2) / 2)[None]  # of an image 48 px wide

@@ -52,7 +52,8 @@ PAIRS = ((1, 2), (3, 4))
 PROBLEM = Problem(
     name="flip_back", points=3, minutes=15,
     reference=flip_back,
-    own=("posebook.warp.flip_heatmap",),
+    own=("posebook.warp.flip_heatmap", "posebook.warp.warp_heatmap", "posebook.warp.warp_image",
+         "posebook.warp._looked_up", "posebook.warp._along"),
     cases=(
         Case("stride 1", lambda rng: (_draw(rng, 5, 4, 6), PAIRS, 1.0)),
         Case("no pairs, stride 4", lambda rng: (_draw(rng, 3, 4, 6), (), 4.0), weight=2),
