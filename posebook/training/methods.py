@@ -50,8 +50,12 @@ def cross_entropy(
     net: HeatmapNet, image: Tensor, xy: Tensor, *, sigma: float = SIGMA["cross-entropy"]
 ) -> Tensor:  # fmt: skip
     """Cross-entropy against Gaussians of sum 1."""
-    logits = net(image)
-    target = encode.gaussian_heatmap(net.grid.to_cells(xy), logits.shape[-2:], sigma=sigma)
+    return map_cross_entropy(net.grid, net(image), xy, sigma=sigma)
+
+
+def map_cross_entropy(grid: Grid, logits: Tensor, xy: Tensor, *, sigma: float = SIGMA["cross-entropy"]) -> Tensor:
+    """The same of maps ``(B, K, h, w)`` that the net has already drawn."""
+    target = encode.gaussian_heatmap(grid.to_cells(xy), logits.shape[-2:], sigma=sigma)
     return cross_entropy_loss(logits, target / target.sum((-2, -1), keepdim=True))
 
 
