@@ -4,7 +4,8 @@ A loss takes (net, image, xy (B, K, 2) px) and returns one value per keypoint; a
 (B, K, 2) px. Cells are those of ``net.grid``, in the targets as in the decoders.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -118,12 +119,19 @@ def make_net(method: str, *, seed: int = 0, **options) -> nn.Module:
     Grid(stride=8, offset=3.5)
     """
     _args.one_of("method", method, tuple(METHODS))
+    with as_ever(seed):
+        return METHODS[method].net(**options)
+
+
+@contextmanager
+def as_ever(seed: int) -> Iterator[None]:
+    """Nets that are made here are float32 on the CPU with the first weights of this seed, whatever was set before."""
     before = torch.get_default_dtype()
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.manual_seed(seed)
         torch.set_default_dtype(torch.float32)  # layers take it from there, with other first weights for another
         try:
-            return METHODS[method].net(**options)
+            yield
         finally:
             torch.set_default_dtype(before)
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -41,7 +42,8 @@ def turned(count: int, *, seed: int = 0, degrees: float | None = None) -> Batch:
     """
     source, parts = torch.Generator().manual_seed(seed), []
     for first in range(0, count, TURNED):
-        angle = 360 * torch.rand((), generator=source, device="cpu").item() if degrees is None else degrees
+        drawn = torch.rand((), generator=source, dtype=torch.float32, device="cpu").item()
+        angle = 360 * drawn if degrees is None else degrees
         scene = sample_scene(min(TURNED, count - first), HW, seed=1000 * seed + first // TURNED, **PEOPLE)
         parts.append(alone(render(scene.warped(Affine.rotation(angle, HW)), HW)))
     return _as_bytes(*(torch.cat(part) for part in zip(*parts, strict=True)))
@@ -64,7 +66,7 @@ def scrambled(count: int, *, seed: int = 0, **options) -> Batch:
     """The same pictures with each part of the body at a random place of the person's box, turned. ``vis`` is 0."""
     scene = sample_scene(count, HW, seed=seed, **{**ANYHOW, **options})
     source = torch.Generator().manual_seed(seed)
-    uniform = torch.rand(*scene.part.shape, 3, generator=source, device="cpu")
+    uniform = torch.rand(*scene.part.shape, 3, generator=source, dtype=torch.float32, device="cpu")
     low, high = scene.xy[:, 0].amin(1)[:, None], scene.xy[:, 0].amax(1)[:, None]  # (B, 1, 2) px
     angle = 2 * math.pi * uniform[..., 2]
     turn = torch.stack((angle.cos(), -angle.sin(), angle.sin(), angle.cos()), -1).unflatten(-1, (2, 2))
@@ -108,8 +110,7 @@ def presence(net: VisibilityNet, image: Tensor, labels: Tensor) -> Tensor:
 
 def train_presence(negatives: tuple[str, ...], *, seed: int, steps: int) -> VisibilityNet:
     """Chapter 1's net with a new head, trained with these negatives."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with methods.as_ever(seed):
         net = VisibilityNet()
     net.load_state_dict(methods.stored("cross-entropy").state_dict(), strict=False)
     train(net, presence, presence_data(negatives, seed=seed), steps=steps, lr=3e-3, progress=False)
@@ -137,7 +138,8 @@ def make(name: str, *, seed: int = 0) -> nn.Module:
     variant = VARIANTS[name]
     if name == "visibility":
         return train_presence(NEGATIVES["nobody, scrambled"], seed=seed, steps=variant.steps)
-    net = variant.net()
+    with methods.as_ever(seed):
+        net = variant.net()
     net.load_state_dict(methods.stored("cross-entropy").state_dict())
     for part in variant.fixed:
         net.get_submodule(part).requires_grad_(False)
@@ -168,8 +170,9 @@ def stored(name: str) -> nn.Module:
         ValueError: another name, or a file that is cut short or another net's.
     """
     _args.one_of("name", name, tuple(VARIANTS))
-    net, new = VARIANTS[name].net(), read_tensors(path(name))[0]
-    base = methods.stored("cross-entropy").state_dict()
+    with methods.as_ever(0):
+        net = VARIANTS[name].net()
+    new, base = read_tensors(path(name))[0], methods.stored("cross-entropy").state_dict()
     try:
         net.load_state_dict(base | new)
     except RuntimeError as error:
@@ -177,5 +180,5 @@ def stored(name: str) -> nn.Module:
     return net.eval()
 
 
-def path(name: str):
+def path(name: str) -> Path:
     return FOLDER / f"{name}.safetensors"
