@@ -382,3 +382,174 @@ draw.show(fig, "Error against claim, one dot per keypoint, on logarithmic axes. 
 #
 # **Takeaway.** Dropout's variance is $\frac p{1-p} \sum w^2 x^2$: of p, weights and input, and of no error. Ten samples gave it to 46 %, 201 to 10 %.
 # Dropout in the middle claimed a median error below 0.4 px where the error was above 1.2 px. Practice: [`dropout_moments`](../exercises/robustness/robustness.ipynb).
+
+# %% [markdown]
+# ## 4.8 When does uncertainty predict OKS?
+#
+# *33 minutes, short path*
+#
+# A variance in px² is no score. What OKS does it promise? And when is the promise worth anything?
+#
+# > **Predict.** A keypoint's error is Gaussian with variance $v = \kappa^2$ on each axis. What is its mean similarity $e^{-\lVert e \rVert^2 / 2 \kappa^2}$? And if a network's variances have
+# exactly the right distribution, must they go with OKS?
+#
+# For an error $e \sim N(0, v I)$, $\lVert e \rVert^2 / 2 v$ is an exponential variable of mean 1. So for a threshold $t$ between 0 and 1
+#
+# $$P(\text{similarity} \le t) = t^{\kappa^2 / v}, \qquad \operatorname{E} \text{ similarity} = \frac{\kappa^2}{\kappa^2 + v}$$
+#
+# with $\kappa$ and the root of $v$ in px. The first is the Beta distribution with parameters $\kappa^2 / v$ and 1. Only the quotient $v / \kappa^2$ counts.
+
+# %%
+source = torch.Generator().manual_seed(3)
+units = torch.randn(200_000, 2, generator=source, dtype=torch.float64)
+kappa_px = 3.0
+for v in (1.0, 9.0, 36.0):  # px²
+    values = torch.exp(-v * units.square().sum(-1) / (2 * kappa_px**2))
+    law = kappa_px**2 / (kappa_px**2 + v)
+    low = 0.5 ** (kappa_px**2 / v)
+    assert abs(values.mean() - law) < 0.004 and abs((values <= 0.5).double().mean() - low) < 0.006
+    print(f"v = {v:4.0f} px²: mean similarity {law:.3f}, at most 0.5 with probability {low:.3f}")
+
+# %%
+levels = torch.linspace(0.01, 1, 100).double()
+for v in (0.5, 1.0, 9.0, 36.0, 200.0):
+    assert torch.allclose(theory.expected_oks(kappa_px, v * torch.eye(2).double()),
+                          torch.tensor(kappa_px**2 / (kappa_px**2 + v)).double())
+    law = levels ** (kappa_px**2 / v)
+    assert torch.allclose(theory.similarity_cdf(levels, kappa_px, v), law)
+stretched = torch.tensor([[30.0, 12.0], [12.0, 8.0]], dtype=torch.float64)  # not alike on both axes
+draws = units @ torch.linalg.cholesky(stretched).mT
+value = theory.expected_oks(kappa_px, stretched)
+measured = torch.exp(-draws.square().sum(-1) / (2 * kappa_px**2)).mean()
+assert abs(value - measured) < 0.004
+print(f"a full covariance: {value:.3f}; measured within 0.004")
+
+# %% [markdown]
+# So 0.5 at $v = \kappa^2$. (For a full covariance $S$ it is $\det(I + S / \kappa^2)^{-1/2}$.) The mean over a person's keypoints is her **expected OKS**. It holds if the claim does. But a network can get the
+# distribution of its variances right and still give them to the wrong people. In the explorer each dot is a person, and *related* says how much her claim has to do with her error:
+#
+# > 1. Move *related* from 0 to 1. What happens to Spearman's correlation, what to the histogram of $v$?
+# > 2. Set *keypoints* to 17. Are the claims better now?
+# > 3. With one keypoint and *related* at 1, set *factor* to 0.25, then to 4. What does that do to the correlation, and to ECE, the mean distance of the reliability curve from its diagonal (section 4.9)?
+# > 4. Set *factor* to 1 and *spread* to 0.1. Do the claims pass? Do they go with OKS?
+
+# %%
+from posebook.explore import calibration
+
+calibration.explore()
+
+# %%
+def told(**start):
+    return calibration.compute(calibration.State(**start))
+
+
+histograms = set()
+for related in (0.0, 0.5, 1.0):
+    result = told(related=related)
+    histograms.add(tuple(calibration.counts(result.claimed)))
+    print(f"1: related {related}: Spearman {result.spearman:.2f}")
+assert len(histograms) == 1
+for n in (1, 17):
+    print(f"2: {n} keypoints: Spearman {told(related=1.0, keypoints=n).spearman:.2f} at related 1, "
+          f"{told(keypoints=n).spearman:.2f} at 0")
+for factor in (0.25, 1.0, 4.0):
+    result = told(related=1.0, factor=factor)
+    print(f"3: factor {factor}: Spearman {result.spearman:.2f}, "
+          f"ECE {result.held['as claimed'].ece:.2f}, mended {result.held['median'].ece:.2f}")
+result = told(related=1.0, spread=0.1)
+print(f"4: spread 0.1: Spearman {result.spearman:.2f}, ECE {result.held['as claimed'].ece:.2f}")
+assert all(told(related=related).spearman < -0.1 for related in (0.25, 0.5, 0.75, 1.0))
+
+# %% [markdown]
+# <details><summary>Answers</summary>
+#
+# 1. The correlation comes, from 0.01 to −0.65, and the histogram stays: it is one and the same. Nobody who sees the variances alone can tell whether they mean something; it takes the errors.
+# 2. No, they are the same. The mean over 17 keypoints has less luck in it, so that OKS follows the claim. Where there is nothing to follow, 17 keypoints change nothing.
+# 3. To the correlation nothing: ranks do not see a factor. ECE grows, and one factor mends it.
+# 4. They pass, and tell nobody from anybody: where all people are nearly alike, nothing is left to go with.
+#
+# </details>
+#
+# Now trained networks, all on the same 128 people: the map, the same less the target's variance, dropout in two places, and an **ensemble**: three networks, trained alike but for the
+# seed, whose answers are stored. Their disagreement is a variance too; the last row adds what each of them claims by its own map, on average. Each claim becomes an expected OKS, and each is compared with the OKS of the points that go
+# with it.
+
+# %%
+from posebook.uncertainty import ensemble_uncertainty
+
+
+def per_axis(covariance):
+    """Mean of the variances on x and y, (..., 2, 2) to (...)."""
+    return covariance.diagonal(dim1=-2, dim2=-1).mean(-1)
+
+
+members = ensemble_uncertainty(*robustness.ensemble("as in training"))  # of three nets
+claims = {
+    "map": (found, width), "map less target": (found, less),
+    "dropout, middle": dropped["middle", "as in training"],
+    "dropout, head": dropped["head", "as in training"],
+    "ensemble, disagreement": (members.mean, per_axis(members.epistemic)),
+    "ensemble, with its maps": (members.mean, per_axis(members.total)),
+}
+
+# %%
+def scored(points, variance):
+    """Expected and real OKS of each person, both (128,)."""
+    promised = (kappa**2 / (kappa**2 + variance)).mean(1)
+    return promised, torch.exp(-epe(points, xy) ** 2 / (2 * kappa**2)).mean(1)
+
+
+follows, promise, real = {}, {}, {}
+for name, claim in claims.items():
+    expected, observed = scored(*claim)
+    follows[name] = spearman(expected, observed)
+    promise[name], real[name] = expected.mean().item(), observed.mean().item()
+    assert 0.2 < follows[name] < 0.85 and 0.7 < real[name] < 0.82
+print("Spearman of expected and real OKS: above 0.2 for all six")
+assert follows["map less target"] > follows["map"] + 0.03 and follows["map less target"] > 0.6
+print("map less target: above 0.6, and more than 0.03 above the map")
+ours = ("map less target", "ensemble, with its maps")
+assert min(follows[k] for k in ours) > max(follows[k] for k in follows if "dropout" in k) + 0.05
+assert min(follows, key=follows.get) == "dropout, head" and follows["dropout, head"] < 0.5
+print("both above those of dropout by more than 0.05; lowest is dropout before the last layer")
+
+# %%
+fig, (ax,) = draw.axes(height=3.0)
+for k, name in enumerate(claims):
+    ax.plot([promise[name], real[name]], [-k, -k], color="0.7", zorder=0)
+ax.plot(list(real.values()), [-k for k in range(6)], "o", color=draw.RED, label="OKS")
+ax.plot(list(promise.values()), [-k for k in range(6)], "s", color=draw.BLUE, label="expected")
+for k, name in enumerate(claims):
+    ax.text(1.02, -k, f"{follows[name]:.1f}", va="center")
+ax.set(xlim=(0.4, 1.08), xlabel="mean over 128 people; right: Spearman's correlation")
+ax.set_yticks([-k for k in range(6)], labels=list(claims))
+ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+draw.show(fig, "Mean expected and mean real OKS for six claims. Real OKS is near 0.77 for all. The "
+               "map expects 0.5, less the target's variance near 0.67, the ensemble with its maps "
+               "near 0.65; dropout and the ensemble's disagreement expect 0.88 to 0.99.")
+assert promise["dropout, middle"] > 0.97 and promise["map"] < 0.55
+print("mean expected OKS: dropout in the middle above 0.97, the map below 0.55; "
+      "real: 0.70 to 0.82")
+
+# %% [markdown]
+# *One network or ensemble each, 128 people as in training.*
+#
+# All six claims go with OKS on these people, some more, some less, and none of them is right in size: the map promises too little, dropout in the middle too much. These are two
+# questions, as in the explorer. Is it luck of these 128? Draw 128 of them with replacement, again and again:
+
+# %%
+draws = torch.Generator().manual_seed(4)
+pairs = {name: scored(*claims[name]) for name in ("map", "map less target", "dropout, head")}
+wins = dict.fromkeys(("map", "dropout, head"), 0)
+for _ in range(200):
+    again = torch.randint(128, (128,), generator=draws)
+    value = {name: spearman(a[again], b[again]) for name, (a, b) in pairs.items()}
+    for name in wins:
+        wins[name] += value["map less target"] > value[name]
+assert all(n >= 190 for n in wins.values())
+print("the map less its target is ahead of the map, and of dropout before the last layer, "
+      "in at least 190 of 200 draws")
+
+# %% [markdown]
+# **Takeaway.** If a claim holds, the expected OKS is $\kappa^2 / (\kappa^2 + v)$, 0.500 at $v = \kappa^2$. Whether variances go with OKS is a matter of calibration, and their histogram cannot show it. On trained networks all six claims
+# did, the map less its target above 0.6, and dropout less well. Practice: [`expected_oks`](../exercises/robustness/robustness.ipynb).
