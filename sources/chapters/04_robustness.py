@@ -587,7 +587,7 @@ inside = [(d2 <= -2 * math.log(1 - q)).double().mean().item() for q in (0.25, 0.
 print("d²:", [round(value, 2) for value in d2.tolist()])
 print(f"inside the ellipses of 0.25, 0.5, 0.75: {inside}")
 factors = d2.mean() / 2, d2.median() / (2 * math.log(2))
-print(f"factor by likelihood {factors[0]:.2f}, by the median {factors[1]:.2f}")
+print(f"factor by likelihood {factors[0]:.1f}, by the median {factors[1]:.1f}")
 
 # %%
 from posebook.uncertainty import expected_calibration_error, point_reliability, scale_variances
