@@ -93,6 +93,55 @@ class HeatmapNet(nn.Module):
         return self.head(self.trunk(image))
 
 
+class DropoutNet(HeatmapNet):
+    """A HeatmapNet that drops whole channels while it trains, and under :func:`posebook.uncertainty.mc_dropout`.
+
+    It has the weights of a HeatmapNet and takes those of one.
+
+    Args:
+        where: "middle", what comes out of stride 16, or "head", the features that the last layer sees; there the
+            scores are a sum over channels, whose moments :func:`posebook.theory.dropout_moments` knows.
+        p: probability of a channel to be dropped, from 0 to below 1.
+
+    Raises:
+        ValueError: another place, or a probability outside.
+    """
+
+    def __init__(self, *, where: str = "middle", p: float = 0.3, stride: int = 4, keypoints: int = K):
+        super().__init__(stride=stride, keypoints=keypoints)
+        _args.one_of("where", where, ("middle", "head"))
+        if not _args.is_number(p) or not 0 <= p < 1:
+            _args.fail("p", "a probability from 0 to below 1", _args.shown(p))
+        self.drop = nn.Identity()
+        if where == "head":
+            self.drop = nn.Dropout2d(p)
+        else:
+            self.trunk.down[-1].append(nn.Dropout2d(p))
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.head(self.drop(self.trunk(image)))
+
+
+class VisibilityNet(nn.Module):
+    """A map and a score for each keypoint: ``net(image)`` is (scores as of HeatmapNet, logits ``(B, K)``).
+
+    A logit says whether the keypoint is to be seen at all, which no softmax over a map can: that has to put its 1
+    somewhere. The image may have another size than in training.
+    """
+
+    def __init__(self, *, stride: int = 4, keypoints: int = K):
+        super().__init__()
+        self.grid = Grid.center(stride)
+        self.trunk = Trunk(stride)
+        self.head = nn.Conv2d(self.trunk.channels, keypoints, 1)
+        self.neck = conv(self.trunk.channels, 48, 4, stride=2)
+        self.seen = nn.Linear(48, keypoints)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.trunk(image)
+        return self.head(features), self.seen(self.neck(features).mean((-2, -1)))
+
+
 class RegressionNet(nn.Module):
     """Coordinates directly: ``net(image)`` are ``(B, K, 2)`` px, from the trunk's features by two dense layers.
 

@@ -1,9 +1,11 @@
 import pytest
 import torch
 
-from posebook.models import HeatmapNet, HybridNet, RegressionNet, SimCCNet
+from posebook import theory
+from posebook.models import DropoutNet, HeatmapNet, HybridNet, RegressionNet, SimCCNet, VisibilityNet
+from posebook.uncertainty import mc_dropout
 
-NETS = [HeatmapNet, RegressionNet, HybridNet, SimCCNet]
+NETS = [HeatmapNet, RegressionNet, HybridNet, SimCCNet, VisibilityNet]
 every_net = pytest.mark.parametrize("net", NETS)
 
 
@@ -26,6 +28,9 @@ def test_shapes(stride, hw, device):
     assert (maps.shape, xy.shape) == ((2, 5, *cells), (2, 5, 2))
     x, y = SimCCNet(stride=stride, hw=hw, ratio=1.5).to(device)(image)
     assert (x.shape, y.shape) == ((2, 17, hw[1] * 3 // 2), (2, 17, hw[0] * 3 // 2))
+    maps, seen = VisibilityNet(stride=stride, keypoints=5).to(device)(image)
+    assert (maps.shape, seen.shape) == ((2, 5, *cells), (2, 5))
+    assert DropoutNet(stride=stride, where="head").to(device)(image).shape == (2, 17, *cells)
     assert image.is_contiguous() and torch.equal(image, images(2, hw).to(device))
 
 
@@ -89,3 +94,31 @@ def test_errors(call, text):
     with pytest.raises(ValueError) as error:
         call()
     assert str(error.value) == text
+
+
+@pytest.mark.parametrize("where", ["middle", "head"])
+def test_a_net_with_dropout_has_the_weights_and_the_answers_of_one_without(where):
+    plain, net = HeatmapNet().eval(), DropoutNet(where=where, p=0.4).eval()
+    net.load_state_dict(plain.state_dict())
+    assert torch.equal(net(images()), plain(images()))
+    found = mc_dropout(net, images(), samples=5, seed=1)
+    assert (found != plain(images())).any((-3, -2, -1)).all() and (found[0] != found[1]).any()
+
+
+def test_dropout_before_the_last_layer_has_the_moments_of_its_sum():
+    """2000 samples: mean and variance of the scores of all keypoints in one cell, within 5 standard errors."""
+    net, samples, image = DropoutNet(where="head", p=0.4).eval(), 2000, images(1, (16, 16))
+    found = mc_dropout(net, image, samples=samples, seed=2)[:, 0, :, 2, 1].double()  # (T, 17)
+    with torch.no_grad():
+        features = net.trunk(image)[0, :, 2, 1].double()
+    mean, variance = theory.dropout_moments(net.head.weight[:, :, 0, 0].detach().double(), features, 0.4)
+    off = (found.mean(0) - mean - net.head.bias.detach()) / (variance / samples).sqrt()
+    assert off.abs().max() < 5
+    assert (found.var(0) / variance - 1).abs().max() < 5 * (2 / samples) ** 0.5
+
+
+def test_dropout_refuses():
+    with pytest.raises(ValueError, match="where: want one of 'middle', 'head', got 'end'"):
+        DropoutNet(where="end")
+    with pytest.raises(ValueError, match="p: want a probability from 0 to below 1, got 1"):
+        DropoutNet(p=1)

@@ -2,7 +2,8 @@
 
 ``train(net, loss, fresh(), steps=300)`` is all it takes. Data and learning rate depend on the number of the step alone,
 so that an interrupted run, resumed, ends with the numbers of a run that never stopped. What a net is trained on is in
-:mod:`posebook.training.methods`; ``python -m posebook.training table`` makes the stored results anew.
+:mod:`posebook.training.methods`; ``python -m posebook.training table`` makes the stored results of chapter 1 anew,
+``python -m posebook.training robustness`` those of chapter 4.
 """
 
 from posebook.training.data import Batch, Data, alone, finite, fresh

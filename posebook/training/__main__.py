@@ -1,4 +1,6 @@
-"""``python -m posebook.training table [experiment ...]``: make the stored results that are missing.
+"""``python -m posebook.training table [experiment ...]``: make the stored results of chapter 1 that are missing.
+
+``python -m posebook.training robustness [experiment ...]``: those of chapter 4, and its nets.
 
 ``python -m posebook.training crowds``: train the detectors of several people anew.
 
@@ -7,18 +9,19 @@
 
 import argparse
 
-from posebook.training import crowds, residuals, table
+from posebook.training import crowds, residuals, robustness, table
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m posebook.training", description=__doc__)
-    parser.add_argument("command", choices=["table", "crowds", "residuals"])
-    parser.add_argument("only", nargs="*", metavar="experiment", help=", ".join(table.experiments()) + "; all if none")
+    parser.add_argument("command", choices=["table", "crowds", "residuals", "robustness"])
+    of = f"of table: {', '.join(table.experiments())}; of robustness: nets, {', '.join(robustness.experiments())}"
+    parser.add_argument("only", nargs="*", metavar="experiment", help=f"{of}; all if none")
     options = parser.parse_args()
-    if options.command == "table":
-        table.make(only=tuple(options.only))
-    else:
+    if options.command in ("crowds", "residuals"):
         {"crowds": crowds, "residuals": residuals}[options.command].make()
+    else:
+        {"table": table, "robustness": robustness}[options.command].make(only=tuple(options.only))
 
 
 if __name__ == "__main__":

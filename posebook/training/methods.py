@@ -4,7 +4,8 @@ A loss takes (net, image, xy (B, K, 2) px) and returns one value per keypoint; a
 (B, K, 2) px. Cells are those of ``net.grid``, in the targets as in the decoders.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -50,8 +51,12 @@ def cross_entropy(
     net: HeatmapNet, image: Tensor, xy: Tensor, *, sigma: float = SIGMA["cross-entropy"]
 ) -> Tensor:  # fmt: skip
     """Cross-entropy against Gaussians of sum 1."""
-    logits = net(image)
-    target = encode.gaussian_heatmap(net.grid.to_cells(xy), logits.shape[-2:], sigma=sigma)
+    return map_cross_entropy(net.grid, net(image), xy, sigma=sigma)
+
+
+def map_cross_entropy(grid: Grid, logits: Tensor, xy: Tensor, *, sigma: float = SIGMA["cross-entropy"]) -> Tensor:
+    """The same of maps ``(B, K, h, w)`` that the net has already drawn."""
+    target = encode.gaussian_heatmap(grid.to_cells(xy), logits.shape[-2:], sigma=sigma)
     return cross_entropy_loss(logits, target / target.sum((-2, -1), keepdim=True))
 
 
@@ -114,12 +119,19 @@ def make_net(method: str, *, seed: int = 0, **options) -> nn.Module:
     Grid(stride=8, offset=3.5)
     """
     _args.one_of("method", method, tuple(METHODS))
+    with as_ever(seed):
+        return METHODS[method].net(**options)
+
+
+@contextmanager
+def as_ever(seed: int) -> Iterator[None]:
+    """Nets that are made here are float32 on the CPU with the first weights of this seed, whatever was set before."""
     before = torch.get_default_dtype()
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.manual_seed(seed)
         torch.set_default_dtype(torch.float32)  # layers take it from there, with other first weights for another
         try:
-            return METHODS[method].net(**options)
+            yield
         finally:
             torch.set_default_dtype(before)
 

@@ -194,7 +194,7 @@ def make(path: Path | None = None, *, only: tuple[str, ...] = ()) -> None:
         stores = path is None and run == Run(run.method) and run.method in STORED
         epochs = Epochs(run.method) if stores and run.method in Epochs.METHODS else None
         net, result = perform(run, watch=epochs)
-        _write_json(target, results(target) | {run.name: asdict(run) | result | {"made": made()}})
+        write_json(target, results(target) | {run.name: asdict(run) | result | {"made": made()}})
         if stores:
             save_weights(net, FOLDER / f"{run.method.lower()}.safetensors", note=asdict(run) | made())
         if epochs:
@@ -212,7 +212,7 @@ def made() -> dict[str, str]:
             "python": platform.python_version()}  # fmt: skip
 
 
-def _write_json(path: Path, table: dict) -> None:
+def write_json(path: Path, table: dict) -> None:
     rows = ",\n".join(f"{json.dumps(name)}: {json.dumps(row)}" for name, row in sorted(table.items()))
     _files.write(path, f"{{\n{rows}\n}}\n".encode())
 
@@ -229,11 +229,15 @@ def summary(experiment: str, *, number: str = "median", table: dict | None = Non
             groups.setdefault(replace(run, seed=0), []).append(table[run.name]["errors"])
     for run, found in groups.items():
         for decoder in found[0]:
-            values = [errors[decoder][number] for errors in found]
-            n, half = len(values), None
-            if n > 1:
-                half = _STUDENT[n] * statistics.stdev(values) / math.sqrt(n)
-            yield {"run": run, "decoder": decoder, "n": n, "mean": statistics.mean(values), "half": half}
+            yield {"run": run, "decoder": decoder, **student([errors[decoder][number] for errors in found])}
+
+
+def student(values: list[float]) -> dict[str, float | None]:
+    """n, mean, and half of Student's 95 % interval of the mean; None where n is 1."""
+    n, half = len(values), None
+    if n > 1:
+        half = _STUDENT[n] * statistics.stdev(values) / math.sqrt(n)
+    return {"n": n, "mean": statistics.mean(values), "half": half}
 
 
 _STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # 0.975 quantiles, n - 1 degrees of freedom
