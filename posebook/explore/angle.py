@@ -74,7 +74,7 @@ from posebook.warp import Affine, warp_image, warp_points
 EXACT = 0.01  # px: less is drawn, and called, nothing
 STYLES = dict(zip(ANSWERS, (("circle", _page.RED), ("square", _page.GRAY), ("diamond", _page.BLUE),
                             ("triangle", _page.GREEN)), strict=True))  # fmt: skip
-PARTS = dict(zip(CAUSES[1:], (("triangle", _page.BLUE), ("circle", _page.ORANGE), ("square", _page.INK)), strict=True))
+PARTS = dict(zip(CAUSES[1:], (("7 3", _page.BLUE), ("2 3", _page.ORANGE), ("none", _page.INK)), strict=True))  # dashes
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def table(result: Result) -> str:
     """The answers; its shapes are the panels' legend."""
     rows = [(_page.legend(*STYLES[name], name), f"{result.errors[name]:.1f}", f"{result.upright[name]:.1f}", str(n))
             for name, n in zip(ANSWERS, PASSES, strict=True)]
-    rows += [(_page.legend(*PARTS[cause], cause), _size(result.causes[cause], 1), "", "") for cause in PARTS]
+    rows += [(cause, _size(result.causes[cause], 1), "", "") for cause in PARTS]
     return _page.table(("median px", "here", "upright", "passes"), rows)
 
 
@@ -192,14 +192,14 @@ def view(result: Result) -> _page.View:
                            *_skeletons(result))
     panels = (
         _page.panel(f"turned by {s.degrees} degrees, {s.picture}", _SIDE + 2, _SIDE + 26, picture),
-        _page.panel("median error (px) of the four answers", 466, _SIDE + 26, _axes(), _errors(result),
+        _page.panel("median error (px) of the four answers", 430, _SIDE + 26, _axes(), _errors(result),
                     _causes(result)),
     )
     note = (
         "Dashed: where the keypoints are. Solid: what is found. At the right, above: the error of each answer against "
-        "the angle; below: by how much the answer shown does not turn with the picture, in three parts, of a "
-        "resampled picture. Medians over the visible keypoints of 60 people; less than 0.1 px is drawn at the bottom. "
-        "The three parts are vectors; their medians do not add up."
+        "the angle; below: by how many px the answer shown does not turn with the picture, in three parts, if that is "
+        "resampled. Medians over the visible keypoints of 60 people; less than 0.1 px is drawn at the bottom. The "
+        "three parts are vectors; their medians do not add up."
     )
     return _page.View(panels, table(result), sentence(result), verdict(result), note)
 
@@ -234,19 +234,23 @@ def _skeletons(result: Result) -> list[str]:
     return parts
 
 
-_ERROR = _page.Plot((40, 26, 408, 100), x=(0.0, 360.0), y=(1.0, 40.0), log="y")
-_PART = _page.Plot((40, 176, 408, 100), x=(0.0, 360.0), y=(0.1, 40.0), log="y")
+_ERROR = _page.Plot((40, 26, 374, 100), x=(0.0, 360.0), y=(1.0, 40.0), log="y")
+_PART = _page.Plot((40, 176, 374, 100), x=(0.0, 360.0), y=(0.1, 40.0), log="y")
 
 
 @functools.cache
 def _axes() -> str:
     """The same for every state."""
     quarters = {float(angle): str(angle) for angle in range(0, 361, 90)}
-    title = [_page.words("what does not turn (px):", 1, 168, color=_page.INK)]
-    for cause, x in zip(PARTS, (150, 240, 310), strict=True):
-        title.append(_page.words(cause, x, 168, color=PARTS[cause][1]))
-    return "".join((_ERROR.axes(dict.fromkeys(quarters, ""), {1.0: "1", 3.0: "3", 10.0: "10", 30.0: "30"}, ""),
-                    _PART.axes(quarters, {0.1: "0.1", 1.0: "1", 10.0: "10"}, "degrees"), *title))
+    title = [_page.words("what does not turn:", 1, 168, color=_page.INK)]
+    for y in (1, 3, 10, 30):
+        title += _ERROR.level(y), _page.words(str(y), _ERROR.box[0] - 6, _ERROR.at(0, y)[1] + 4, anchor="end")
+    for cause, x in zip(PARTS, (148, 256, 338), strict=True):
+        dashes, color = PARTS[cause]
+        title.append(_page.tag("line", x1=x, x2=x + 18, y1=164, y2=164, stroke=color, stroke_width=2,
+                               stroke_dasharray=dashes))
+        title.append(_page.words(cause, x + 21, 168, color=color))
+    return _PART.axes(quarters, {0.1: "0.1", 1.0: "1", 10.0: "10"}, "degrees") + "".join(title)
 
 
 @functools.lru_cache(maxsize=64)
@@ -278,9 +282,8 @@ def _causes(result: Result) -> str:
     way = DECODERS.index(s.decoder), ANSWERS.index(s.answer)
     for cause in PARTS:
         parts.append(_page.tag("polyline", points=_line("causes", *way, CAUSES.index(cause)), fill="none",
-                               stroke=PARTS[cause][1], stroke_width=1.8, data_name=f"line {cause}"))
-    for cause in PARTS:
-        parts.append(_page.mark(*PARTS[cause], *_PART.at(s.degrees, result.causes[cause]), scale=0.9, name=cause))
+                               stroke=PARTS[cause][1], stroke_width=2, stroke_dasharray=PARTS[cause][0],
+                               data_name=f"line {cause}"))
     return "".join(parts)
 
 
