@@ -256,8 +256,8 @@ draw.show(draw.heatmaps(shown, torch.full((4, 2), torch.nan), signed=True),
 # %% [markdown]
 # *Noise of variance 1 and a Gaussian of peak 6. Eight turns of 45 degrees are a full turn, and so are four of 90; the corners that leave the picture are lost.*
 #
-# Turning by interpolation is a low-pass filter. It takes fine detail away, and leaves the place of a blob as it was, to 0.01 px, where $\sigma$ is 1.5 px or more. So turn once and not
-# several times, and turn the original. (Two affine maps are one: `second @ first`.)
+# Turning by interpolation is a low-pass filter. It takes fine detail away, and leaves the place of a blob as it was, to 0.01 px on average, for these widths of 1.5 to 3 px and four turns of 17
+# degrees. So turn once and not several times, and turn the original. (Two affine maps are one: `second @ first`.)
 #
 # **Takeaway.** A turn by interpolation leaves 4/9 = 0.4444 of the power of white noise, and widens a blob by 1/6 px² per axis each time, 0.67 px² in four turns, while its center moves by less than
 # 0.01 px on average; multiples of 90 degrees cost nothing.
@@ -367,8 +367,8 @@ draw.show(fig, "Error of argmax against the angle from 0.05 to 45 degrees, logar
 # Small angles are not generic: as long as a turn moves keypoints by a small part of a cell, most of them stay in their cell, and both roundings agree. A test with a tenth of a degree
 # flatters argmax, and one with 90 degrees does so too, if the cells are those of `Grid.center`.
 #
-# **Takeaway.** With a perfect network argmax still turns by $s/\sqrt3$ off, 2.31 px at a stride of 4, at each of ten generic angles; at 90 degrees by 0.00 px on `Grid.center` and
-# $\sqrt{s - 1}$ = 1.732 px on `Grid.index`. Decoders that do not round cost nothing.
+# **Takeaway.** With a perfect network argmax still turns by $s/\sqrt3$ off, 2.31 px at a stride of 4, at each of ten generic angles (to 8 %); at 90 degrees by 0.00 px on `Grid.center` and
+# $\sqrt{s - 1}$ = 1.732 px on `Grid.index`. Soft-argmax and DARK, which do not round, cost nothing.
 
 # %% [markdown]
 # ## 4.4 Why does the network fail at exactly 90 degrees?
@@ -407,7 +407,7 @@ away = (conv2d(quarter(picture), w) - quarter(maps)).norm() / maps.norm()
 print(f"same filter on the turned picture: the difference is {away:.1f} times the map")
 
 # %% [markdown]
-# With `symmetric`, the mean of the four turned filters, $g w = w$. Now two layers, with random filters, and the same after symmetrizing. And a third cause, if the network skips pixels: with a **stride** of 2
+# With `symmetric`, the mean of the four turned filters, $g w = w$. Now two layers, with random filters, and the same after symmetrizing. A second cause comes in if the network skips pixels: with a **stride** of 2
 # the filter stands on every second pixel, and it has to stand on the same ones in the turned picture.
 
 # %%
@@ -533,8 +533,8 @@ for angle in (15, 45, 90, 135, 180):
 
 # %% [markdown]
 # Interpolation moves the network's answers by more than it moved the center of a blob: the network sees a smoother picture, and answers otherwise. Argmax adds its $s/\sqrt3 = 2.3$ px, also at
-# 90 degrees, as the maps there do not turn. At 15 degrees all three are of a few px at most. From 45 degrees on the
-# network's own part is by far the largest.
+# 90 degrees, as the maps there do not turn. At 15 degrees each of the three is a few px at most. From 45 degrees on the
+# network's own part is by far the largest. (Black corners count to it; at 90 and 180 degrees there are none.)
 #
 # And what has it learned? In its training heads were up.
 
@@ -552,9 +552,9 @@ draw.show(draw.people(image[:4], found_down[:4], COCO_17),
 # %% [markdown]
 # *The first four people upside down, with what the network finds.*
 #
-# It puts the nose where noses were. For upright people that is a help; upside down it makes the error as large as the person.
+# It puts the nose where noses were in its training, at the top. So upside down, half of the visible keypoints are more than 20 px off.
 #
-# **Takeaway.** A filter that is not symmetric does not turn: at exactly 90 degrees, with nothing interpolated, the network's error is more than 10 px, against less than 2 px upright. Interpolation
+# **Takeaway.** The network's filters are not symmetric, so it does not turn: at exactly 90 degrees, with nothing interpolated, the network's error is more than 10 px, against less than 2 px upright. Interpolation
 # moves its answers by 0.15 to 2.5 px at 15, 45 and 135 degrees, less than half of the network's own part.
 
 # %% [markdown]
@@ -627,12 +627,12 @@ print("the average: from 9.0 to 16.0 px at 45 degrees and at each quarter turn; 
       "same at all four")
 
 # %% [markdown]
-# The mean of one right and three wrong answers is wrong, also for upright people, where the network alone was right. An average helps against errors that scatter, and not against errors that agree on
-# something else. If the errors at the four turns have the same variance, a mean of 0, and a correlation $\rho$ between any two turns, the variance of the mean is
+# The mean of one right and three wrong answers is wrong, also for upright people, where the network alone was right. An average helps
+# against errors that scatter. If the errors at the four turns have the same variance, a mean of 0, and a correlation $\rho$ between any two turns, the variance of the mean is
 #
 # $$\frac{1 + 3\rho}{4} \times \text{the variance of one}$$
 #
-# Of chapter 1's network nothing of this holds: at three of the turns it errs by more than 10 px, in a direction of its own. But it knows something: its maps of upside-down people are lower than those of upright ones (section 1.15). So keep the most confident turn, by the mean of the 17 maps' highest
+# Of chapter 1's network nothing of this holds: its errors are small at one turn and large at three. But it knows something: its maps of upside-down people are lower than those of upright ones (section 1.15). So keep the most confident turn, by the mean of the 17 maps' highest
 # softmax values:
 
 # %%
@@ -727,7 +727,7 @@ def look(*place, **options):
 
 
 as_it_is = [look(degrees).errors["as it is"] for degrees in (85, 90, 95)]
-print("1: at 85, 90 and 95 degrees", ", ".join(f"{error:.1f}" for error in as_it_is), "px")
+print("1: as it is, at 85, 90 and 95 degrees", ", ".join(f"{error:.1f}" for error in as_it_is), "px")
 for way in ("painted anew", "resampled"):
     print(f"2: 45 degrees, {way}: {look(45, way).errors['as it is']:.1f} px")
 for degrees in (0, 90, 180):
@@ -767,7 +767,7 @@ for degrees, error in every.items():
 # </details>
 #
 # So it depends on what comes. Of the 72 angles, the most confident turn beats the network that was trained with turns at all within 10 degrees of a quarter turn, and at none that is 20 degrees or more away. For photographs that lie on their
-# side, keep the most confident turn; for pictures from above, where there is no upright, train with turns. (Or build a network whose layers are equivariant: Cohen and Welling 2016,
+# side, keep the most confident turn; for pictures at any angle, train with turns. (Or build a network whose layers are equivariant: Cohen and Welling 2016,
 # [arXiv:1602.07576](https://arxiv.org/abs/1602.07576).)
 #
 # **Takeaway.** Averaging over C4 makes any detector exactly equivariant, and chapter 1's network wrong by more than 9.0 px at every quarter turn. Keeping the most confident turn gives less than 2.0 px there, in four passes,
