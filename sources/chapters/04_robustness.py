@@ -490,8 +490,8 @@ draw.curves(ax, angles, {"chapter 1's network": torch.tensor(list(by_angle.value
             xlabel="turned counterclockwise by (degrees)", ylabel="median error (px)",
             ylim=(0, None), xticks=range(0, 361, 45))
 draw.show(fig, "Median error against the angle: a mountain. Below 2 px at 0 and 15 degrees, near "
-               "15 px at 90 and 270, more than 25 px around 180 degrees. There is no dip at 90, 180 "
-               "or 270.")
+               "15 px at 90 and 270, more than 25 px around 180 degrees. There is no dip at 90, "
+               "180 or 270.")
 
 # %% [markdown]
 # *Visible keypoints of 100 people, each painted anew at each angle; soft-argmax. The picture has 64 x 64 px.*
@@ -560,7 +560,7 @@ draw.show(draw.people(image[:4], found_down[:4], COCO_17),
 # %% [markdown]
 # ## 4.5 What helps against turns?
 #
-# *39 minutes, short path*
+# *41 minutes, short path*
 #
 # There are three remedies. Ask at all four quarter turns, and average; ask at all four, and believe the most confident answer; or train with turned pictures. One of them is no remedy.
 #
@@ -727,7 +727,8 @@ def look(*place, **options):
 
 
 as_it_is = [look(degrees).errors["as it is"] for degrees in (85, 90, 95)]
-print("1: as it is, at 85, 90 and 95 degrees", ", ".join(f"{error:.1f}" for error in as_it_is), "px")
+for degrees, error in zip((85, 90, 95), as_it_is, strict=True):
+    print(f"1: as it is, {degrees} degrees: {error:.1f} px")
 for way in ("painted anew", "resampled"):
     print(f"2: 45 degrees, {way}: {look(45, way).errors['as it is']:.1f} px")
 for degrees in (0, 90, 180):
@@ -738,6 +739,8 @@ for answer in ("most confident turn", "trained with turns"):
     error = {degrees: look(degrees).errors[answer] for degrees in range(0, 360, 5)}
     worst = max(error, key=error.get)
     print(f"4: {answer}: {min(error.values()):.1f} to {error[worst]:.1f} px, worst at {worst}")
+
+# %%
 for answer in ("as it is", "most confident turn"):
     part = look(90, answer=answer, decoder="argmax").causes["decoder"]
     print(f"5: {answer}: the decoder's part is {part:.2f} px")
