@@ -38,13 +38,14 @@ def png(fig: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def axes(columns: int = 1, *, width: float = 8.0, height: float = 3.2, **options) -> tuple[Figure, list[Axes]]:
-    """An empty figure with a row of axes, in inches; ``options`` go to matplotlib's ``subplots``."""
+def axes(columns: int = 1, *, rows: int = 1, width: float = 8.0, height: float = 3.2,
+         **options) -> tuple[Figure, list[Axes]]:
+    """An empty figure, in inches, and its axes row by row; ``options`` go to matplotlib's ``subplots``."""
     fig = Figure(figsize=(width, height), layout="constrained")
-    row = list(fig.subplots(1, columns, squeeze=False, **options)[0])
-    for ax in row:
+    every = list(fig.subplots(rows, columns, squeeze=False, **options).flat)
+    for ax in every:
         ax.spines[["top", "right"]].set_visible(False)
-    return fig, row
+    return fig, every
 
 
 def skeleton(ax: Axes, xy: Tensor, bones: Skeleton, *, color: str = SKY) -> None:
@@ -91,8 +92,9 @@ def people(images: Tensor, xy: Tensor | None, bones: Skeleton, *, vis: Tensor | 
     """
     rows = -(-len(images) // columns)
     wide = min(columns, len(images))
-    size = min(2.6, 9.6 / wide)
-    fig = Figure(figsize=(size * wide, (size + (0.25 if titles else 0)) * rows), layout="constrained")
+    h, w = images.shape[-2:]
+    size = min(2.6 * max(1, w / h), 9.6 / wide)  # inches: width of a picture
+    fig = Figure(figsize=(size * wide, (size * h / w + (0.25 if titles else 0)) * rows), layout="constrained")
     grid = fig.subplots(rows, wide, squeeze=False).flatten()
     for b, ax in enumerate(grid):
         ax.axis("off")
@@ -225,10 +227,11 @@ def curves(ax: Axes, x: Sequence[float] | Tensor, lines: Mapping[str, Tensor], d
     ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
 
 
-def measured(ax: Axes, lines: Mapping[str, Mapping[float, tuple[float, float | None]]], **options) -> None:
+def measured(ax: Axes, lines: Mapping[str, Mapping[float, tuple[float, float | None]]], *, legend: bool = True,
+             **options) -> None:
     """Means with their intervals: name to x to (mean, half width or None); ``options`` go to ``ax.set``.
 
-    Ticks are at the x that were measured.
+    Ticks are at the x that were measured. Without a legend, as where several axes share one, ``fig.legend`` has it.
     """
     for (name, points), color, marker in zip(lines.items(), (RED, BLUE, GREEN, PURPLE, ORANGE, BLACK), MARKERS,
                                              strict=False):
@@ -240,7 +243,8 @@ def measured(ax: Axes, lines: Mapping[str, Mapping[float, tuple[float, float | N
     ax.set_xticks(ticks, labels=[f"{x:g}" for x in ticks])
     ax.minorticks_off()
     ax.grid(alpha=0.3)
-    ax.legend(fontsize=8, frameon=False)
+    if legend:
+        ax.legend(fontsize=8, frameon=False)
 
 
 def intervals(ax: Axes, rows: Mapping[str, Tensor], bars: Mapping[str, tuple[float, float]] | None = None,

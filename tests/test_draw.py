@@ -115,6 +115,14 @@ def test_intervals_have_a_line_for_each_name():
         [[1, 0], [3, 0]], [[0.5, 0], [3.5, 0]], [[2, 0]], [[2, -1]]]
 
 
+def test_axes_come_row_by_row_and_may_share_a_legend():
+    fig, every = draw.axes(2, rows=3, sharex=True)
+    assert len(every) == 6 and every == fig.axes
+    assert [ax.get_subplotspec().rowspan.start for ax in every] == [0, 0, 1, 1, 2, 2]
+    draw.measured(every[0], {"a": {1: (2.0, 0.5)}}, legend=False)
+    assert every[0].get_legend() is None and every[0].get_legend_handles_labels()[1] == ["a"]
+
+
 def test_measured_means_have_their_intervals():
     fig, (ax,) = draw.axes()
     draw.measured(ax, {"a": {1: (2.0, 0.5), 4: (1.0, None)}, "b": {1: (3.0, 0.1)}}, ylabel="px")

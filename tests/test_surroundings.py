@@ -28,7 +28,7 @@ from posebook import (
 from posebook.grid import Grid
 from posebook.people import draw_people, sample_scene
 from posebook.skeleton import COCO_17
-from posebook.training import alone, finite, fresh
+from posebook.training import alone, finite, fresh, variants
 from posebook.training.methods import make_net, stored
 
 CELLS = torch.tensor([[[201.3, 156.2], [20.0, 30.7]], [[99.5, 12.25], [64.1, 64.9]]])  # (2, 2, 2)
@@ -112,6 +112,8 @@ CALLS = {
     "fresh": lambda: fresh(batch=2)(1), "finite": lambda: finite(alone(draw_people(5, seed=1)), batch=3)(2),
     "make_net": lambda: tuple(make_net("SimCC", seed=3).state_dict().values()),
     "stored": lambda: tuple(stored("regression").state_dict().values()),
+    "stored variant": lambda: tuple(variants.stored("visibility").state_dict().values()),
+    "turned people": lambda: variants.turned(3, seed=1), "scrambled": lambda: variants.scrambled(3, seed=1),
     "portrait": lambda: coco.portrait().photos[0].people[0].xy,
     "flip with pairs": lambda: warp.flip_points(CELLS[0, :1].expand(17, 2), 210, skeleton=COCO_17),
 }  # fmt: skip

@@ -73,10 +73,13 @@ def scrambled(count: int, *, seed: int = 0, **options) -> Batch:
     middle, place = (scene.start + scene.end) / 2, low + uniform[..., :2] * (high - low)
     ours = (scene.part < len(PARTS))[..., None]
 
-    def moved(point: Tensor) -> Tensor:
-        return torch.where(ours, place + (turn @ (point - middle)[..., None])[..., 0], point)
+    def swung(vector: Tensor) -> Tensor:
+        return (turn * vector[..., None, :]).sum(-1)
 
-    across = torch.where(ours, (turn @ scene.across[..., None])[..., 0], scene.across)
+    def moved(point: Tensor) -> Tensor:
+        return torch.where(ours, place + swung(point - middle), point)
+
+    across = torch.where(ours, swung(scene.across), scene.across)
     image, xy, vis = alone(render(replace(scene, start=moved(scene.start), end=moved(scene.end), across=across), HW))
     return _as_bytes(image, xy, torch.zeros_like(vis))
 

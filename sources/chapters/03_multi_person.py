@@ -710,7 +710,8 @@ print(f"their difference has no slope along any of the {count} weights")
 
 # %% [markdown]
 # Training changes the weights, and both tags with them, always alike. What parts the twins is only what is not the same at both places. Tell the network where it looks, by one
-# more input that holds the column; or let one of them stand so near the border that the convolution sees the zeros with which the picture is padded there:
+# more input that holds the column; or let one of them stand so near the border that the convolution sees the zeros with which the picture is padded there. (A third way is that one
+# twin comes into the other's view: the one has a neighbor on her right, the other on her left. Section 3.13 meets it.)
 
 # %%
 column = torch.linspace(0, 1, 160, dtype=torch.float64).expand(1, 1, 96, 160)
@@ -1842,13 +1843,13 @@ print("and more than half; one of 0.9 at least 0.02 less than that")
 # %% [markdown]
 # ## 3.12 What does a detector see in a crowd?
 #
-# *37 minutes, short path*
+# *42 minutes, short path*
 #
 # Heatmaps, tags and fields were drawn by hand so far. Now a network makes them from a picture. It has chapter 1's trunk and three heads: **scores**, whose sigmoid
 # is a heatmap for each keypoint; **tags**, one number for each keypoint and cell; **fields**, one vector for each limb and cell.
 #
 # > **Predict.** You push people closer together, until nearly all stand behind one another. Two detectors look at the whole picture and group peaks, by tags or by limbs. A
-# > third one is told a box around each person and looks at one crop at a time. Does its AP50 suffer as much as that of the others?
+# > third one is told a box around each person and looks at one crop at a time. Does its AP50 suffer less than that of the others?
 #
 # The network was trained once, from one seed, with 2000 steps of 16 new pictures each (`python -m posebook.training crowds`). What follows is about this one network, and no interval stands beside its
 # numbers. Let $z$ be the scores and $h$ the target heatmap, with a bell of 0.7 cells around each person's keypoint and the highest bell in each cell. Let $F$ and $\hat F$ be the fields that are wanted and
@@ -1906,10 +1907,10 @@ draw.show(draw.groups(square.expand(2, -1, -1, -1), [in_px["tags"].xy, in_px["li
 assert (by_limbs.indices[:, 5:] < 0).all(-1).sum() == 2  # nothing but nose, eyes and ears
 
 # %% [markdown]
-# *Picture 38. Red is above 0, blue below. `find_bottom_up` does these few lines for each picture, as the assert says.*
+# *Picture 38 of the 96, counted from 0. Red is above 0, blue below, each map with a scale of its own. `find_bottom_up` does these few lines for each picture, as the assert says.*
 #
 # How well does it do on all 96 pictures? And how well does the top-down detector? That is chapter 1's network, trained for 200 more steps on crops from crowds. It is told the true boxes, which is a gift:
-# section 3.14 says what it is worth.
+# section 3.14 says what it is worth. And its training was another one, so that what follows compares these two detectors, not the two ways as such.
 
 # %%
 def true_boxes(people):
@@ -1920,24 +1921,26 @@ def true_boxes(people):
 def look(people, by, **options):
     """What one of the three detectors finds in each picture."""
     if by == "boxes":
-        return crowds.find_top_down(top_down, people.image, true_boxes(people))
+        return crowds.find_top_down(top_down, people.image, true_boxes(people), **options)
     parts = [crowds.find_bottom_up(bottom_up, part, by=by, **options)
              for part in people.image.split(16)]
     return sum(parts, [])
 
 
-def stats(people, answers):
-    """COCO's figures, with room for more than 20 people in a picture."""
+def stats(people, answers, area=None):
+    """COCO's figures, with room for more than 20 people; area (B, P) for another one than seen."""
     truth = crowds.coco_truth(people)
+    if area is not None:
+        each = area[(people.vis > 0).any(-1)].tolist()
+        truth["annotations"] = [row | {"area": a}
+                                for row, a in zip(truth["annotations"], each, strict=True)]
     return coco_keypoint_ap(truth, crowds.coco_results(answers), max_detections=100).stats
 
 # %%
 seen = {by: look(plaza, by) for by in ("tags", "limbs", "boxes")}
-least = {"tags": 0.5, "limbs": 0.45, "boxes": 0.7}
-for by, answers in seen.items():
-    value = stats(plaza, answers)["AP50"]
-    print(f"{by:6s} AP50 above {least[by]:.2f}")
-    assert least[by] < value < least[by] + 0.25
+for by, about in {"tags": 0.65, "limbs": 0.65, "boxes": 0.8}.items():
+    assert abs(stats(plaza, seen[by])["AP50"] - about) < 0.08
+    print(f"{by:6s} AP50 about {about}")
 
 # %% [markdown]
 # AP50 is one number for 96 pictures. What is behind it? Give each person the OKS of the detection that fits her best, and rank the people by it. Then the good and the bad examples are chosen by a rule and
@@ -1961,8 +1964,8 @@ def best_oks(people, answers):
 
 fit = best_oks(plaza, seen["tags"])
 known = ~fit.isnan()
-print(f"of {int(known.sum())} people, found by tags at OKS 0.5: more than 60 %")
-assert (fit[known] > 0.5).float().mean() > 0.6
+print(f"of {int(known.sum())} people, found by tags at OKS 0.5: about 80 %")
+assert abs((fit[known] > 0.5).float().mean() - 0.8) < 0.08
 
 # %%
 ranked = sorted(known.nonzero().tolist(), key=lambda bp: -fit[bp[0], bp[1]])
@@ -1974,15 +1977,15 @@ fig = draw.groups(plaza.image[[b for b, _ in picked]],
                   COCO_17, truth=there, columns=3,
                   titles=[f"OKS {fit[b, p]:.1f}" for b, p in picked])
 draw.show(fig, "Six pictures with people found in them, from OKS 0.9 down to 0. In the first "
-               "three the dashed skeleton is nearly covered by a colored one. In the fourth some "
-               "joints are off. In the fifth, four people stand close together and joints of one "
-               "lie on another. In the last one somebody stands behind others, and no skeleton "
-               "lies there.")
+               "two the dashed skeleton is nearly covered by a colored one. In the third a "
+               "raised leg is missed. In the fourth some joints are off. In the fifth, four "
+               "people stand close together and joints of one lie on another. In the last one "
+               "somebody stands behind others, and no skeleton lies there.")
 
 # %% [markdown]
 # *The person at 0, 25, 50, 75, 90 and 100 % of the ranking by OKS, found by tags. Dashed: where she is. Colors: the people found in her picture whose joints have a mean score above 0.3.*
 #
-# Down the ranking of these six, first some joints are off, then joints lie on a neighbor, and the last one, who stands behind others, is not found. Is it the covered people who come last? Compare the first
+# Down the ranking of these six, first single joints are off, then joints lie on a neighbor, and the last one, who stands behind others, is not found. Is it the covered people who come last? Compare the first
 # quarter of the ranking with the last one:
 
 # %%
@@ -2005,12 +2008,23 @@ for crowding in (0.0, 0.3, 0.6, 1.0):
     for by, values in crowded.items():
         values[crowding] = stats(closer, seen[by] if old else look(closer, by))["AP50"]
 for by, values in crowded.items():
-    print(f"{by:6s} AP50 at crowding 1 is less than 0.65 times that at 0")
-    assert values[1.0] < 0.65 * values[0.0] and values[0.0] > values[0.6] > values[1.0]
+    left_over = {"boxes": 0.5, "tags": 0.45, "limbs": 0.35}[by]
+    print(f"{by:6s} of AP50 at crowding 0, about {left_over} is left at crowding 1")
+    assert abs(values[1.0] / values[0.0] - left_over) < 0.1
+    assert values[0.0] > values[0.6] > values[1.0]
 for c, value in crowded["boxes"].items():
     assert value > 0.05 + max(crowded["tags"][c], crowded["limbs"][c])
     assert abs(crowded["tags"][c] - crowded["limbs"][c]) < 0.13
 assert crowds.CROWD["crowding"] == 0.3
+
+# %%
+alike = crowds.crowd(96, seed=8_000_000, crowding=0.0)
+assert (alike.vis > 0).any(-1).equal((closer.vis > 0).any(-1))  # the same people, at crowding 1
+shown = {name: one.area[known].mean().item() for name, one in (("0", alike), ("1", closer))}
+as_before = stats(closer, look(closer, "boxes"), area=alike.area)["AP50"]
+print("area that is seen of a person, in the mean: at crowding 1 less than 0.8 of that at 0;")
+print("boxes, judged by the area seen at crowding 0: more than 0.6 of AP50 is left")
+assert shown["1"] < 0.8 * shown["0"] and as_before > 0.6 * crowded["boxes"][0.0]
 
 # %%
 fig, (ax,) = draw.axes(width=6.0)
@@ -2021,49 +2035,69 @@ draw.show(fig, "AP50 of three detectors over the crowding from 0 to 1. All three
                "some 0.3. The line of the boxes is always the highest.")
 
 # %% [markdown]
-# *96 pictures at each of four crowdings, threshold 0.2, one network of each kind. At 0.3 they are the pictures of above, and of the training.*
+# *96 pictures at each of four crowdings, threshold 0.2, one network of each kind. At 0.3, the crowding of the training, they are the pictures looked at above.*
 #
-# The box does not save the top-down detector. What one person hides of another is hidden in the crop as well, and the crop shows the neighbors too. Each of the three loses more than a third. With true boxes it
-# stays ahead at each of these crowdings. Between tags and limbs the difference is small, less than 0.13 at each of them.
+# The box does not save the top-down detector. What one person hides of another is hidden in the crop as well, and the crop shows the neighbors too. About half of its AP50 is left, of the other two's somewhat
+# less, and it stays ahead at each of these crowdings. A part of the fall is the measure: less is seen of each person, so that COCO's area is smaller and the same error in px costs more. Between tags and
+# limbs the difference is small, less than 0.13 at each crowding.
 #
 # The peaks were those above 0.2. Was that a good threshold?
 
 # %%
-levels = (0.02, 0.1, 0.2, 0.5, 0.7)
-swept, number = {"tags": {}, "limbs": {}}, {"tags": {}, "limbs": {}}
-for by in swept:
+def unfilled(people, threshold):
+    """By tags as above, without the joints that no peak gave."""
+    found = []
+    for image in people.image:
+        with torch.no_grad():
+            scores, tag_maps, _ = (maps[0] for maps in bottom_up(image[None]))
+        heat = scores.sigmoid()
+        peaks = grouping.local_peaks(heat, threshold=threshold, top_k=30)
+        peak_tags = grouping.tags_at(tag_maps, peaks.xy)
+        group = grouping.group_by_tags(peaks, peak_tags, threshold=0.5)
+        found.append(group._replace(xy=bottom_up.grid.to_image(crowds.between(heat, group.xy))))
+    return found
+
+
+levels, swept, number = (0.02, 0.1, 0.2, 0.5, 0.7), {}, {}
+for by in ("tags", "tags, not filled", "limbs"):
+    swept[by], number[by] = {}, {}
     for level in levels:
-        answers = seen[by] if level == 0.2 else look(plaza, by, threshold=level)
+        answers = unfilled(plaza, level) if "not" in by else look(plaza, by, threshold=level)
         swept[by][level] = stats(plaza, answers)["AP50"]
         number[by][level] = sum(len(one.xy) for one in answers)
-assert swept["tags"][0.5] > swept["tags"][0.02] + 0.15
-assert swept["limbs"][0.02] > swept["limbs"][0.5] + 0.15 > swept["limbs"][0.7] + 0.3
-assert number["tags"][0.02] > 2 * known.sum() and number["tags"][0.5] < 1.2 * known.sum()
+
+# %%
+filled, bare, limbs = swept.values()
+assert filled[0.5] > filled[0.02] + 0.15 and limbs[0.02] > limbs[0.5] + 0.15 > limbs[0.7] + 0.3
+assert bare[0.2] > bare[0.5] + 0.1 > bare[0.7] + 0.3 and abs(filled[0.2] - bare[0.2]) < 0.05
+assert filled[0.5] > bare[0.5] + 0.2
+people_by = number["tags"], number["tags, not filled"]
+assert people_by[0][0.02] == people_by[1][0.02] > 2 * known.sum() > 1.6 * people_by[0][0.5]
 print("from 0.02 to 0.5: by tags AP50 gains more than 0.15, by limbs it loses more than 0.15")
-print("at 0.02: by tags more than 2 people are found for each who is there")
+print("tags at 0.5: more than 0.2 of AP50 comes from joints that fill_joints found")
+print("at 0.02: by tags more than 2 people are found for each who is there, filled or not")
 
 # %%
 fig, (ax,) = draw.axes(width=6.0)
 draw.measured(ax, {by: {t: (v, None) for t, v in values.items()} for by, values in swept.items()},
               xlabel="threshold of a peak", ylabel="AP50", ylim=(0, 1))
 draw.show(fig, "AP50 over the threshold of a peak. By tags it rises from some 0.5 at 0.02 to its "
-               "best, some 0.75, at 0.5. By limbs it is flat up to 0.2, near 0.65, and falls to "
-               "nearly 0 at 0.7.")
+               "best, some 0.75, at 0.5. By tags that are not filled and by limbs it is best up "
+               "to 0.2, near 0.65, and falls to nearly 0 at 0.7.")
 
 # %% [markdown]
 # *The same 96 pictures.*
 #
-# The best threshold of the one is bad for the other. A peak whose tag fits nobody begins a person, and `fill_joints` then gives this person more joints, so that weak peaks make people who are not there. A limb
-# needs a peak at each of its ends: one weak peak alone makes nobody, and a missing one takes its limbs away. The threshold of 0.2 is a compromise, and what is said about both at 0.2 may look different
-# at another one.
+# The best threshold of the one is bad for the other, and the reason is `fill_joints`. With high peaks every person has few of them; tags can be given the missing joints, and without that they fall as limbs
+# do. With weak peaks, a peak whose tag fits nobody begins a person who is not there. A limb needs a peak at each of its ends, so that one weak peak alone makes nobody. The threshold of 0.2 is a
+# compromise, and what is said about both at 0.2 may look different at another one.
 #
-# **Takeaway.** A detector is one pass of a network and a few lines after it: peaks, grouping, px. When people who stood apart stand behind one another, AP50 falls to less than 0.65 times its value, by tags, by limbs
-# and with true boxes alike.
+# **Takeaway.** A detector is one pass of a network and a few lines after it: peaks, grouping, px. When people who stood apart stand behind one another, about 0.5 of AP50 is left with true boxes, about 0.45 by tags and about 0.35 by limbs.
 
 # %% [markdown]
 # ## 3.13 What do tags know?
 #
-# *37 minutes*
+# *38 minutes*
 #
 # The loss asks two things of tags: be alike within a person, differ between the people of one picture. It does not say *what* a tag should be: a color, a size, a place. What has the network
 # chosen?
@@ -2103,10 +2137,10 @@ print("each of the 17 keypoints' own tags: with their x above 0.65")
 assert min(single) > 0.65
 
 # %% [markdown]
-# So it is the x coordinate, or something that goes with it. What could that be? In each picture, the people stand in some order from left to right. With $l$ people to her left and $r$ to her right, a person's
+# So it is the x coordinate, or something that goes with it. One candidate: in each picture the people stand in some order from left to right. With $n_l$ people to her left and $n_r$ to her right, a person's
 # **place in the row** is
 #
-# $$t = \frac{l - r}{2}$$
+# $$\text{place} = \frac{n_l - n_r}{2}$$
 #
 # without a unit: $-1, 0, 1$ for three people. Neighbors in the row are 1 apart, and 1 is the margin that this network was trained with. So these tags have no loss at all:
 
@@ -2114,7 +2148,7 @@ assert min(single) > 0.65
 from posebook.losses import associative_embedding_loss
 
 for n in (2, 3, 4):
-    place = [(left - (n - 1 - left)) / 2 for left in range(n)]  # l - r over 2
+    place = [(left - (n - 1 - left)) / 2 for left in range(n)]
     same_for_all = torch.tensor(place)[:, None, None].expand(n, 17, 1)
     pull, push = associative_embedding_loss(same_for_all, torch.ones(n, 17, dtype=torch.bool))
     print(f"{n} people: places {place}, pull {pull:.2f}, push {push:.2f}")
@@ -2126,20 +2160,23 @@ assert closer > 0  # a row that is any shorter costs something
 left = (enough[:, None] & (x[:, None] < x[:, :, None])).sum(-1)  # (B, P): how many to her left
 right = (enough[:, None] & (x[:, None] > x[:, :, None])).sum(-1)
 place = (left - right) / 2
+middle = (x * enough).sum(1, keepdim=True) / enough.sum(1, keepdim=True).clamp(min=1)
+candidates = {"x": x, "place": place, "x from the people's middle": x - middle}
 explains = {name: torch.corrcoef(torch.stack((tag[enough], value[enough])))[0, 1] ** 2
-            for name, value in {"x": x, "place": place}.items()}
+            for name, value in candidates.items()}
 means = {p: tag[enough & (place == p)].mean().item() for p in place[enough].unique().tolist()}
-print("share of the tags' variance that a line explains: x less than 80 %, place more than 85 %")
-assert explains["x"] < 0.8 and explains["place"] > 0.85
+print("share of the tags' variance that a line explains: x less than 80 %, place more than 85 %,")
+print("how far right of the people's middle she is, in px: more than 85 % as well")
+assert explains["x"] < 0.8 and min(list(explains.values())[1:]) > 0.85
 print("mean tag at a place in the row: within 0.35 of the place,", list(means))
 assert len(means) == 7 and all(abs(value - p) < 0.35 for p, value in means.items())
 
 # %% [markdown]
-# The place in the row explains more than the place in the picture. But a correlation is no proof. Make the experiment of the question: `walk` moves one person of a scene and leaves all else as it is.
+# Where she is among the others, counted in people or in px, explains more than where she is in the picture. But a correlation is no proof. Make the experiment of the question: `walk` moves one person of a scene and leaves all else as it is.
 
 # %%
 ONE_SIZE = {"size": (0.45, 0.5), "poses": ("standing", "waving"), "yaw": (-60.0, 60.0),
-            "occluder": 0.0, "truncate": 0.0}  # 43 to 48 px tall, and no bench
+            "occluder": 0.0, "truncate": 0.0}  # 43 to 48 px tall, nothing in front
 
 
 def walk(scene, p, to):
@@ -2163,7 +2200,7 @@ for stop in stops:
     alone.append(tags_and_places(render(walk(lone, 0, (stop, 48.0)), (96, 96)))[2].mean())
 print("he is left of her: her tag above 0.30; he is right of her: below -0.30")
 assert min(hers[:4]) > 0.3 and max(hers[5:]) < -0.3
-print("one person alone, from x = 14 to 82 px: her tag stays within 0.40 of 0")
+print("one person alone, from x = 14 to 82 px: the tag rises, and stays within 0.40 of 0")
 assert max(map(abs, alone)) < 0.4 and max(his[:4]) < -0.5 and min(his[5:]) > 0.5
 assert abs(his[4] - hers[4]) < 0.3 and alone[0] < alone[4] < alone[-1]
 
@@ -2175,50 +2212,58 @@ draw.curves(ax, stops, {name: torch.stack(values) for name, values in lines.item
 draw.show(fig, "Mean tags over the place of the person who walks. His rises from about -1 at the "
                "left edge to about 1 at the right edge, hers falls from above 0.5 to below -0.5, "
                "and the two lines cross at 48 px, where both are near 0. The line of one who is "
-               "alone stays near 0.")
+               "alone rises from about -0.3 to about 0.3.")
 
 # %% [markdown]
 # *She stands at x = 48 px. 24 pictures at each of nine places.*
 #
-# Her tag changes its sign, and she has not moved. As he passes her, both have the same tag: for a moment there is no row. Somebody alone has a tag near 0 at each of the nine places. A little of the x coordinate
-# is left there: the line of the one who is alone rises slowly.
+# Her tag changes its sign, and she has not moved. As he passes her, both have the same tag: for a moment there is no row. Of somebody alone the tag rises with x, from about −0.3 to 0.3, and his rises along the picture
+# even where his place in the row stays the same: so x itself still counts a little.
 #
 # Three questions follow. Does the network need people who look different? Try twins. What if two people stand above one another, so that neither is to the left? And how far does the network look?
 
 # %%
 def apart(scene, first, second, hw=(96, 96)):
-    """Mean over pictures of the distance between the tags of two people who stand at two places."""
+    """Mean over pictures of the second person's tag less the first one's, at two places."""
     people = render(walk(walk(scene, 0, first), 1, second), hw)
     mean_tag = tags_and_places(people)[2]
-    return (mean_tag[:, 1] - mean_tag[:, 0]).abs().mean().item()
+    return (mean_tag[:, 1] - mean_tag[:, 0]).mean().item()
 
 
 twin = sample_scene(24, (96, 96), persons=2, seed=11, twins=True, **ONE_SIZE)
-print("twins, 32 px apart: tags differ by more than 1")
+print("twins, 32 px apart: the right one's tag is higher by more than 1")
 assert apart(twin, (32.0, 48.0), (64.0, 48.0)) > 1
 above = {dx: apart(pair, (48 - dx / 2, 24.0), (48 + dx / 2, 71.0)) for dx in (0.0, 8.0, 16.0)}
-print("one 47 px above the other: at the same x less than 0.5, at 16 px aside more than 1")
-assert above[0.0] < 0.5 < 1 < above[8.0] < above[16.0] + 0.2 and above[16.0] > 1
+print("one 47 px above the other: less than 0.5 apart at the same x, 16 px aside more than 1")
+assert abs(above[0.0]) < 0.5 < 0.9 < above[8.0] and above[16.0] > 1
 
 # %% [markdown]
-# 0.5 is the distance below which two tags are taken for one person's. Two people above one another, neither of whom hides the other, are one person to these tags, on average. Now a wide picture of 480 px, in which both stand far from
-# its left and right border:
+# 0.5 is the distance below which two tags are taken for one person's. Two people above one another, neither of whom hides the other, are one person to these tags, on average. Twins side by side are not. This is what
+# section 3.5 left open: near each other they do not see the same, for the one has a neighbor on the right, the other on the left. Now a wide picture of 480 px, in which both stand far from its left and
+# right border. How far does a tag look, and how far does the row reach?
 
 # %%
 hall = (96, 480)
 wide = sample_scene(24, hall, persons=2, seed=11, background="plain", **ONE_SIZE)
-reach = {d: apart(wide, (176.0, 48.0), (176.0 + d, 48.0), hall) for d in (16.0, 32.0, 96.0, 128.0)}
-print("16 and 32 px apart: tags differ by more than 1; 96 and 128 px apart: by less than 0.4")
-assert min(reach[16.0], reach[32.0]) > 1 and max(reach[96.0], reach[128.0]) < 0.4
+noise = torch.rand(1, 3, *hall, generator=torch.Generator().manual_seed(0)).requires_grad_()
+bottom_up(noise)[1][0, :, 0, 12, 60].sum().backward()  # the tags at x = 241.5 px
+columns = noise.grad.abs().sum((0, 1, 2)).nonzero()[:, 0]
+left_reach, right_reach = 241.5 - columns.min().item(), columns.max().item() - 241.5
+print("a tag depends on pixels more than 75 px away on either side")
+assert min(left_reach, right_reach) > 75
+reach = {float(d): apart(wide, (176.0, 48.0), (176.0 + d, 48.0), hall)
+         for d in (16, 32, 48, 64, 80, 96, 128)}
+print("16 to 48 px apart: tags differ by more than 0.7; from 64 to 128 px: by less than 0.4")
+assert all(abs(v) < 0.4 if d > 60 else v > 0.7 for d, v in reach.items())
 twin = sample_scene(24, hall, persons=2, seed=11, twins=True, background="plain", **ONE_SIZE)
-far = apart(twin, (144.0, 48.0), (144.0 + 13 * 16, 48.0), hall)
-print("twins, 208 px apart: tags differ by less than 0.001")
-assert far < 1e-3
+far, beside = (apart(twin, (144.0, 48.0), (144.0 + d, 48.0), hall) for d in (208.0, 200.0))
+print("twins, 208 px apart: by less than 0.001; 200 px apart: by up to 0.1")
+assert abs(far) < 1e-3 < abs(beside) < 0.1
 
 # %% [markdown]
 # Close together they have their places, far from the borders too. So it is not the border that tells the network what left is. The weights of a convolution are not their own mirror image: what lies to the left of
-# a cell can count otherwise than what lies to its right, and that needs no border. Far from one another each is alone. Twins 208 px apart, a multiple of the coarsest stride of 16 px, have the same tag: the same
-# weights look at the same pixels.
+# a cell can count otherwise than what lies to its right, and that needs no border. The row ends between 48 and 64 px, well before the network's view does; few people stood farther apart in training, which
+# may be why. Twins 208 px apart, a multiple of the coarsest stride of 16 px, on a plain background have the same tag: the same weights look at the same pixels.
 #
 # What does that do to the detectors? Only the distance changes:
 
@@ -2230,12 +2275,18 @@ def alive(by, d, seed=11):
     return stats(people, look(people, by))["AP50"]
 
 
-distances = (24.0, 40.0, 96.0, 128.0)
-reached = {by: {d: alive(by, d) for d in distances} for by in ("tags", "limbs")}
-print("by limbs: AP50 above 0.85 at each distance")
-print("by tags: above 0.75 at 40 px, below 0.75 at 128 px, at least 0.15 less")
-assert min(reached["limbs"].values()) > 0.85 and reached["tags"][40.0] > 0.75
-assert reached["tags"][128.0] < min(0.75, reached["tags"][40.0] - 0.15)
+apart_by = (24.0, 40.0, 56.0, 72.0, 96.0, 128.0)  # px
+reached = {by: {d: alive(by, d) for d in apart_by} for by in ("tags", "limbs")}
+near, far = ([reached["tags"][d] for d in apart_by if (d < 50) == close] for close in (True, False))
+print("by limbs: AP50 above 0.85 at each distance; by tags: above 0.75 at 24 and 40 px,")
+print("at 96 and 128 px below 0.75 and at least 0.15 less")
+assert min(reached["limbs"].values()) > 0.85 and min(near) > 0.75
+assert max(far[-2:]) < min(0.75, min(near) - 0.1)
+fig, (ax,) = draw.axes(width=6.0, height=2.6)
+draw.measured(ax, {by: {d: (v, None) for d, v in values.items()} for by, values in reached.items()},
+              xlabel="distance of the two people (px)", ylabel="AP50", ylim=(0, 1.02))
+draw.show(fig, "AP50 over the distance of two people. By limbs it stays near 1. By tags it is near "
+               "0.9 up to 56 px and falls to some 0.6 at 96 and 128 px.")
 
 # %%
 hall_pair = sample_scene(24, hall, persons=2, seed=11, **ONE_SIZE)
@@ -2264,9 +2315,9 @@ draw.show(draw.groups(part, shifted, COCO_17, titles=("by tags", "by limbs"), co
 # %% [markdown]
 # *The first of the 24 pictures, cut to the two people.*
 #
-# One would think that people are the easier to tell apart, the farther apart they are. For these tags it is the other way round.
+# One would think that people who stand far apart are easy to tell apart. For these tags it is people who stand near.
 #
-# Why the place in the row, and no color or size? The loss does not care which. And in the pictures of the training the order from left to right is always there: few pairs of people share an x.
+# Why the place among the others, and no color or size? The loss does not care which. And in the pictures of the training the order from left to right is always there: few pairs of people share an x.
 
 # %%
 pairs = [(xs[i] - xs[j]).abs().item() for xs, here in zip(x, enough, strict=True)
@@ -2277,15 +2328,15 @@ assert near < 0.1 and len(pairs) > 200
 
 # %% [markdown]
 # So the order was enough to tell people apart. It does not follow that a network can learn nothing else: after training with people above one another, or from another seed, it may be otherwise. Note also how the first
-# table misled: with x the correlation was high, since whoever is farther right in the picture is mostly farther right in the row.
+# list of correlations misled: with x it was high, since whoever is farther right in the picture is mostly farther right in the row.
 #
-# **Takeaway.** These tags are nearly a person's place in the row, $(l - r) / 2$, which explains more than 85 % of their variance, x less than 80 %. Her tag went from above 0.30 to below -0.30 while she stood
-# still. Beyond the network's view there is no row: the tags of twins 208 px apart differ by less than 0.001. Practice: [`ae_loss` and `group_tags`](../exercises/multi_person/multi_person.ipynb).
+# **Takeaway.** These tags say where a person stands among the others, from left to right: her tag went from above 0.30 to below -0.30 while she stood still. It needs the others in view: two people 64 px
+# apart or more differ by less than 0.4, and are taken for one. Practice: [`ae_loss` and `group_tags`](../exercises/multi_person/multi_person.ipynb).
 
 # %% [markdown]
 # ## 3.14 Top-down or bottom-up?
 #
-# *25 minutes, short path*
+# *28 minutes, short path*
 #
 # Top-down looks at one crop for each person. Bottom-up looks at the whole picture once and then groups. Which is better, and which is cheaper?
 #
@@ -2344,59 +2395,81 @@ streets = {1: street(1, 48), 3: street(3, 24), 10: street(10, 8), 30: street(30,
 seen_share = {n: (view.vis == 2).float().mean().item() for n, view in streets.items()}
 print("keypoints that are seen: of 1 and 3 people above 75 %, of 30 below 75 %")
 assert min(seen_share[1], seen_share[3]) > 0.77 > 0.73 > seen_share[30]
-draw.show(draw.people(torch.stack([view.image[0] for view in streets.values()]), None, COCO_17),
+first_of = torch.stack([view.image[0] for view in streets.values()])
+draw.show(draw.people(first_of, None, COCO_17, columns=2),
           "Four pictures of 192 x 256 px with 1, 3, 10 and 30 people. In the last one they stand "
           "close together and cover much of one another.")
 
 # %%
-ap50 = {by: {} for by in ("tags", "limbs", "boxes")}
-for n, view in streets.items():
-    for by, values in ap50.items():
-        answers = look(view, by)
-        values[n] = stats(view, answers)["AP50"]
-for n, bound in {1: 0.65, 3: 0.65, 10: 0.5, 30: 0.1}.items():
-    print(f"{n:2d} people: AP50 by limbs above {bound:.2f}, with true boxes higher than by either")
-    assert ap50["limbs"][n] > bound
-    assert ap50["boxes"][n] > max(ap50["tags"][n], ap50["limbs"][n]) + 0.03
-print("by tags: above 0.60 for 1 person, below 0.65 for 3, below 0.35 for 10, below 0.10 for 30")
-tagged = ap50["tags"]
-assert tagged[1] > 0.6 and tagged[3] < 0.65 and tagged[10] < 0.35 and tagged[30] < 0.1
-assert ap50["limbs"][3] > ap50["tags"][3] + 0.15 and ap50["limbs"][30] < 0.45
-strict = look(streets[10], "tags", threshold=0.5)  # their best threshold in section 3.12
-print("and with peaks above 0.5: below 0.35 for 10 people")
-assert stats(streets[10], strict)["AP50"] < 0.35
+figures = {by: {n: stats(view, look(view, by)) for n, view in streets.items()}
+           for by in ("tags", "limbs", "boxes")}
+ap50 = {by: {n: values["AP50"] for n, values in row.items()} for by, row in figures.items()}
+about = {"tags": (0.8, 0.5, 0.15, 0.0), "limbs": (0.8, 0.8, 0.7, 0.25),
+         "boxes": (0.95, 0.9, 0.85, 0.5)}
+print("AP50 for        " + "".join(f"{n:6d}" for n in streets) + " people")
+for by, row in ap50.items():
+    print(f"{by:6s} about     " + "".join(f"{value:6.2f}" for value in about[by]))
+    assert all(abs(a - v) < 0.13 for a, v in zip(about[by], row.values(), strict=True))
+for n, value in ap50["boxes"].items():
+    assert value > max(ap50["tags"][n], ap50["limbs"][n]) + 0.03
+assert ap50["limbs"][3] > ap50["tags"][3] + 0.15
+print("of 30 people are found at OKS 0.5: with boxes more than half, by limbs a quarter to a half,")
+print("by tags fewer than 15 %")
+most = {by: row[30]["AR50"] for by, row in figures.items()}
+assert most["boxes"] > 0.5 > most["limbs"] > 0.25 and most["tags"] < 0.15
+strict = {n: stats(streets[n], look(streets[n], "tags", threshold=0.5))["AP50"] for n in (1, 10)}
+print("tags with peaks above 0.5: above 0.8 for 1 person, below 0.35 for 10")
+assert strict[1] > 0.8 and strict[10] < 0.35
 
 # %%
-parts, works = ("image", "xy", "vis", "mask", "rank"), {}
-for n, view in streets.items():
-    one = replace(view, **{part: getattr(view, part)[:1] for part in parts})  # its first picture
-    works["boxes", n] = partial(crowds.find_top_down, top_down, one.image, true_boxes(one))
-    for by in ("tags", "limbs"):
-        works[by, n] = partial(look, one, by)
-millis = {by: dict.fromkeys(streets, torch.inf) for by in ap50}
-for _ in range(15):  # in turn, so that a busy moment of the machine hits all alike
-    for (by, n), work in works.items():
+larger = draw_people(24, (96, 256), persons=4, seed=20, size=(0.45, 0.75), yaw=(-60.0, 60.0),
+                     crowding=0.3, occluder=0.1)  # four people of training size, more room
+fuller = crowds.crowd(24, seed=20, persons=10)  # ten people on 96 x 96 px
+for name, people in {"larger": larger, "fuller": fuller}.items():
+    value = {by: stats(people, look(people, by))["AP50"] for by in ap50}
+    if name == "larger":
+        assert value["tags"] < 0.6 < 0.65 < value["limbs"] < value["boxes"]
+        print("4 people on 96 x 256 px: by tags below 0.6, by limbs and with true boxes above 0.65")
+    else:
+        assert max(value["tags"], value["limbs"]) < 0.3 and value["boxes"] < 0.45
+        print("10 people on 96 x 96 px: tags and limbs below 0.3, true boxes below 0.45")
+
+# %%
+def shortest(work, times=10):
+    """The shortest of several times, in ms."""
+    found = []
+    for _ in range(times):
         start = time.perf_counter()
         work()
-        millis[by][n] = min(millis[by][n], 1000 * (time.perf_counter() - start))
+        found.append(1000 * (time.perf_counter() - start))
+    return min(found)
+
+
+parts, millis = ("image", "xy", "vis", "mask", "rank"), {by: {} for by in ap50}
+for n, view in streets.items():  # of its first picture
+    one = replace(view, **{part: getattr(view, part)[:1] for part in parts})
+    for by in ("tags", "limbs"):
+        millis[by][n] = shortest(partial(look, one, by))
+    crop_all = partial(crowds.find_top_down, top_down, one.image, true_boxes(one))
+    millis["boxes"][n] = shortest(crop_all)
 
 # %%
 fig, (good, slow) = draw.axes(2, width=9.0)
-for ax, rows, unit in ((good, ap50, "AP50"), (slow, millis, "shortest of 15 times (ms)")):
+for ax, rows, unit in ((good, ap50, "AP50"), (slow, millis, "shortest of 10 times (ms)")):
     lines = {by: {n: (v, None) for n, v in values.items()} for by, values in rows.items()}
     draw.measured(ax, lines, xscale="log", xlabel="people in the picture", ylabel=unit,
                   ylim=(0, 1 if ax is good else None))
 draw.show(fig, "Left: AP50 over the number of people from 1 to 30. With true boxes it stays above "
-               "0.8 up to 10 people; by limbs it follows some 0.1 below; by tags it falls from "
-               "0.8 to nearly 0. Right: time over the number of people. That of the crops rises, "
-               "those of the passes change less.")
+               "0.8 up to 10 people; by limbs it follows 0.1 to 0.2 below; by tags it falls from "
+               "some 0.75 to nearly 0. Right: time over the number of people. That of the crops "
+               "rises, those of the passes change less.")
 
 # %% [markdown]
-# *48, 24, 8 and 4 pictures. The times are those of the machine that made this picture. Yours will differ; the multiply-adds will not.*
+# *48, 24, 8 and 4 pictures. The times are those of the machine that made this picture: one picture each, from px to people. Yours will differ; the multiply-adds will not.*
 #
-# Tags fail first, with a higher threshold too. Section 3.13 has shown one reason: these pictures are wider than what the network looks over, so that people far apart have the same tag. A row of ten, besides, has
-# places that were never asked for in training, with its four people at most. So it is *this* training that fails, not every tag. A field tells of the few cells between two joints, however large the
-# picture is. With 30 people all three lose, and more of the keypoints are hidden.
+# Tags fail first. A larger picture alone is enough for that: four people of the training's size on 96 x 256 px. Section 3.13 has shown the reason: people out of each other's view have the same tag. Whether another
+# training would cure it was not tried. A field is local: it speaks only about the cells between two joints, however large the picture is. What makes all three fail is many people close together, 30 here or
+# ten on 96 x 96 px, where more is hidden.
 #
 # But the boxes were true, and nobody gives you true boxes. Shift the centers by up to 10 or 20 % of width and height, and change width and height by up to the same share:
 
@@ -2423,7 +2496,7 @@ assert shaky[0.0] - shaky[0.2] > 0.2 and shaky[0.2] < ap50["limbs"][10] - 0.03
 
 # %% [markdown]
 # This top-down network was trained on true boxes alone; one that had seen such boxes in training may bear them better. Where would boxes come from? From the bottom-up detector, for one. Lay a box around the people
-# whom the limbs have found, and look at each of them again in a crop:
+# of whom limbs have found three joints or more, and look at each of them again in a crop:
 
 # %%
 def around(answers, grow=0.2):
@@ -2437,21 +2510,23 @@ def around(answers, grow=0.2):
     return out
 
 
-twice = {n: stats(view, crowds.find_top_down(top_down, view.image, around(look(view, "limbs"))))
+again = {n: stats(view, crowds.find_top_down(top_down, view.image, around(look(view, "limbs"))))
          for n, view in streets.items()}
 for n in (1, 3):
-    assert ap50["limbs"][n] + 0.02 < twice[n]["AP50"] < ap50["boxes"][n] + 0.02
+    assert ap50["limbs"][n] + 0.02 < again[n]["AP50"] < ap50["boxes"][n] + 0.02
 for n in (10, 30):
-    assert abs(twice[n]["AP50"] - ap50["limbs"][n]) < 0.15
-    assert twice[n]["AP50"] < ap50["boxes"][n] - 0.04
-print("crops around what limbs found: for 1 and 3 people better than limbs by more than 0.02,")
-print("for 10 and 30 people within 0.15 of limbs and at least 0.04 below true boxes")
+    assert abs(again[n]["AP50"] - ap50["limbs"][n]) < 0.15
+    assert again[n]["AP50"] < ap50["boxes"][n] - 0.04
+assert again[10]["AP"] > figures["limbs"][10]["AP"] + 0.03
+print("crops around what limbs found: AP50 for 1 and 3 people better than limbs by more than 0.02,")
+print("for 10 and 30 within 0.15 of limbs and at least 0.04 below true boxes;")
+print("AP, which is stricter, for 10 people better than limbs by more than 0.03")
 
 # %% [markdown]
-# Such a detector costs a pass *and* the crops. With one and three people it is worth it here; with 10 and 30 it gains nothing that so few pictures could show.
+# Such a detector costs a pass *and* the crops. With one and three people it is worth it here. With ten it places joints better, which the stricter thresholds of AP see, and finds no more people.
 #
-# **Takeaway.** A pass over 192 x 256 px costs as much as 14.9 crops, whoever is in the picture. With true boxes top-down is ahead at 1, 3, 10 and 30 people. Boxes off by up to 20 % cost it more than 0.20 of AP50 at 10 people, and
-# then limbs are ahead. By tags AP50 is below 0.10 at 30 people. Practice: [`crop_points` and `paf_score`](../exercises/multi_person/multi_person.ipynb).
+# **Takeaway.** A pass over 192 x 256 px costs as much as 14.9 crops, whoever is in the picture. With true boxes this top-down detector is ahead at 1, 3, 10 and 30 people. Boxes off by up to 20 % cost it more than 0.20 of AP50 at 10 people, and
+# then limbs are ahead. By limbs AP50 is about 0.70 at 10 people and 0.25 at 30; by tags 0.15 and 0.00. Practice: [`crop_points` and `paf_score`](../exercises/multi_person/multi_person.ipynb).
 
 # %% [markdown]
 # ## 3.15 Where does the AP go?
@@ -2674,7 +2749,7 @@ draw.show(fig, "Two people with their true pose; lines lead from some joints to 
 #
 # > **Predict.** By tags or by limbs, with peaks above 0.2, AP50 was much the same. Which of them has the higher AP, the mean over stricter thresholds too: tags, which fill in missing joints, or limbs, which leave them out?
 #
-# A missing joint counts 0 in OKS. With $m$ of $K$ labeled keypoints missing and the others exact, OKS is at most
+# A missing joint counts 0 in OKS. With $m$ of $K$ labeled keypoints missing, OKS is at most the following, reached where the others are exact. (COCO's files put (0, 0) for a missing joint; only near that corner does it gain.)
 #
 # $$\mathrm{OKS} \le 1 - \frac{m}{K}$$
 
@@ -2688,17 +2763,7 @@ print(f"three of 17 missing: OKS {value:.3f}, 1 - 3/17 = {1 - 3 / 17:.3f}")
 assert abs(value - (1 - 3 / 17)) < 1e-4
 
 # %%
-def unfilled(image):
-    """By tags as in section 3.12, without the joints that no peak gave."""
-    with torch.no_grad():
-        scores, tag_maps, _ = bottom_up(image[None])
-    heat = scores[0].sigmoid()
-    peaks = grouping.local_peaks(heat, threshold=0.2, top_k=30)
-    group = grouping.group_by_tags(peaks, grouping.tags_at(tag_maps[0], peaks.xy), threshold=0.5)
-    return group._replace(xy=bottom_up.grid.to_image(crowds.between(heat, group.xy)))
-
-# %%
-seen["tags, not filled"] = [unfilled(image) for image in plaza.image]
+seen["tags, not filled"] = unfilled(plaza, 0.2)
 seen["tags, peaks above 0.5"] = look(plaza, "tags", threshold=0.5)
 seen["limbs, then crops"] = crowds.find_top_down(top_down, plaza.image, around(seen["limbs"]))
 table = {by: stats(plaza, answers) for by, answers in seen.items()}
@@ -2712,7 +2777,7 @@ draw.show(fig, "A table of six detectors. With true boxes AP, near 0.38, and AP5
                "each. Tags with peaks above 0.5, and crops around what limbs found, lie between.")
 
 # %% [markdown]
-# *96 pictures, 240 people. APM counts people of 32 x 32 to 96 x 96 square px, some dozen here, so it says little.*
+# *96 pictures, 240 people. The threshold of 0.5 was chosen on these very pictures (section 3.12), so its line is a little flattering. APM counts people of 32 x 32 to 96 x 96 square px, some dozen here, so it says little.*
 
 # %%
 for line in table.values():
@@ -2722,7 +2787,7 @@ print("AP: by tags more than 0.03 above limbs; AP75: more than 0.05 above limbs"
 assert table["tags"]["AP"] > table["limbs"]["AP"] + 0.03
 assert table["tags"]["AP75"] > table["limbs"]["AP75"] + 0.05
 assert abs(table["tags"]["AP50"] - table["limbs"]["AP50"]) < 0.12
-print("filling joints in changes AP by less than 0.03")
+print("filling joints in changes AP by less than 0.03, with peaks above 0.2")
 assert abs(table["tags"]["AP"] - table["tags, not filled"]["AP"]) < 0.03
 print("peaks above 0.5: by tags AP50 more than 0.05 above limbs, and below true boxes")
 assert table["tags, peaks above 0.5"]["AP50"] > table["limbs"]["AP50"] + 0.05
@@ -2748,17 +2813,31 @@ print("labeled joints that are missing: by limbs more than 14 %, by tags that ar
 assert share["limbs"] > 0.14 > share["tags, not filled"] > 0.05 > 0.02 > share["tags"]
 
 # %% [markdown]
-# So limbs find the people and lose joints: more than one labeled joint in seven is missing where they fit best, and each missing one lowers the OKS that can be reached. For tags it is enough that there is a peak and its tag
-# fits; for limbs, a limb at this peak must fit as well. To fill in what no peak gave changes AP by less than 0.03.
+# Limbs lack more than one labeled joint in seven, twice as many as tags before these are filled. For tags it is enough that there is a peak and its tag fits; for limbs, a limb at this peak must fit as well. What would it be
+# worth to have them? Put the truth where a joint is missing, for the person whom the detection fits best:
+
+# %%
+mended, plaza_area = [], plaza.area
+for b, answer in enumerate(seen["limbs"]):
+    xy = answer.xy.clone()
+    pairs = oks(xy.nan_to_num(0)[:, None], plaza.xy[b], plaza.vis[b], plaza_area[b], sigmas)
+    truth = plaza.xy[b][pairs.argmax(1)]  # pairs (n, P), truth (n, 17, 2)
+    mended.append(answer._replace(xy=torch.where(xy.isnan(), truth, xy)))
+print("limbs with the truth where a joint is missing: AP above 0.35")
+assert stats(plaza, mended)["AP"] > 0.35 > table["limbs"]["AP"] + 0.1
+
+# %% [markdown]
+# A lot, if it were the truth. What `fill_joints` can put there is worth little at this threshold of 0.2, less than 0.03 of AP by tags, and much at 0.5 (section 3.12).
 #
 # | | by tags | by limbs | top-down |
 # |---|---|---|---|
 # | cost (3.14) | one pass | one pass | $N$ crops, and whatever finds the boxes |
 # | pictures like those of the training (here) | better than limbs, most of all with high peaks | loses joints | best with true boxes |
-# | people behind one another (3.12) | loses more than a third | loses more than a third | loses more than a third, stays ahead with true boxes |
-# | more people on larger pictures (3.14) | fails | holds up to 10 people | ahead with true boxes |
+# | people behind one another (3.12) | loses more than half | loses more than half | loses about half, stays ahead with true boxes |
+# | larger pictures (3.14) | fails | holds | ahead with true boxes |
+# | many people close together (3.14) | fails | fails | fails less with true boxes |
 # | boxes off by 20 % (3.14) | needs none | needs none | falls below limbs |
-# | best threshold of peaks (3.12) | high | low | none |
+# | best threshold of peaks (3.12) | high, if joints are filled | low | none |
 #
 # All of it is about two small networks, one seed each, and drawn people. What carries over is the way to ask: change one thing at a time, on the same pictures, in one evaluation.
 #
@@ -2773,17 +2852,18 @@ assert share["limbs"] > 0.14 > share["tags, not filled"] > 0.05 > 0.02 > share["
 # at each recall up to $p_t$, so that AP at $t$ is $p_t^2$.
 
 # %%
-def shaken(records, spread, c, *, honest):
-    """Detections: marks moved by c kappa, scored by their true OKS or by chance."""
-    draws = torch.Generator().manual_seed(1)
+def shaken(records, oks_sigmas, c, *, by_oks, seed=1):
+    """Detections: marks moved by c kappa, scored by their true OKS or by chance; their mean OKS."""
+    draws = torch.Generator().manual_seed(seed)
     marks = torch.tensor([r["keypoints"] for r in records], dtype=torch.float64)
     marks = marks.view(len(records), -1, 3)  # (n, K, 3)
     area = torch.tensor([r["area"] for r in records], dtype=torch.float64)
-    kappa = 2 * torch.tensor(spread, dtype=torch.float64) * area.sqrt()[:, None]  # (n, K) px
+    spread = torch.tensor(oks_sigmas, dtype=torch.float64)
+    kappa = 2 * spread * area.sqrt()[:, None]  # (n, K) px
     noise = torch.randn(marks[..., :2].shape, generator=draws, dtype=torch.float64)
     moved = marks[..., :2] + c * kappa[..., None] * noise
-    value = oks(moved, marks[..., :2], marks[..., 2], area, torch.tensor(spread).double())
-    score = value if honest else torch.rand(len(value), generator=draws, dtype=torch.float64)
+    value = oks(moved, marks[..., :2], marks[..., 2], area, spread)
+    score = value if by_oks else torch.rand(len(value), generator=draws, dtype=torch.float64)
     rows = [{"image_id": r["image_id"], "category_id": r["category_id"], "score": s.item(),
              "keypoints": torch.cat((xy, mark[:, 2:]), -1).flatten().tolist()}
             for r, s, xy, mark in zip(records, score, moved, marks, strict=True)]
@@ -2797,12 +2877,15 @@ for record in single_truth["annotations"]:  # leave the first labeled keypoint o
     record["keypoints"][2::3] = [v[k] if k == first else 0 for k in range(17)]
 for c in (0.3, 0.5, 0.9):
     hits = torch.tensor([1 - t ** (1 / c**2) for t in THRESHOLDS])
-    for honest, law in ((True, hits.mean()), (False, (hits**2).mean())):
-        rows, mean = shaken(single_truth["annotations"], COCO_17.oks_sigmas, c, honest=honest)
-        ap = coco_keypoint_ap(single_truth, rows, max_detections=100).stats["AP"]
-        assert abs(ap - law) < 0.08 and abs(mean - 1 / (1 + c**2)) < 0.06
-        print(f"c = {c:.2f}: AP by the formula {law:.2f}, "
-              f"scored by {'the true OKS' if honest else 'chance'}; measured within 0.08 of it")
+    for by_oks, law in ((True, hits.mean()), (False, (hits**2).mean())):
+        runs = [shaken(single_truth["annotations"], COCO_17.oks_sigmas, c, by_oks=by_oks, seed=n)
+                for n in range(6)]
+        aps = [coco_keypoint_ap(single_truth, rows, max_detections=100).stats["AP"]
+               for rows, _ in runs]
+        assert abs(sum(aps) / 6 - law) < 0.04
+        assert abs(sum(mean for _, mean in runs) / 6 - 1 / (1 + c**2)) < 0.03
+        print(f"c = {c:.2f}, scored by {'the true OKS' if by_oks else 'chance'}: AP by the formula "
+              f"{law:.2f}; measured, mean of six draws, within 0.04 of it")
 
 # %% [markdown]
 # The detections are the same in both lines of a pair, and only their order differs. A detector's score is part of its AP.
@@ -2823,17 +2906,17 @@ if marked:
     spread = yours.skeleton.oks_sigmas or (1 / len(yours.skeleton),) * len(yours.skeleton)
     print(f"{len(marked)} people to find, {len(everybody) - len(marked)} whom nobody needs to find")
     for c in (0.0, 0.25, 0.5, 1.0):
-        for honest in (True, False):
-            rows, mean = shaken(records, spread, c, honest=honest)
+        for by_oks in (True, False):
+            rows, mean = shaken(records, spread, c, by_oks=by_oks)
             ap = coco_keypoint_ap(truth_file, rows, sigmas=spread, max_detections=100).stats["AP"]
-            print(f"c = {c:.2f}, scored by {'the true OKS' if honest else 'chance':12s}: "
+            print(f"c = {c:.2f}, scored by {'the true OKS' if by_oks else 'chance':12s}: "
                   f"mean OKS {mean:.2f}, by the formula {1 / (1 + c**2):.2f}; AP {ap:.2f}")
 else:
     why = "names a file without a marked person" if "POSEBOOK_COCO" in os.environ else "is not set"
     print(f"POSEBOOK_COCO {why}: the drawn people are all there is to see.")
 
 # %% [markdown]
-# **Takeaway.** On pictures like those of the training, AP by tags is more than 0.03 above that by limbs; where there are more people on larger pictures, limbs hold and tags fail; with true boxes top-down is ahead in both. And scores are part of AP: one
+# **Takeaway.** On pictures like those of the training, AP by tags is more than 0.03 above that by limbs; on larger pictures limbs hold and these tags fail; among many people close together all fail; with true boxes top-down is ahead in each. And scores are part of AP: one
 # mark per person, shaken by $c = 0.9$, has by the formula 0.32 if scored by its true OKS and 0.13 if scored by chance. Practice: [`match` and `average_precision`](../exercises/multi_person/multi_person.ipynb).
 #
 # ## What you can do now
