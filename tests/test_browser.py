@@ -276,7 +276,7 @@ def test_a_key_moves_each(page, name):
     module, explorer = importlib.import_module(f"posebook.explore.{name}"), Explorer(page, name)
     controls = module.explore().controls.items()
     field, box = next((field, control) for field, control in controls if isinstance(control, BOXES))
-    kind = int if name == "epochs" else float
+    kind = int if name in ("angle", "epochs") else float
     start, end = module.sentence(module.compute(module.State())), time.monotonic() + 120
     assert explorer.sentence() == start
     explorer.handle(box.description).press("ArrowRight")

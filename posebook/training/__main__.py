@@ -5,21 +5,24 @@
 ``python -m posebook.training crowds``: train the detectors of several people anew.
 
 ``python -m posebook.training residuals``: measure anew how far off the stored heatmap network is.
+
+``python -m posebook.training turning``: the same at every angle.
 """
 
 import argparse
 
-from posebook.training import crowds, residuals, robustness, table
+from posebook.training import crowds, residuals, robustness, table, turning
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m posebook.training", description=__doc__)
-    parser.add_argument("command", choices=["table", "crowds", "residuals", "robustness"])
+    parser.add_argument("command", choices=["table", "crowds", "residuals", "turning", "robustness"])
     of = f"of table: {', '.join(table.experiments())}; of robustness: nets, {', '.join(robustness.experiments())}"
     parser.add_argument("only", nargs="*", metavar="experiment", help=f"{of}; all if none")
     options = parser.parse_args()
-    if options.command in ("crowds", "residuals"):
-        {"crowds": crowds, "residuals": residuals}[options.command].make()
+    once = {"crowds": crowds, "residuals": residuals, "turning": turning}
+    if options.command in once:
+        once[options.command].make()
     else:
         {"table": table, "robustness": robustness}[options.command].make(only=tuple(options.only))
 
