@@ -408,6 +408,7 @@ import pkgutil, posebook.encode
 for name in {own!r}:
     try:
         function = pkgutil.resolve_name(name)
+        function = getattr(function, "__func__", function)  # a class method's
         code = function.__code__
         named = code.co_varnames[code.co_argcount:][:code.co_kwonlyargcount]
         function(*[0] * code.co_argcount, **dict.fromkeys(named, 0))

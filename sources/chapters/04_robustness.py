@@ -905,7 +905,8 @@ print("against v / kappa² below -0.62")
 for size in (24.0, 48.0):  # px, the root of the area
     wrist = 2 * COCO_17.oks_sigmas[9] * size
     similar = math.exp(-(3.0**2) / (2 * wrist**2))
-    print(f"a wrist 3 px off, area {size:.0f}² px²: kappa {wrist:.1f} px, similarity {similar:.2f}")
+    print(f"a wrist 3 px off, area {size:.0f}² px²: kappa {wrist:.1f} px, "
+          f"similarity {similar:.2f}")
 
 # %% [markdown]
 # Neither $v$ nor $\kappa$ alone goes with the similarity as well as their quotient. By person, here, $v / \kappa^2$ does no better than $v$: these people are nearly of a size, and
@@ -1048,7 +1049,8 @@ for px in (0.0, 24.0):
     print(f"1: error {px:.0f} px: v = {at.variance:.2f} px², OKS {at.oks:.2f}")
 for p, weights in ((0.1, 1.0), (0.9, 1.0), (0.2, 2.0), (0.53, 1.0)):
     v = cloud(p=p, weights=weights).variance
-    print(f"2: p {p}, weights times {weights:g}: v = {v:.1f} px², claims {math.sqrt(2 * v):.1f} px")
+    print(f"2: p {p}, weights times {weights:g}: v = {v:.1f} px², "
+          f"claims {math.sqrt(2 * v):.1f} px")
 for p, samples in ((0.2, 10), (0.2, 201), (0.01, 51)):
     tries = [cloud(p=p, samples=samples, draw=n) for n in range(1, dropout.DRAWS + 1)]
     parts = sorted(each.covariance[0][0] / each.variance for each in tries)
