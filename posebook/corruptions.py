@@ -59,6 +59,8 @@ def corrupt(image: Tensor, kind: str, strength: int, *, xy: Tensor | None = None
     Raises:
         ValueError: no picture, an integer dtype, an unknown kind or strength, keypoints with other leading axes.
 
+    See chapter 4, section 4.15.
+
     Source: kinds and five strengths as of Hendrycks and Dietterich 2019, arXiv:1903.12261, with amounts of our own.
 
     >>> corrupt(torch.ones(3, 2, 2), "darkness", 2).image[0]

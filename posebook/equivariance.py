@@ -58,6 +58,8 @@ def equivariance_error(detector: Detector, image: Tensor, affine: Affine, hw: tu
     Raises:
         ValueError: as :func:`posebook.warp.warp_image` and :func:`posebook.warp.warp_points`.
 
+    See chapter 4, section 4.4.
+
     >>> def corner(image):    # sure that the keypoint is at (0, 0)
     ...     return image.new_zeros(1, 2)
     >>> equivariance_error(corner, torch.rand(1, 8, 8), Affine.rotation(90, (8, 8)))    # should have moved to (0, 7)
@@ -94,6 +96,8 @@ def equivariance_causes(detector: Detector, image: Tensor, moved: Tensor, affine
 
     Raises:
         ValueError: as :func:`equivariance_error`, or ``moved`` of other axes than ``image`` before the last two.
+
+    See chapter 4, section 4.4.
 
     >>> image = torch.rand(1, 8, 8)
     >>> turn, corner = Affine.rotation(90, (8, 8)), lambda image: image.new_zeros(1, 2)
@@ -132,6 +136,8 @@ def c4_average(detector: Detector) -> Detector:
 
     Networks that turn their filters instead are equivariant layer by layer: Cohen and Welling 2016, arXiv:1602.07576.
 
+    See chapter 4, section 4.5.
+
     >>> corner = c4_average(lambda image: image.new_zeros(1, 2))
     >>> corner(torch.rand(1, 6, 9))    # each corner once: the center
     tensor([[4.0000, 2.5000]])
@@ -157,6 +163,8 @@ def c4_select(detector: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Callable[[
 
     Raises:
         ValueError: when called, scores of another shape.
+
+    See chapter 4, section 4.5.
 
     >>> def left(image):    # a keypoint, and how bright it is in the leftmost column
     ...     return image.new_zeros(1, 2), image[:, :, 0].amax(-1)

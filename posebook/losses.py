@@ -163,6 +163,8 @@ def masked_heatmap_loss(heatmap: Tensor, target: Tensor, mask: Tensor) -> Tensor
     Raises:
         ValueError: as :func:`heatmap_loss`, or a mask that does not broadcast.
 
+    See chapter 4, section 4.12.
+
     >>> target, mask = torch.tensor([[2., float("nan")], [0., 4.]]), torch.tensor([[1., 0.], [1., 0.5]])
     >>> masked_heatmap_loss(torch.zeros(2, 2), target, mask)    # (4 + 8) / 4
     tensor(3.)
@@ -193,6 +195,8 @@ def unbiased_mask(mask: Tensor, *, flip: float) -> Tensor:
 
     Raises:
         ValueError: an integer dtype or f outside.
+
+    See chapter 4, section 4.14.
 
     Source: Natarajan et al., "Learning with Noisy Labels", NeurIPS 2013.
 
@@ -356,6 +360,8 @@ def attenuated_loss(loss: Tensor, log_variance: Tensor) -> Tensor:
 
     Raises:
         ValueError: an integer dtype or unequal shapes.
+
+    See chapter 4, section 4.14.
 
     Source: Kendall and Gal 2017, arXiv:1703.04977.
 

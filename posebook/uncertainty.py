@@ -44,6 +44,8 @@ def mc_dropout(
     Raises:
         ValueError: a net without dropout, or bad numbers.
 
+    See chapter 4, section 4.7.
+
     Source: Gal and Ghahramani 2016, arXiv:1506.02142.
 
     >>> found = mc_dropout(nn.Dropout(0.5), torch.ones(4, 3), samples=1000, seed=0)
@@ -155,6 +157,8 @@ def ensemble_uncertainty(points: Tensor, variance: Tensor, *, correction: int = 
     Raises:
         ValueError: as :func:`sample_moments`, or a variance of another shape.
 
+    See chapter 4, section 4.8.
+
     Source: Lakshminarayanan, Pritzel and Blundell 2017, arXiv:1612.01474 (correction 0); the two names as in Kendall
     and Gal 2017, arXiv:1703.04977.
 
@@ -188,6 +192,8 @@ def excess_variance(logits: Tensor, sigma: float, tau: float = 1.0) -> Tensor:
 
     Raises:
         ValueError: as :func:`posebook.expectation.spread`, or sigma <= 0.
+
+    See chapter 4, section 4.6.
 
     >>> from posebook.encode import gaussian_heatmap
     >>> logits = gaussian_heatmap(torch.tensor([20.3, 19.6]).double(), (40, 40), sigma=2.5).log()
@@ -303,6 +309,8 @@ def scale_variances(error: Tensor, variance: Tensor, *, fit: str = "likelihood")
     Raises:
         ValueError: as :func:`squared_mahalanobis`, or an unknown fit.
 
+    See chapter 4, section 4.9.
+
     >>> error = torch.tensor([[3., 4.], [float("nan"), 0.]])
     >>> scale_variances(error, torch.ones(2)), scale_variances(error, torch.ones(2), fit="median")
     (tensor(12.5000), tensor(18.0337))
@@ -337,6 +345,8 @@ def point_reliability(error: Tensor, variance: Tensor, *, levels: int = 9) -> Re
 
     Raises:
         ValueError: as :func:`squared_mahalanobis`, or fewer than one level.
+
+    See chapter 4, section 4.9.
 
     Source: Kuleshov, Fenner and Ermon 2018, arXiv:1807.00263, in two dimensions.
 
@@ -394,6 +404,8 @@ def expected_calibration_error(reliability: Reliability) -> Tensor:
     Returns:
         a scalar; NaN without any case.
 
+    See chapter 4, section 4.9.
+
     Source: Naeini, Cooper and Hauskrecht 2015; Guo et al. 2017, arXiv:1706.04599.
 
     >>> claimed, observed = torch.tensor([0.2, 0.8]), torch.tensor([0.2, 0.4])
@@ -427,6 +439,8 @@ def conformal_radius(residuals: Tensor, alpha: float) -> Tensor:
 
     Raises:
         ValueError: no axis, an integer dtype, or alpha outside.
+
+    See chapter 4, section 4.10.
 
     Source: Vovk, Gammerman and Shafer 2005; Angelopoulos and Bates 2021, arXiv:2107.07511; by a claim Lei et al. 2018,
     arXiv:1604.04173.

@@ -123,6 +123,8 @@ def warp_points(xy: Tensor, affine: Affine, *, skeleton: Skeleton | None = None)
     Raises:
         ValueError: not ``(..., 2)``, an integer dtype, no Affine, or a K that is not the skeleton's.
 
+    See chapter 4, section 4.1.
+
     >>> warp_points(torch.tensor([4., 1.]), Affine.rotation(90, (3, 5), into=(5, 3)))
     tensor([1., 0.])
     """
@@ -156,6 +158,8 @@ def warp_image(image: Tensor, affine: Affine, hw: tuple[int, int], *, beyond: st
 
     Raises:
         ValueError: fewer than two axes, an empty image, an integer dtype, no Affine, a bad size, another ``beyond``.
+
+    See chapter 4, section 4.2.
 
     >>> warp_image(torch.tensor([[1., 2., 3.]]), Affine.rotation(90, (1, 3), into=(3, 1)), (3, 1))
     tensor([[3.],
@@ -192,6 +196,8 @@ def warp_heatmap(heatmaps: Tensor, affine: Affine, grid: Grid, hw: tuple[int, in
 
     Raises:
         ValueError: as :func:`warp_image`, no Grid, or a K that is not the skeleton's.
+
+    See chapter 4, section 4.2.
 
     >>> turn = Affine.rotation(180, (1, 16))    # of the image, whose cells lie at 0, 4, 8 and 12 px
     >>> warp_heatmap(torch.tensor([[0., 0., 8., 0.]]), turn, Grid.index(4), (1, 4))    # 8 px goes to 7 px

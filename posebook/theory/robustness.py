@@ -37,6 +37,8 @@ def dropout_moments(w: Tensor, x: Tensor, p: float) -> Moments:
     Raises:
         ValueError: no last axis of equal length, or p outside.
 
+    See chapter 4, section 4.7.
+
     Source: dropout at test time, Gal and Ghahramani 2016, arXiv:1506.02142.
 
     >>> dropout_moments(torch.tensor([1., -2.]), torch.tensor([3., 1.]), 0.5)
@@ -94,6 +96,8 @@ def sample_variance_std(samples: int, *, kurtosis: float = 0.0) -> float:
 
     Raises:
         ValueError: fewer than two samples, or a kurtosis below -2, which no distribution has.
+
+    See chapter 4, section 4.7.
 
     >>> [round(sample_variance_std(t), 2) for t in (10, 51, 201)]
     [0.47, 0.2, 0.1]
@@ -157,6 +161,8 @@ def expected_oks(kappa: float | Tensor, covariance: Tensor, *, bias: Tensor | No
     Raises:
         ValueError: not ``(..., 2, 2)``, no covariance, kappa not > 0, or a bias that is not ``(..., 2)``.
 
+    See chapter 4, section 4.8.
+
     >>> expected_oks(3.0, torch.tensor([[9., 0.], [0., 9.]]))
     tensor(0.5000, dtype=torch.float64)
     """
@@ -203,6 +209,8 @@ def mask_noise_std(cost: Tensor, eta: float) -> Tensor:
 
     Raises:
         ValueError: an integer dtype or eta < 0.
+
+    See chapter 4, section 4.13.
 
     >>> square = torch.tensor([[9., 1.], [4., 4.]])
     >>> mask_noise_std(square, 0.5), mask_noise_std(square.sum((-2, -1)), 0.5)
@@ -286,6 +294,8 @@ def clip_moments(eta: float, *, mask: float = 1.0, noise: str = "gaussian") -> C
 
     Raises:
         ValueError: eta not > 0, a mask outside, or an unknown noise.
+
+    See chapter 4, section 4.13.
 
     >>> shift, std = clip_moments(0.1)
     >>> round(shift, 4), round(std, 4)

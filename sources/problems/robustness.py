@@ -21,7 +21,7 @@
 # a case that every user of your function would meet counts more.
 #
 # They ask what can be promised of a network, and what cannot: when the picture is turned, when the network is not sure, when labels are missing.
-# Chapter 4 is to come.
+# [Chapter 4](../../chapters/04_robustness.ipynb) derives them.
 
 # %%
 import math
