@@ -267,7 +267,7 @@ draw.show(draw.heatmaps(shown, torch.full((4, 2), torch.nan), signed=True),
 # Turning by interpolation is a low-pass filter. It takes fine detail away, and leaves the place of a blob as it was, to 0.01 px on average, for these widths of 1.5 to 3 px and four turns of 17
 # degrees. So turn once and not several times, and turn the original. (Two affine maps are one: `second @ first`.)
 #
-# **Takeaway.** At 10, 20, ... 350 degrees, without the multiples of 90, a turn by interpolation leaves 4/9 = 0.4444 of the power of white noise, to 0.02. Each of four turns by 17 degrees widens a blob by 1/6 px² per axis, 0.67 px² in all, and moves the center of one 1.5 to 3 px wide by less than 0.01 px on average; multiples of 90 degrees cost nothing.
+# **Takeaway.** At 10, 20, ... 350 degrees, without the multiples of 90, a turn by interpolation leaves 4/9 = 0.4444 of the power of white noise. Each of four turns by 17 degrees widens a blob by 1/6 px² per axis, 0.67 px² in all, and moves the center of one 1.5 to 3 px wide by less than 0.01 px on average; multiples of 90 degrees cost nothing.
 
 # %% [markdown]
 # ## 4.3 What does the decoder cost?
@@ -502,9 +502,9 @@ draw.curves(ax, angles, {"painted anew": torch.tensor(list(by_angle.values())),
                          "resampled": torch.tensor(list(moved.values()))},
             xlabel="turned counterclockwise by (degrees)", ylabel="median error (px)",
             ylim=(0, None), xticks=range(0, 361, 45))
-draw.show(fig, "Median error against the angle: a mountain. Below 2 px at 0 and 15 degrees, near "
-               "15 px at 90 and 270, more than 25 px around 180 degrees. There is no dip at 90, "
-               "180 or 270.")
+draw.show(fig, "Median error against the angle, painted anew and resampled: two mountains that "
+               "lie close together. About 2 px at 0 and 15 degrees, near 15 px at 90 and 270, more "
+               "than 25 px around 180 degrees. There is no dip at 90, 180 or 270.")
 
 # %% [markdown]
 # *Visible keypoints of 100 people, painted anew at each angle, or the upright picture resampled; soft-argmax. The picture has 64 x 64 px.*
