@@ -1844,7 +1844,7 @@ print("and more than half; one of 0.9 at least 0.02 less than that")
 # %% [markdown]
 # ## 3.12 What does a detector see in a crowd?
 #
-# *44 minutes, short path*
+# *46 minutes, short path*
 #
 # Heatmaps, tags and fields were drawn by hand so far. Now a network makes them from a picture. It has chapter 1's trunk and three heads: **scores**, whose sigmoid
 # is a heatmap for each keypoint; **tags**, one number for each keypoint and cell; **fields**, one vector for each limb and cell.
@@ -2058,7 +2058,7 @@ def unfilled(people, threshold):
         found.append(group._replace(xy=bottom_up.grid.to_image(crowds.between(heat, group.xy))))
     return found
 
-
+# %%
 levels, swept, number = (0.02, 0.1, 0.2, 0.5, 0.7), {}, {}
 for by in ("tags", "tags, not filled", "limbs"):
     swept[by], number[by] = {}, {}
