@@ -2337,7 +2337,7 @@ assert near < 0.1 and len(pairs) > 200
 # %% [markdown]
 # ## 3.14 Top-down or bottom-up?
 #
-# *28 minutes, short path*
+# *30 minutes, short path*
 #
 # Top-down looks at one crop for each person. Bottom-up looks at the whole picture once and then groups. Which is better, and which is cheaper?
 #
@@ -2510,7 +2510,7 @@ def around(answers, grow=0.2):
         out.append(torch.cat((low - more, high - low + 2 * more), -1))
     return out
 
-
+# %%
 again = {n: stats(view, crowds.find_top_down(top_down, view.image, around(look(view, "limbs"))))
          for n, view in streets.items()}
 for n in (1, 3):
