@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from posebook import _args
+from posebook.decode import refine_dark
 
 
 class Peaks(NamedTuple):
@@ -231,6 +232,45 @@ def fill_joints(people: People, heatmaps: Tensor, tag_maps: Tensor, *, threshold
         xy[p, k] = torch.stack((best % w, best // w), dim=-1).to(xy.dtype)
         scores[p, k] = score.to(scores.dtype)
     return People(xy, scores, people.indices)
+
+
+def refine_people(people: People, heatmaps: Tensor) -> People:
+    """Joints moved off their cells to where DARK finds the peak, :func:`posebook.decode.refine_dark`.
+
+    A joint stays on its cell where that is not higher than its neighbors, as one that :func:`fill_joints` gave may not
+    be, or lies at the border.
+
+    Args:
+        people: of one image, joints on whole cells.
+        heatmaps: ``(K, H, W)``, > 0.
+
+    Returns:
+        the same people, joints between cells.
+
+    Raises:
+        ValueError: not People, or heatmaps of another shape or dtype.
+
+    See chapter 3, section 3.12.
+
+    >>> from posebook.encode import people_heatmap
+    >>> heatmaps = people_heatmap(torch.tensor([[[2.25, 2.]]]), torch.tensor([[True]]), (5, 6), sigma=0.8)
+    >>> cells = People(torch.tensor([[[2., 2.]]]), torch.ones(1, 1), torch.zeros(1, 1, dtype=torch.int64))
+    >>> refine_people(cells, heatmaps).xy
+    tensor([[[2.2500, 2.0000]]])
+    """
+    _args.instance("people", people, People)
+    _args.maps("heatmaps", heatmaps)
+    if heatmaps.ndim != 3 or len(heatmaps) != people.xy.shape[1]:
+        _args.fail("heatmaps", f"shape ({people.xy.shape[1]}, H, W)", tuple(heatmaps.shape))
+    p, k = (~people.xy.isnan().any(-1)).nonzero(as_tuple=True)  # of each joint whose and which it is
+    x, y = people.xy[p, k].long().unbind(-1)
+    around = torch.arange(3, device=heatmaps.device)
+    framed = F.pad(heatmaps, (1, 1, 1, 1))  # a window that reaches beyond the map is left alone
+    window = framed[k[:, None, None], (y[:, None] + around)[:, :, None], (x[:, None] + around)[:, None]]  # (n, 3, 3)
+    step = torch.where((window.flatten(1).argmax(1) == 4)[:, None], refine_dark(window) - 1, 0)
+    xy = people.xy.clone()
+    xy[p, k] += step.to(xy.dtype)
+    return people._replace(xy=xy)
 
 
 def paf_scores(pafs: Tensor, a: Tensor, b: Tensor, *, samples: int = 10) -> Tensor:

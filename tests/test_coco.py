@@ -117,6 +117,23 @@ def test_unlabeled_keypoints_have_no_place(tmp_path):
     assert not last.crowd                   # no iscrowd in the file
 
 
+def test_the_person_with_the_most_marks(tmp_path):
+    data = copy.deepcopy(VALID)
+
+    def best(least):
+        photo, person = coco.most_marked(coco.load(write(tmp_path, data)), least=least)
+        assert person in photo.people
+        return person.id
+
+    assert best(1) == best(2) == 1  # of equal ones the first in the file
+    data["annotations"][3]["keypoints"][5] = 1  # 3 labeled against 2, 1 seen each
+    assert best(1) == 4 and best(2) == 1
+    for row in (0, 3):
+        data["annotations"][row]["keypoints"][2] = 1  # nobody has one that is seen
+    assert coco.most_marked(coco.load(write(tmp_path, data)), least=2) is None
+    assert best(1) == 4
+
+
 def test_a_keypoint_category_that_nobody_uses_does_not_matter(tmp_path):
     data = copy.deepcopy(VALID)
     data["categories"].append({"id": 9, "name": "horse", "keypoints": ["head", "tail"], "skeleton": []})

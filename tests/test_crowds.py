@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from posebook import grouping
-from posebook.encode import people_heatmap
 from posebook.evaluation import coco_keypoint_ap
 from posebook.models import BottomUpNet
 from posebook.training import crowds, read_tensors, train
@@ -66,16 +65,6 @@ def test_a_net_learns_one_picture_by_heart():
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Reading people off
-
-
-def test_a_peak_between_cells_is_found_exactly_and_what_is_no_peak_stays():
-    xy = torch.tensor([[[3.3, 4.8], [7.6, 2.2]], [[0.2, 5.0], [torch.nan, torch.nan]]], dtype=torch.float64)
-    heatmaps = people_heatmap(xy, ~xy.isnan().any(-1), (9, 12), sigma=0.8)
-    found = crowds.between(heatmaps, xy.round())
-    torch.testing.assert_close(found[0], xy[0])
-    assert torch.equal(found[1, 0], xy[1, 0].round()) and found[1, 1].isnan().all()  # at the edge, and missing
-    beside = xy.round() + torch.tensor([1.0, 0.0])
-    assert torch.equal(crowds.between(heatmaps, beside)[0], beside[0])
 
 
 def test_truth_and_results_are_coco_s():

@@ -1,7 +1,6 @@
 """The calibration explorer: what it computes, shows and says."""
 
 import itertools
-import math
 import random
 import re
 import xml.etree.ElementTree as ET
@@ -9,11 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from panels import SVG, cells, marks, window
+from panels import SVG, any_state, cells, marks, window
 from scipy import stats
 
 from posebook.explore import calibration
-from posebook.explore._controls import Number, controls
 from posebook.explore.calibration import CHANCE, CLAIMS, FIFTHS, LEVELS, PEOPLE, RANKS, State, compute
 
 STATES = [
@@ -23,21 +21,6 @@ STATES = [
 ]
 QUANTILES = np.arange(1, 10) / 10
 EDGES = stats.chi2(2).ppf(QUANTILES)  # squared errors over v, of ellipses that claim these
-
-
-def drawn(draw):
-    """Any state: half of its numbers lie at a step of their sliders, as logarithms where these are such."""
-    fields = {}
-    for name, control in controls(State).items():
-        if isinstance(control, Number):
-            to, back = (math.log10, lambda x: 10**x) if control.log else (float, float)
-            low, high = to(control.low), to(control.high)
-            step = low + control.step * draw.randrange(round((high - low) / control.step) + 1)
-            value = back(step if draw.random() < 0.5 else draw.uniform(low, high))
-            fields[name] = min(max(round(value, 6), control.low), control.high)
-        else:
-            fields[name] = draw.choice(control.options)
-    return State(**fields)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -78,7 +61,7 @@ def test_people_are_normal_and_unrelated():
 def test_a_verdict_is_true_wherever_the_controls_stand():
     draw, seen = random.Random(0), set()
     for n in range(2000):
-        state = drawn(draw)
+        state = any_state(State, draw)
         if n % 5:  # which takes the least time
             state = replace(state, keypoints=1)
         result = compute(state)

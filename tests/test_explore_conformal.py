@@ -10,10 +10,9 @@ from fractions import Fraction
 
 import pytest
 import torch
-from panels import SVG, cells, marks
+from panels import SVG, any_state, cells, marks
 
 from posebook.explore import _page, conformal
-from posebook.explore._controls import Number, controls
 from posebook.explore.conformal import DRAWS, KEYPOINTS, LEVELS, SCALES, SHIFT, SIZES, State, compute, promise
 from posebook.training import residuals
 from posebook.training.files import read_tensors
@@ -25,19 +24,6 @@ STATES = [
         ((0.1, 100, 1), (0.01, 20, 3), (0.5, 5, 10), (0.2, 1000, 7)), KINDS, ("nose", "left wrist", "right ankle"),
         SCALES)
 ]
-
-
-def drawn(draw):
-    """Any state: half of its numbers lie at a step of their sliders."""
-    fields = {}
-    for name, control in controls(State).items():
-        if isinstance(control, Number):
-            steps = round((control.high - control.low) / control.step)
-            step = round(control.low + control.step * draw.randrange(steps + 1), 6)
-            fields[name] = step if draw.random() < 0.5 else draw.uniform(control.low, control.high)
-        else:
-            fields[name] = draw.choice(control.options)
-    return State(**fields)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -72,7 +58,7 @@ def radius(every, state, draw):
 def test_results_and_verdicts_are_true_wherever_the_controls_stand(kept):
     draw, seen, memo = random.Random(0), set(), {}
     for _ in range(2500):
-        state = drawn(draw)
+        state = any_state(State, draw)
         result, said = compute(state), conformal.verdict(compute(state))
         key = state.pictures, state.keypoint, state.radius
         if key not in memo:

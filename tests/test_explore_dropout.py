@@ -9,12 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from panels import SVG, cells, marks, window
+from panels import SVG, any_state, cells, marks, window
 from scipy import stats
 
 from posebook import theory
 from posebook.explore import dropout
-from posebook.explore._controls import Number, controls
 from posebook.explore.dropout import DRAWS, MARKED, SAMPLES, UNITS, State, compute
 
 STATES = [
@@ -22,19 +21,6 @@ STATES = [
     for p, samples, (weights, error), size, draw in itertools.product(
         (0.01, 0.2, 0.9), (2, 30, 500), ((0.25, 0.0), (1.0, 9.0), (2.0, 24.0)), (24.0, 96.0), (1, 8))
 ]
-
-
-def drawn(draw):
-    """Any state: half of its numbers lie at a step of their sliders."""
-    fields = {}
-    for name, control in controls(State).items():
-        if isinstance(control, Number):
-            steps = round((control.high - control.low) / control.step)
-            step = round(control.low + control.step * draw.randrange(steps + 1), 6)
-            fields[name] = step if draw.random() < 0.5 else draw.uniform(control.low, control.high)
-        else:
-            fields[name] = draw.choice(control.options)
-    return State(**fields)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -76,9 +62,9 @@ def test_the_layer_is_as_large_on_both_axes():
 
 def test_a_verdict_is_true_wherever_the_controls_stand():
     draw, seen = random.Random(0), set()
-    some = [drawn(draw).p for _ in range(250)]
+    some = [any_state(State, draw).p for _ in range(250)]
     for n in range(2000):
-        state = replace(drawn(draw), p=some[n // 8])  # a new p takes the most time
+        state = replace(any_state(State, draw), p=some[n // 8])  # a new p takes the most time
         result = compute(state)
         v, std = closed(state)
         points, kappa = answers(state), 0.124 * state.size

@@ -8,10 +8,9 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
-from panels import SVG, cells, marks, window
+from panels import SVG, any_state, cells, marks, window
 
 from posebook.explore import _page, limbs
-from posebook.explore._controls import Number, controls
 from posebook.explore.limbs import FINE, HW, METHODS, PAIRS, State, compute
 
 STATES = [
@@ -20,19 +19,6 @@ STATES = [
         (2.0, 8.0), (-6.0, 0.0, 2.0), (-4.0, 0.0, 2.0), ((0.5, 2), (1.5, 10)), ((0.3, 0.0), (0.8, 0.5)), METHODS)
 ]
 TIE = 1e-9
-
-
-def drawn(draw):
-    """Any state: half of its numbers lie at a step of their sliders."""
-    fields = {}
-    for name, control in controls(State).items():
-        if isinstance(control, Number):
-            steps = round((control.high - control.low) / control.step)
-            step = round(control.low + control.step * draw.randrange(steps + 1), 6)
-            fields[name] = step if draw.random() < 0.5 else draw.uniform(control.low, control.high)
-        else:
-            fields[name] = draw.choice(control.options)
-    return State(**fields)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -112,7 +98,7 @@ def test_field_and_readings_by_loops(state):
 def test_a_verdict_is_true_wherever_the_controls_stand():
     draw, met, seen = random.Random(0), 0, set()
     for _ in range(2000):
-        result = compute(drawn(draw))
+        result = compute(any_state(State, draw))
         said, (one, two) = limbs.verdict(result), result.limbs
         assert result.same == (one[1] == two[1]) == said.startswith("Both wrists are the same point: neither")
         if result.same:

@@ -9,10 +9,9 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
-from panels import SVG, cells, marks, window
+from panels import SVG, any_state, cells, marks, window
 
 from posebook.explore import masking
-from posebook.explore._controls import Number, controls
 from posebook.explore.masking import DRAWS, KEYPOINTS, SIDE, WAYS, State, compute
 
 STATES = [
@@ -21,19 +20,6 @@ STATES = [
         (0.02, 0.2, 1.0), ("on", "off"), ("each cell", "each map"), ("gaussian", "uniform"),
         ((3, 3.0), (0, 3.0), (8, 0.5), (4, 1.0), (1, 5.0)))
 ]
-
-
-def drawn(draw):
-    """Any state: half of its numbers lie at a step of their sliders."""
-    fields = {}
-    for name, control in controls(State).items():
-        if isinstance(control, Number):
-            step = round(control.low + control.step * draw.randrange(round((control.high - control.low) / control.step)
-                                                                     + 1), 6)
-            fields[name] = step if draw.random() < 0.5 else draw.uniform(control.low, control.high)
-        else:
-            fields[name] = draw.choice(control.options)
-    return State(**fields)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -124,7 +110,7 @@ def test_a_verdict_is_true_wherever_the_controls_stand():
     draw, seen = random.Random(0), set()
     clip_moments = {}
     for _ in range(2000):
-        state = drawn(draw)
+        state = any_state(State, draw)
         result, cost = compute(state), costs(state)
         said = masking.verdict(result)
         units = cost[0] if state.noise == "each cell" else cost[0].sum(1, keepdims=True)

@@ -25,6 +25,7 @@ from posebook.grouping import (
     group_by_tags,
     local_peaks,
     paf_scores,
+    refine_people,
     tags_at,
 )
 from posebook.skeleton import COCO_17
@@ -513,6 +514,34 @@ def test_errors_of_filling(change, text):
     with pytest.raises(ValueError) as error:
         fill_joints(options.pop("people"), options.pop("heatmaps"), options.pop("tag_maps"), **options)
     assert str(error.value) == text
+
+
+def people_at(xy: Tensor) -> People:
+    return People(xy, torch.ones(xy.shape[:2]), torch.zeros(xy.shape[:2], dtype=torch.int64))
+
+
+def test_a_peak_between_cells_is_found_exactly_and_what_is_no_peak_stays():
+    xy = torch.tensor([[[3.3, 4.8], [7.6, 2.2]], [[0.2, 5.0], [torch.nan, torch.nan]]], dtype=torch.float64)
+    heatmaps = people_heatmap(xy, ~xy.isnan().any(-1), (9, 12), sigma=0.8)
+    cells = people_at(xy.round())
+    found = refine_people(cells, heatmaps)
+    torch.testing.assert_close(found.xy[0], xy[0])
+    assert torch.equal(found.xy[1, 0], xy[1, 0].round()) and found.xy[1, 1].isnan().all()  # at the edge, and missing
+    assert torch.equal(cells.xy[0], xy[0].round()) and found[1:] == cells[1:]  # what came in stays
+    beside = people_at(xy.round() + torch.tensor([1.0, 0.0]))
+    assert torch.equal(refine_people(beside, heatmaps).xy[0], beside.xy[0])
+    nobody = people_at(xy[:0])
+    same(refine_people(nobody, heatmaps), nobody)
+
+
+def test_refining_wants_people_and_their_maps():
+    people = people_at(torch.zeros(1, 2, 2))
+    for heatmaps, want in ((torch.ones(3, 4, 5), r"heatmaps: want shape \(2, H, W\), got \(3, 4, 5\)"),
+                           (torch.ones(2, 4, 5, dtype=torch.int64), "heatmaps: want .*floating")):
+        with pytest.raises(ValueError, match=want):
+            refine_people(people, heatmaps)
+    with pytest.raises(ValueError, match="people: want a People, got Tensor"):
+        refine_people(torch.zeros(1, 2, 2), torch.ones(2, 4, 5))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -286,6 +286,13 @@ def test_the_photograph_cells_have_a_coco_twin(name, most, coco_json, coco_twin)
     assert "image/png" in picture.data and ".jpg" in picture.data["text/plain"]
 
 
+def test_blurred_photographs_of_a_coco_file_have_errors_and_claims(coco_json, coco_twin):
+    [said] = coco_twin("04_robustness", coco_json)
+    rows = re.findall(r"blur (\d): median error (\d+\.\d) px of 64, claimed (\d+\.\d) px", said.text)
+    assert [int(strength) for strength, *_ in rows] == list(range(6))
+    assert all(0 < float(value) < 64 for _, *pair in rows for value in pair)
+
+
 @pytest.mark.parametrize("crowd", [0, 1])
 def test_shaken_marks_of_a_coco_file_have_the_mean_oks_that_a_formula_says(crowd, coco_json, coco_twin, tmp_path):
     data = json.loads(coco_json.read_text(encoding="utf-8"))

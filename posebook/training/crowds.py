@@ -137,7 +137,8 @@ def find_bottom_up(net: BottomUpNet, image: Tensor, *, by: str = "tags", thresho
             people = grouping.fill_joints(people, heatmaps, tag_maps, threshold=near, floor=threshold / 4)
         else:
             people = grouping.group_by_paf(peaks, pafs, COCO_17.limbs, threshold=field)
-        found.append(people._replace(xy=net.grid.to_image(between(heatmaps, people.xy))))
+        people = grouping.refine_people(people, heatmaps)
+        found.append(people._replace(xy=net.grid.to_image(people.xy)))
     return found
 
 
@@ -156,21 +157,6 @@ def find_top_down(net: HeatmapNet, image: Tensor, boxes: list[Tensor], *, scale:
             scores = prob.amax((-2, -1))
         found.append(grouping.People(xy, scores, torch.zeros_like(scores, dtype=torch.int64)))
     return found
-
-
-def between(heatmaps: Tensor, xy: Tensor) -> Tensor:
-    """Cells ``(P, K, 2)`` of maps ``(K, H, W)``, refined by DARK where the cell is higher than its neighbors."""
-    known = ~xy.isnan().any(-1)
-    p, k = known.nonzero(as_tuple=True)
-    x, y = xy[p, k].long().unbind(-1)
-    around = torch.arange(3, device=xy.device) - 1
-    framed = F.pad(heatmaps, (1, 1, 1, 1), value=0.0)  # a window that reaches beyond the map is left alone
-    window = framed[k[:, None, None], (y[:, None] + 1 + around)[:, :, None], (x[:, None] + 1 + around)[:, None]]
-    step = decode.refine_dark(window) - 1  # (n, 2)
-    top = window.flatten(1).argmax(1) == 4
-    out = xy.clone()
-    out[p, k] += torch.where(top[:, None], step, 0)
-    return out
 
 
 # ---------------------------------------------------------------------------------------------------------------------

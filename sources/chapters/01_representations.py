@@ -1752,13 +1752,12 @@ draw.show(draw.people(torch.cat((small, known[0][7:8])), torch.cat((found, known
 # `crop_grid` makes the `Grid` of a crop around the person's box, and this one object takes both the picture and the points there:
 
 # %%
-candidates = []  # people with at least one visible keypoint
+best = None
 if "POSEBOOK_COCO" in os.environ:
     yours = coco.load(os.environ["POSEBOOK_COCO"], images=os.environ.get("POSEBOOK_COCO_IMAGES"))
-    candidates = [(photo, one) for photo in yours.photos for one in photo.people
-                  if (one.vis == 2).any()]
-if candidates:
-    other, person = max(candidates, key=lambda pair: int((pair[1].vis == 2).sum()))
+    best = coco.most_marked(yours, least=2)  # of visible keypoints
+if best:
+    other, person = best
     x, y, w, h = person.box  # counted from the picture's corner
     where = crop_grid((x - 0.5, y - 0.5, w, h), (64, 64), scale=1.1)
     picture = coco.read_picture(other).permute(2, 0, 1) / 255

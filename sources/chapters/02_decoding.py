@@ -90,12 +90,12 @@ draw.show(draw.photograph(coco.read_picture(photo), bones, truth, found, grid, a
 # the folder of the pictures where they lie elsewhere, before you start JupyterLab: the next cell then does the same with a photograph of yours.
 
 # %%
-marked = []  # those with at least one keypoint
+best = None
 if "POSEBOOK_COCO" in os.environ:
     yours = coco.load(os.environ["POSEBOOK_COCO"], images=os.environ.get("POSEBOOK_COCO_IMAGES"))
-    marked = [(photo, one) for photo in yours.photos for one in photo.people if one.vis.any()]
-if marked:
-    other, person = max(marked, key=lambda pair: int((pair[1].vis > 0).sum()))
+    best = coco.most_marked(yours)
+if best:
+    other, person = best
     decoded = round_trip(person.xy, other.hw, argmax)
     miss = (decoded - person.xy).norm(dim=-1)[person.vis > 0]
     print(f"{len(miss)} keypoints: mean {miss.mean():.2f} px, largest {miss.max():.2f} px")

@@ -1885,7 +1885,7 @@ by_tags = grouping.fill_joints(by_tags, heat, tag_maps, threshold=0.5, floor=0.0
 by_limbs = grouping.group_by_paf(peaks, pafs, COCO_17.limbs, threshold=0.1)
 in_px = {"tags": by_tags, "limbs": by_limbs}
 for name, group in in_px.items():
-    xy = bottom_up.grid.to_image(crowds.between(heat, group.xy))  # refined by DARK, then px
+    xy = bottom_up.grid.to_image(grouping.refine_people(group, heat).xy)  # by DARK, then px
     in_px[name] = group._replace(xy=xy)
     (same,) = crowds.find_bottom_up(bottom_up, square, by=name)
     assert torch.allclose(xy, same.xy, equal_nan=True, atol=1e-3)
@@ -2055,7 +2055,8 @@ def unfilled(people, threshold):
         peaks = grouping.local_peaks(heat, threshold=threshold, top_k=30)
         peak_tags = grouping.tags_at(tag_maps, peaks.xy)
         group = grouping.group_by_tags(peaks, peak_tags, threshold=0.5)
-        found.append(group._replace(xy=bottom_up.grid.to_image(crowds.between(heat, group.xy))))
+        group = grouping.refine_people(group, heat)
+        found.append(group._replace(xy=bottom_up.grid.to_image(group.xy)))
     return found
 
 # %%
