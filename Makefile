@@ -8,7 +8,7 @@ define setup
 @"$(PYTHON)" tools/venv.py
 endef
 
-.PHONY: tasks lab test venv notebooks lint bench
+.PHONY: tasks lab test venv notebooks site lint bench
 
 tasks:
 	@awk -F': *## *' '/^[a-z]+: *## / {print "make " $$1 "\t" $$2}' Makefile
@@ -28,10 +28,14 @@ notebooks: ## rebuild the notebooks whose sources changed; ALL=1: all of them
 	$(setup) dev
 	@.venv/bin/python tools/build.py $(if $(ALL),--all)
 
+site: ## build the web book into site/, from the notebooks as they are
+	$(setup) site
+	@.venv/bin/python tools/book.py
+
 lint: ## ruff over everything, the notebooks' sources too
 	$(setup) dev
 	@.venv/bin/python -m ruff check
 
-bench: ## posebook against its peers
+bench: ## posebook beside its peers, into benchmarks/RESULTS.md; QUICK=1: roughly, in two minutes
 	$(setup) dev bench
-	@for file in benchmarks/*.py; do .venv/bin/python "$$file" || exit 1; done
+	@.venv/bin/python benchmarks/run.py $(if $(QUICK),--quick)

@@ -1,22 +1,21 @@
 """Targets against kornia and the loops over instances of mmpose's definitions: Gaussian heatmaps and SimCC.
 
-    python benchmarks/encode.py [--quick]
+    python benchmarks/encode.py [--quick] [--threads N]
 
 64 x 17 keypoints on maps of 64 x 48 cells; for SimCC images of 256 x 192 px with two bins a pixel. float32. All
 contenders of a line return the same to 1e-4, which is checked first (exit code 1 if not); speed decides nothing about
 the exit. All run in turns: quote ratios of one run, not times.
 """
 
-import argparse
 import sys
 
-import kornia.geometry.subpix as kornia
 import numpy as np
 import torch
-from _measure import check, compare
+from _measure import check, compare, main, optional
 
 from posebook.encode import gaussian_heatmap, simcc_targets
 
+kornia = optional("kornia.geometry.subpix")
 HW, SIGMA = (64, 48), 2.0
 IMAGE_HW, RATIO, SIMCC_SIGMA = (256, 192), 2.0, 6.0
 
@@ -50,11 +49,7 @@ def each(loop, samples: np.ndarray) -> np.ndarray:
     return np.stack([loop(sample) for sample in samples])
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="few rounds: checks equality, times roughly")
-    rounds = 3 if parser.parse_args().quick else 21
-
+def measure(options) -> list[dict]:
     draw = torch.Generator().manual_seed(0)
     cells = 4 + torch.rand(64, 17, 2, generator=draw) * torch.tensor([HW[1] - 9.0, HW[0] - 9.0])
     xy, spread = 4 * cells, torch.full_like(cells, SIGMA)
@@ -64,25 +59,24 @@ def main() -> int:
     print("Same results?")
     density = heatmap / heatmap.sum((-2, -1), keepdim=True)
     equal = [
-        check("heatmaps, loop", heatmap, each(loop_heatmap, cells.numpy())),
-        check("heatmaps, kornia (sum 1)", density, kornia.render_gaussian2d(cells, spread, HW, False)),
-        check("SimCC, loop", both, each(loop_simcc, xy.numpy())),
+        check("heatmaps, loop", heatmap, lambda: each(loop_heatmap, cells.numpy())),
+        check("heatmaps, kornia (sum 1)", density, lambda: kornia.render_gaussian2d(cells, spread, HW, False)),
+        check("SimCC, loop", both, lambda: each(loop_simcc, xy.numpy())),
     ]
     if not all(equal):
-        return 1
+        sys.exit("encode: results differ from a peer's")
 
-    works = {  # for each work, what runs in turns: posebook, and peers with the ratio that they should have at least
+    works = {  # for each work, what runs in turns: posebook, and peers with the goal
         "heatmaps": (
             lambda: gaussian_heatmap(cells, HW, sigma=SIGMA),
-            {"mmpose's loop": (lambda: each(loop_heatmap, cells.numpy()), 9),
-             "kornia": (lambda: kornia.render_gaussian2d(cells, spread, HW, False), None)}),
+            {"mmpose's loop": (lambda: each(loop_heatmap, cells.numpy()), ">= 9"),
+             "kornia": (lambda: kornia.render_gaussian2d(cells, spread, HW, False), ">= 1")}),
         "SimCC": (
             lambda: simcc_targets(xy, IMAGE_HW, ratio=RATIO, sigma=SIMCC_SIGMA),
-            {"mmpose's loop": (lambda: each(loop_simcc, xy.numpy()), None)}),
+            {"mmpose's loop": (lambda: each(loop_simcc, xy.numpy()), "")}),
     }  # fmt: skip
-    compare(works, rounds)
-    return 0
+    return compare(works, 3 if options.quick else 21)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(measure, __doc__)

@@ -1,6 +1,6 @@
 """Peaks against max_pool2d, people by tags against loops over people as HigherHRNet and mmpose group, at 1, 5 and 30.
 
-    python benchmarks/grouping.py [--quick]
+    python benchmarks/grouping.py [--quick] [--threads N]
 
 17 maps of 128 x 128 cells, float32; one joint in ten has no peak and is read off the maps. Everybody has the first
 joint and there are no false peaks: where people begin later, the sum of distances that the loops make least can part
@@ -9,13 +9,11 @@ first (exit code 1 if not); speed decides nothing about the exit. All run in tur
 HigherHRNet and mmpose assign by munkres, in Python; with scipy in its place the loops are faster.
 """
 
-import argparse
 import sys
 
 import numpy as np
 import torch
-from _measure import check, compare
-from munkres import Munkres
+from _measure import check, compare, main, optional
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn import functional as F
@@ -57,7 +55,7 @@ def pooled_peaks(heatmaps: Tensor, size: int = 3) -> tuple[Tensor, Tensor]:
 
 
 def munkres(cost: np.ndarray) -> list[tuple[int, int]]:
-    return Munkres().compute(cost.tolist())
+    return optional("munkres").Munkres().compute(cost.tolist())
 
 
 def scipy(cost: np.ndarray) -> list[tuple[int, int]]:
@@ -125,46 +123,44 @@ def rows(people) -> Tensor:
     return torch.cat((people.xy.nan_to_num(0), people.scores[..., None]), -1)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="few rounds: checks equality, times roughly")
-    rounds = 3 if parser.parse_args().quick else 21
+def works(p: int, heatmaps: Tensor, tag_maps: Tensor) -> tuple[bool, dict]:
+    """Whether all return the same, and what runs in turns: posebook, and peers with the goal."""
+    peaks = local_peaks(heatmaps, threshold=LEAST, top_k=TOP)
+    tags = tags_at(tag_maps, peaks.xy)
+    numbers = peaks.xy.nan_to_num(0).numpy(), peaks.scores.numpy(), tags.nan_to_num(0).numpy()
+    found = torch.cat([part if part.ndim == 3 else part[..., None] for part in pooled_peaks(heatmaps)], -1)
+    ours = torch.cat((peaks.xy.nan_to_num(0), peaks.scores[..., None]), -1)
+    equal = [check(f"{p} people by tags, {method}", rows(group_by_tags(peaks, tags, threshold=NEAR, method=method)),
+                   lambda: loop_group(*numbers)[..., :3], atol=0) for method in ("optimal", "greedy")]
+    many = f"{p} people" if p > 1 else "1 person"
+    parsed = rows(parse(heatmaps, tag_maps))
+    equal += [
+        check(f"peaks of {p} people", ours, lambda: found * (found[..., 2:] > LEAST), atol=0),
+        check(f"{p} people from maps", parsed, lambda: loop_parse(heatmaps, tag_maps)[..., :3], atol=0),
+    ]
+    return all(equal), {
+        f"peaks, {many}": (
+            lambda: local_peaks(heatmaps, threshold=LEAST, top_k=TOP),
+            {"torch max_pool2d 3x3": (lambda: pooled_peaks(heatmaps), ""),
+             "torch max_pool2d 5x5": (lambda: pooled_peaks(heatmaps, 5), ">= 10")}),  # as HigherHRNet
+        f"by tags, {many}": (
+            lambda: group_by_tags(peaks, tags, threshold=NEAR),
+            {"munkres in a loop": (lambda: loop_group(*numbers), ">= 15" if p == 30 else ""),
+             "scipy in a loop": (lambda: loop_group(*numbers, scipy), "")}),
+        f"from maps, {many}": (
+            lambda: parse(heatmaps, tag_maps), {"munkres in loops": (lambda: loop_parse(heatmaps, tag_maps), ">= 6")}),
+    }
 
-    equal, works = [], {}
-    print("Same results?")
+
+def measure(options) -> list[dict]:
+    found = []
     for p in (1, 5, 30):
-        heatmaps, tag_maps = scene(p)
-        peaks = local_peaks(heatmaps, threshold=LEAST, top_k=TOP)
-        tags = tags_at(tag_maps, peaks.xy)
-        xy, scores = pooled_peaks(heatmaps)
-        numbers = peaks.xy.nan_to_num(0).numpy(), peaks.scores.numpy(), tags.nan_to_num(0).numpy()
-        found = torch.cat((xy, scores[..., None]), -1)
-        ours = torch.cat((peaks.xy.nan_to_num(0), peaks.scores[..., None]), -1)
-        for method in ("optimal", "greedy"):
-            people = group_by_tags(peaks, tags, threshold=NEAR, method=method)
-            equal += [check(f"{p} people by tags, {method}", rows(people), loop_group(*numbers)[..., :3], atol=0)]
-        equal += [
-            check(f"peaks of {p} people", ours, found * (found[..., 2:] > LEAST), atol=0),
-            check(f"{p} people from maps", rows(parse(heatmaps, tag_maps)), loop_parse(heatmaps, tag_maps)[..., :3], 0),
-        ]
-        works |= {
-            f"peaks, {p}": (
-                lambda heatmaps=heatmaps: local_peaks(heatmaps, threshold=LEAST, top_k=TOP),
-                {"max_pool2d 3x3": (lambda heatmaps=heatmaps: pooled_peaks(heatmaps), None),
-                 "max_pool2d 5x5": (lambda heatmaps=heatmaps: pooled_peaks(heatmaps, 5), 10)}),  # as HigherHRNet
-            f"by tags, {p}": (
-                lambda peaks=peaks, tags=tags: group_by_tags(peaks, tags, threshold=NEAR),
-                {"loop, munkres": (lambda numbers=numbers: loop_group(*numbers), 15 if p == 30 else None),
-                 "loop, scipy": (lambda numbers=numbers: loop_group(*numbers, scipy), None)}),
-            f"from maps, {p}": (
-                lambda maps=(heatmaps, tag_maps): parse(*maps),
-                {"loops": (lambda maps=(heatmaps, tag_maps): loop_parse(*maps), 6)}),
-        }
-    if not all(equal):
-        return 1
-    compare(works, rounds)
-    return 0
+        equal, compared = works(p, *scene(p))
+        if not equal:
+            sys.exit("grouping: results differ from a peer's")
+        found += compare(compared, 3 if options.quick else 21, people=p)
+    return found
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(measure, __doc__)

@@ -1,14 +1,13 @@
 """COCO's keypoint AP against pycocotools and faster-coco-eval, and the memory that posebook takes.
 
-    python benchmarks/metrics.py [--quick]
+    python benchmarks/metrics.py [--quick] [--threads N]
 
 5,000 images, some 11,000 people of 17 keypoints and 100,000 detections, 20 an image, as the lists and dictionaries that
-a JSON file holds; a fifth of that with --quick. Everybody checks, converts, matches and accumulates. All precisions and
-recalls are equal to the last bit, which is checked first (exit code 1 if not); speed decides nothing about the exit.
-All run in turns: quote ratios of one run, not times.
+a JSON file holds, and fewer; a tenth of that with --quick, where no goal is judged. Everybody checks, converts, matches
+and accumulates. All precisions and recalls are equal to the last bit, which is checked first (exit code 1 if not);
+speed decides nothing about the exit. All run in turns: quote ratios of one run, not times.
 """
 
-import argparse
 import contextlib
 import io
 import json
@@ -19,11 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _measure import check, interleave, line
-from faster_coco_eval import COCO as FasterCOCO
-from faster_coco_eval import COCOeval_faster
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
+from _measure import check, compare, line, main, optional, row
 
 from posebook.evaluation import coco_keypoint_ap
 from posebook.skeleton import COCO_17
@@ -61,11 +56,12 @@ def a_set(images: int, seed: int = 0) -> tuple[dict, list]:
 
 
 def pycocotools(truth: dict, results: list):
-    return accumulated(COCO(), COCOeval, truth, results)
+    return accumulated(optional("pycocotools.coco").COCO(), optional("pycocotools.cocoeval").COCOeval, truth, results)
 
 
 def faster(truth: dict, results: list):
-    return accumulated(FasterCOCO(), COCOeval_faster, truth, results)
+    package = optional("faster_coco_eval")
+    return accumulated(package.COCO(), package.COCOeval_faster, truth, results)
 
 
 def accumulated(coco, evaluator, truth: dict, results: list) -> dict[str, np.ndarray]:
@@ -89,34 +85,34 @@ def peak_memory(truth: dict, results: list) -> float:
     return int(done.stdout) * (1 if sys.platform == "darwin" else 1024) / 1e9
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a fifth of the data and one round")
-    quick = parser.parse_args().quick
-    truth, results = a_set(1000 if quick else 5000)
-    people = len(truth["annotations"])
-    print(f"{len(truth['images'])} images, {people} people, {len(results)} detections\nSame results?")
-    ours = coco_keypoint_ap(truth, results)
-    equal = []
-    for name, peer in (("pycocotools", pycocotools), ("faster-coco-eval", faster)):
-        theirs = peer(truth, results)
-        for part in ("precision", "recall"):
-            atol = 0.0 if peer is pycocotools else 1e-12
-            mine = torch.from_numpy(getattr(ours, part))
-            equal.append(check(f"{part}, {name}", mine, theirs[part][..., 0], atol=atol))
-    if not all(equal):
-        return 1
+def flat(evaluation: dict[str, np.ndarray]) -> np.ndarray:
+    return np.concatenate([evaluation[part][..., 0].ravel() for part in ("precision", "recall")])
 
-    ms = interleave({"posebook": lambda: coco_keypoint_ap(truth, results),
-                     "pycocotools": lambda: pycocotools(truth, results),
-                     "faster-coco-eval": lambda: faster(truth, results)}, rounds=1 if quick else 3, calls=1)
-    for peer, goal in (("pycocotools", 40), ("faster-coco-eval", 8)):
-        ratio = ms[peer] / ms["posebook"]
-        line("keypoint AP", ms["posebook"], peer, ms[peer], ratio, f">= {goal}x", ratio >= goal)
-    memory = peak_memory(truth, results)
-    print(f"peak memory {memory:.2f} GB, goal <= 1 GB  {'met' if memory <= 1 else 'MISSED'}")
-    return 0
+
+def all_equal(truth: dict, results: list) -> bool:
+    print(f"{len(truth['annotations'])} people, {len(results)} detections. Same precisions and recalls?")
+    found = coco_keypoint_ap(truth, results)
+    ours = torch.from_numpy(np.concatenate((found.precision.ravel(), found.recall.ravel())))
+    return all([check("pycocotools", ours, lambda: flat(pycocotools(truth, results)), atol=0),
+                check("faster-coco-eval", ours, lambda: flat(faster(truth, results)), atol=1e-12)])
+
+
+def measure(options) -> list[dict]:
+    rows = []
+    for images in (100, 500) if options.quick else (200, 1000, 5000):
+        truth, results = a_set(images)
+        if not all_equal(truth, results):
+            sys.exit("metrics: results differ from a peer's")
+        slower, fast = (">= 40", ">= 8") if images == 5000 else ("", "")
+        work = f"keypoint AP, {images:,} images"
+        rows += compare({work: (lambda data=(truth, results): coco_keypoint_ap(*data), {
+            "pycocotools": (lambda data=(truth, results): pycocotools(*data), slower),
+            "faster-coco-eval": (lambda data=(truth, results): faster(*data), fast)})}, 3, calls=1, images=images)
+    work = f"peak memory, {len(results):,} detections"
+    rows.append(row(work, peak_memory(truth, results), "GB", goal="" if options.quick else "<= 1"))
+    print(line(rows[-1]))
+    return rows
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(measure, __doc__)

@@ -7,10 +7,10 @@ a flat background, no clothes, no occlusion. Both run in turns: quote the ratio 
 with other work take one thread: two wait for each other at every step.
 """
 
-import argparse
+from statistics import median
 
 import torch
-from _measure import interleave
+from _measure import interleave, line, main, row
 from torch import Tensor
 
 from posebook.people import draw_people, render, sample_scene
@@ -34,26 +34,24 @@ def sticks(xy: Tensor, hw: tuple[int, int], radius: float = 2.0) -> Tensor:
     return image
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    rounds = 3 if options.quick else 15
+def measure(options) -> list[dict]:
     scene = sample_scene(COUNT, HW)
     xy = scene.xy[:, 0]
-    times = interleave({
+    ms = interleave({
         "draw_people": lambda: draw_people(COUNT, HW),
         "of that, sample_scene": lambda: sample_scene(COUNT, HW),
         "of that, render": lambda: render(scene, HW),
         "naive sticks": lambda: sticks(xy, HW),
-    }, rounds, calls=2)  # fmt: skip
-    print(f"{torch.get_num_threads()} threads")
-    for name, ms in times.items():
-        print(f"{name:22} {1e3 * COUNT / ms:8.0f} images/s")
-    print(f"draw_people is {times['naive sticks'] / times['draw_people']:.2f} times as fast as naive sticks")
+    }, 3 if options.quick else 15, calls=2)  # fmt: skip
+    rate = {name: 1e3 * COUNT / median(times) for name, times in ms.items()}
+    sticks_ms = ms.pop("naive sticks")
+    rows = [row(name, rate[name], "images/s", peer="naive sticks", theirs=rate["naive sticks"],
+                ratios=[b / a for a, b in zip(times, sticks_ms, strict=True)])
+            for name, times in ms.items() if name == "draw_people"]
+    rows += [row(name, rate[name], "images/s") for name in ms if name != "draw_people"]
+    print(*map(line, rows), sep="\n")
+    return rows
 
 
 if __name__ == "__main__":
-    main()
+    main(measure, __doc__)

@@ -78,7 +78,7 @@ def corrupt(image: Tensor, kind: str, strength: int, *, xy: Tensor | None = None
     def draw(*shape: int) -> Tensor:
         """Uniform from 0 to 1, ``(B, *shape)``; drawn once, so that a picture does not know how many there are."""
         uniform = torch.rand(len(flat), *shape, generator=source, dtype=torch.float32, device="cpu")
-        return uniform.to(flat.device, flat.dtype)
+        return _args.sent(uniform, flat.device).to(flat.dtype)
 
     if kind in ("scale", "rotation"):
         points = None if xy is None else xy.reshape(-1, *xy.shape[-2:])

@@ -58,7 +58,7 @@ def refine_quarter(heatmap: Tensor) -> Tensor:
     _args.maps("heatmap", heatmap)
     h, w = heatmap.shape[-2:]
     peak, lost = _peak(heatmap)
-    around = (peak[..., 1] * w + peak[..., 0])[..., None] + peak.new_tensor([-1, -w, 1, w])
+    around = (peak[..., 1] * w + peak[..., 0])[..., None] + _args.constant((-1, -w, 1, w), peak)
     values = heatmap.flatten(-2).gather(-1, around.clamp(0, h * w - 1))
     before, after = values.split(2, dim=-1)  # (..., 2): left and above; right and below
     step = (after > before).int() - (before > after).int()
@@ -96,11 +96,11 @@ def refine_dark(heatmap: Tensor, *, blur: float = 0.0) -> Tensor:
     _args.maps("heatmap", heatmap)
     _args.at_least("blur", blur, 0)
     peak, lost = _peak(heatmap)
-    window = _blurred_window(heatmap, peak, blur)  # (..., 3, 3)
+    window = _blurred_window(heatmap, peak, blur)  # (3, 3, ...)
 
-    usable = (window.amin((-2, -1)) > 0) & _inner(peak, *heatmap.shape[-2:]).all(-1)
-    log = torch.where(usable[..., None, None], window, 1.0).log()
-    hxy = (log[..., 2, 2] - log[..., 2, 0] - log[..., 0, 2] + log[..., 0, 0]) / 4
+    usable = (window.amin((0, 1)) > 0) & _inner(peak, *heatmap.shape[-2:]).all(-1)
+    log = torch.where(usable, window, 1.0).log()
+    hxy = (log[2, 2] - log[2, 0] - log[0, 2] + log[0, 0]) / 4
     step = torch.where(usable[..., None], _newton(*_differences(log), hxy), 0.0)
     return (peak + step).to(heatmap.dtype).masked_fill(lost, torch.nan)
 
@@ -140,13 +140,13 @@ def refine_udp(heatmap: Tensor, *, blur: float = 2.0) -> Tensor:
     _args.maps("heatmap", heatmap)
     _args.at_least("blur", blur, 0)
     peak, lost = _peak(heatmap)
-    window = _blurred_window(heatmap, peak, blur)  # (..., 3, 3)
+    window = _blurred_window(heatmap, peak, blur)  # (3, 3, ...)
     window = _repeat_edge(window, peak, *heatmap.shape[-2:])
 
-    top = window.amax((-2, -1), keepdim=True)
+    top = window.amax((0, 1))
     log = torch.where(top > 0, torch.maximum(window, 1e-3 * top), 1.0).log()
     gx, gy, hxx, hyy = _differences(log)
-    hxy = (log[..., 2, 2] + log[..., 0, 0] - 2 * log[..., 1, 1] - hxx - hyy) / 2  # as in the formula above
+    hxy = (log[2, 2] + log[0, 0] - 2 * log[1, 1] - hxx - hyy) / 2  # as in the formula above
     return (peak + _newton(gx, gy, hxx, hyy, hxy)).to(heatmap.dtype).masked_fill(lost, torch.nan)
 
 
@@ -178,11 +178,11 @@ def soft_argmax_window(logits: Tensor, tau: float = 1.0, *, radius: int) -> Tens
     radius = min(radius, max(logits.shape[-2:]))  # beyond the map there is nothing
     peak, _ = _peak(logits)  # a NaN is in its own window
     window, inside = _window(logits, peak, radius=radius)
-    inside = inside[..., 1, :, None] & inside[..., 0, None, :]  # (..., 2r+1, 2r+1)
-    prob = spatial_softmax(torch.where(inside, _args.widen(window), -torch.inf), tau)
+    inside = inside[1][:, None] & inside[0]  # (2r+1, 2r+1, N)
+    prob = spatial_softmax(torch.where(inside, _args.widen(window), -torch.inf).movedim(-1, 0), tau)
     reach = torch.arange(-radius, radius + 1, dtype=prob.dtype, device=prob.device)  # from the peak
     step = torch.stack(((prob.sum(-2) * reach).sum(-1), (prob.sum(-1) * reach).sum(-1)), dim=-1)
-    return (peak + step).to(logits.dtype)
+    return (peak + step.view(peak.shape)).to(logits.dtype)
 
 
 def decode_anchors(scores: Tensor, anchors: Tensor, offsets: Tensor, *, mode: str = "hard") -> Tensor:
@@ -278,30 +278,35 @@ def _peak(heatmap: Tensor) -> tuple[Tensor, Tensor]:
 
 def _inner(peak: Tensor, h: int, w: int) -> Tensor:
     """Whether each coordinate ``(..., 2)`` has a cell on either side."""
-    return (peak > 0) & (peak < peak.new_tensor([w - 1, h - 1]))
+    return (peak > 0) & (peak < _args.constant((w - 1, h - 1), peak))
 
 
-def _window(heatmap: Tensor, peak: Tensor, *, radius: int) -> tuple[Tensor, Tensor]:
-    """Values around whole cells ``(..., 2 radius + 1, 2 radius + 1)``, the map's edge repeated beyond it.
+def _window(heatmap: Tensor, peak: Tensor, *, radius: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Values around whole cells ``(2 radius + 1, 2 radius + 1, N)``, N all maps; the map's edge is repeated beyond it.
 
-    Also, by x and by y, which of them are inside the map: ``(..., 2, 2 radius + 1)``.
+    Also, by x and by y, which of them are inside the map: twice ``(2 radius + 1, N)``. The maps' axis is the longest
+    and comes last: what follows runs along memory.
     """
     h, w = heatmap.shape[-2:]
-    place = peak[..., None] + torch.arange(-radius, radius + 1, device=peak.device)  # (..., 2, 2r+1)
-    near = place.clamp(min=0).minimum(peak.new_tensor([[w - 1], [h - 1]]))
-    index = w * near[..., 1, :, None] + near[..., 0, None, :]
-    return heatmap.flatten(-2).gather(-1, index.flatten(-2)).view(index.shape), place == near
+    whole = torch.int32 if heatmap.numel() < 2**31 else torch.int64  # the index is most of what is written
+    first, reach = (torch.arange(*ends, dtype=whole, device=peak.device)
+                    for ends in ((0, heatmap.numel(), h * w), (-radius, radius + 1)))
+    x, y = (place + reach[:, None] for place in peak.reshape(-1, 2).to(whole).unbind(-1))  # (2r+1, N)
+    near_x, near_y = x.clamp(0, w - 1), y.clamp(0, h - 1)
+    index = (first + w * near_y)[:, None] + near_x  # (2r+1, 2r+1, N)
+    return heatmap.reshape(-1).index_select(0, index.flatten()).view(index.shape), (x == near_x, y == near_y)
 
 
 def _blurred_window(heatmap: Tensor, peak: Tensor, blur: float) -> Tensor:
-    """The 3 x 3 values around each peak after a Gaussian blur, at least float32: only what they need is blurred."""
+    """The values around each peak after a Gaussian blur ``(3, 3, ...)``, at least float32; nothing else is blurred."""
     reach = min(round(2.5 * blur), max(heatmap.shape[-2:]))  # beyond the map there is nothing
     window, inside = _window(heatmap, peak, radius=reach + 1)
     window = _args.widen(window)
+    columns, rows = (axis.to(window.dtype) for axis in inside)  # (2r+3, N): what is outside counts as 0
     kernel = _blur_rows(blur, reach, like=window)  # (3, 2r+3)
-    columns, rows = (kernel * inside[..., None, :]).unbind(-3)  # (..., 3, 2r+3): what is outside counts as 0
     with _args.exact(window.device):
-        return rows @ window @ columns.mT
+        blurred = (kernel @ (rows[:, None] * window).flatten(1)).unflatten(1, columns.shape)  # (3, 2r+3, N)
+        return (kernel @ (columns * blurred)).view(3, 3, *peak.shape[:-1])
 
 
 def _blur_rows(sigma: float, radius: int, *, like: Tensor) -> Tensor:
@@ -309,23 +314,24 @@ def _blur_rows(sigma: float, radius: int, *, like: Tensor) -> Tensor:
     reach = torch.arange(-radius, radius + 1, dtype=like.dtype, device=like.device)
     kernel = torch.exp(reach.square() / (-2 * sigma * sigma)) if radius else torch.ones_like(reach)
     kernel = kernel / kernel.sum()
-    return torch.stack([torch.nn.functional.pad(kernel, (k, 2 - k)) for k in range(3)])
+    return torch.nn.functional.pad(kernel, (2, 2)).unfold(0, 2 * radius + 3, 1).flip(0)
 
 
 def _repeat_edge(window: Tensor, peak: Tensor, h: int, w: int) -> Tensor:
-    """The 3 x 3 window around each peak, with cells outside the map set to their nearest cells inside."""
-    near = peak[..., None] + torch.arange(-1, 2, device=peak.device)  # (..., 2, 3)
-    near = near.clamp(min=0).minimum(peak.new_tensor([[w - 1], [h - 1]])) - peak[..., None] + 1
-    columns, rows = near.unbind(-2)
-    window = window.gather(-1, columns[..., None, :].expand(window.shape))
-    return window.gather(-2, rows[..., :, None].expand(window.shape))
+    """The 3 x 3 window ``(3, 3, ...)`` around each peak, cells outside the map set to their nearest cells inside."""
+    x, y = peak.unbind(-1)
+    for axis, place, last in ((1, x, w - 1), (0, y, h - 1)):
+        before, at, after = window.unbind(axis)
+        ends = torch.where(place == 0, at, before), at, torch.where(place == last, at, after)
+        window = torch.stack(ends, axis)
+    return window
 
 
 def _differences(log: Tensor) -> tuple[Tensor, ...]:
-    """First and second central differences of 3 x 3 windows, by x and by y."""
-    up, mid, down = log.unbind(-2)
-    gx, gy = (mid[..., 2] - mid[..., 0]) / 2, (down[..., 1] - up[..., 1]) / 2
-    return gx, gy, mid[..., 2] - 2 * mid[..., 1] + mid[..., 0], down[..., 1] - 2 * mid[..., 1] + up[..., 1]
+    """First and second central differences of 3 x 3 windows ``(3, 3, ...)``, by x and by y."""
+    up, mid, down = log
+    gx, gy = (mid[2] - mid[0]) / 2, (down[1] - up[1]) / 2
+    return gx, gy, mid[2] - 2 * mid[1] + mid[0], down[1] - 2 * mid[1] + up[1]
 
 
 def _newton(gx: Tensor, gy: Tensor, hxx: Tensor, hyy: Tensor, hxy: Tensor) -> Tensor:

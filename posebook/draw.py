@@ -59,6 +59,26 @@ def skeleton(ax: Axes, xy: Tensor, bones: Skeleton, *, color: str = SKY) -> None
     ax.plot(*xy.T.tolist(), "o", color=color, markersize=4, markeredgecolor="white", markeredgewidth=0.6)
 
 
+def box(ax: Axes, corners: Tensor, *, color: str = SKY, label: str | None = None, line: str = "-") -> None:
+    """Draw the 12 edges of a box in a picture.
+
+    Args:
+        ax: where.
+        corners: ``(8, 2)`` in px: the four of the floor in turn, then those above them.
+        color: of the edges, those of the floor thinner.
+        label: for a legend.
+        line: matplotlib's line style.
+    """
+    _args.points("corners", corners)
+    if corners.shape != (8, 2):
+        _args.fail("corners", "shape (8, 2)", tuple(corners.shape))
+    floor, roof = corners[:4], corners[4:]
+    ax.plot(*floor[[0, 1, 2, 3, 0]].T.tolist(), line, color=color, linewidth=1)
+    for a, b in zip(floor, roof, strict=True):
+        ax.plot(*torch.stack((a, b)).T.tolist(), line, color=color, linewidth=2)
+    ax.plot(*roof[[0, 1, 2, 3, 0]].T.tolist(), line, color=color, linewidth=2, label=label)
+
+
 def heatmap(ax: Axes, cells: Tensor, grid: Grid | None = None, *, signed: bool = False) -> None:
     """Draw a map ``(H, W)``, each cell as the square that it covers: in cells, or in image px where a grid is given.
 
@@ -245,6 +265,24 @@ def measured(ax: Axes, lines: Mapping[str, Mapping[float, tuple[float, float | N
     ax.grid(alpha=0.3)
     if legend:
         ax.legend(fontsize=8, frameon=False)
+
+
+def films(sequences: Mapping[str, Tensor], bones: Skeleton, *, columns: int = 2) -> Figure:
+    """A panel for each name: the poses ``(n, K, 2)`` px of its sequence side by side, the first on the left."""
+    rows = -(-len(sequences) // columns)
+    fig, every = axes(columns, rows=rows, width=9.0, height=1.5 * rows)
+    for ax in every:
+        ax.axis("off")
+    for ax, (name, poses) in zip(every, sequences.items(), strict=False):
+        wide = (poses[..., 0].amax(1) - poses[..., 0].amin(1)).max().item()
+        for n, pose in enumerate(poses):
+            middle = (pose[:, 0].amax() + pose[:, 0].amin()) / 2
+            skeleton(ax, pose - pose.new_tensor([middle.item() - 1.1 * wide * n, 0.0]), bones,
+                     color=(RED, BLUE)[n > 0])  # fmt: skip
+        ax.set_title(name, fontsize=9)
+        ax.set_aspect("equal")
+        ax.invert_yaxis()
+    return fig
 
 
 def intervals(ax: Axes, rows: Mapping[str, Tensor], bars: Mapping[str, tuple[float, float]] | None = None,

@@ -94,12 +94,13 @@ def oks_nms(pred: Tensor, scores: Tensor, area: Tensor, oks_sigmas: Tensor, *, t
         _args.fail("pred, scores, area", "shapes (P, K, 2), (P,), (P,)", shapes)
     everything = torch.ones_like(pred[..., 0], dtype=torch.bool)
     doubles = oks(pred[:, None], pred, everything, (area[:, None] + area) / 2, oks_sigmas) > threshold
-    kept, gone = [], torch.zeros_like(scores, dtype=torch.bool)
+    doubles = doubles.cpu()
+    kept, gone = [], torch.zeros(len(scores), dtype=torch.bool, device="cpu")
     for k in scores.argsort(descending=True, stable=True).tolist():
         if not gone[k]:
             kept.append(k)
             gone |= doubles[k]
-    return torch.tensor(kept, dtype=torch.int64, device=pred.device)
+    return _args.constant(kept, pred, torch.int64)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,6 +4,8 @@ from html import escape
 
 import numpy as np
 
+from posebook._html import bars, svg, table
+from posebook._html import page as html_page
 from posebook.diagnosis import GOOD, KINDS, Diagnosis, PoseErrors
 from posebook.evaluation import RECALLS, THRESHOLDS, Evaluation
 
@@ -73,21 +75,6 @@ def _aligned(head: Row, rows: list[Row]) -> list[str]:
 
 # One page
 
-STYLE = """body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 60rem;
-  margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; margin: 1rem 0; }
-caption { text-align: left; white-space: nowrap; font-weight: 600; padding-bottom: .3rem; }
-th, td { padding: .2rem .8rem .2rem 0; text-align: right; border-bottom: 1px solid #ccc; }
-th:first-child { text-align: left; font-weight: 400; }
-svg { max-width: 100%; height: auto; }
-svg text { font: 13px system-ui, sans-serif; fill: #1a1a1a; }
-.scroll { overflow-x: auto; }
-.legend { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: 1rem; }
-.legend span { display: inline-block; width: .9em; height: .9em; }
-code { overflow-wrap: anywhere; }
-dt { font-weight: 600; }"""
-
-
 def page(diagnosis: Diagnosis, annotations: str, results: str) -> str:
     """The same as HTML, with plots: no other file, no script, no request to anywhere."""
     gist = f"AP {diagnosis.evaluation.stats['AP']:.3f}"
@@ -95,47 +82,17 @@ def page(diagnosis: Diagnosis, annotations: str, results: str) -> str:
             f"<p>Detections in <code>{escape(results)}</code>, people in <code>{escape(annotations)}</code>.</p>",
             *(f"<p>{escape(note)}</p>" for note in notes(diagnosis)),
             "<h2>COCO's ten figures</h2>",
-            _table("Average precision and recall; -1 where there is nobody to find", ("figure", "value"),
+            table("Average precision and recall; -1 where there is nobody to find", ("figure", "value"),
                    [(name, f"{value:.3f}") for name, value in diagnosis.evaluation.stats.items()]),
             "<h2>Precision and recall</h2>", _curves(diagnosis.evaluation),
             "<h2>Where the AP goes</h2>", _costs(diagnosis),
-            _table("Each kind of error, and the AP if it alone were mended", *kinds(diagnosis)),
+            table("Each kind of error, and the AP if it alone were mended", *kinds(diagnosis)),
             "<dl>" + "".join(f"<dt>{kind}</dt><dd>{meaning}</dd>" for kind, meaning in MEANING.items()) + "</dl>",
             "<h2>Keypoint by keypoint</h2>"]
     for k, errors in enumerate(diagnosis.errors):
         body += [f"<h3>{escape(errors.category)}</h3>", _shares(errors),
-                 _table(f"Errors of {errors.category}, and its AP if one keypoint had none", *keypoints(diagnosis, k))]
-    head = (f'<meta charset="utf-8"><title>Keypoint evaluation: {gist}</title>\n'
-            f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>\n{STYLE}\n</style>')
-    return (f'<!DOCTYPE html>\n<html lang="en">\n<head>{head}</head>\n<body><main>\n' + "\n".join(body)
-            + "\n</main></body>\n</html>\n")
-
-
-def _table(caption: str, head: Row, rows: list[Row]) -> str:
-    lines = ["<tr>" + "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head) + "</tr>"]
-    for name, *cells in rows:
-        cells = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-        lines.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
-    return (f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(caption)}"><table>'
-            f"<caption>{escape(caption)}</caption>\n" + "\n".join(lines) + "</table></div>")
-
-
-def _svg(width: float, height: float, alt: str, shapes: list[str]) -> str:
-    return (f'<svg viewBox="0 0 {width:g} {height:g}" width="{width:g}" role="img" aria-label="{escape(alt)}">\n'
-            + "\n".join(shapes) + "\n</svg>")
-
-
-def _bars(rows: list[tuple[str, list[tuple[str, float]], str]], alt: str) -> str:
-    """A line for each row: its name, bars (color, share of the width) one after another, and a word at their end."""
-    shapes, left, width = [], 160, 480
-    for k, (name, bars, end) in enumerate(rows):
-        y, x = 26 * k, float(left)
-        shapes.append(f'<text x="{left - 8}" y="{y + 16}" text-anchor="end">{escape(name)}</text>')
-        for color, share in bars:
-            shapes.append(f'<rect x="{x:.1f}" y="{y + 3}" width="{width * share:.1f}" height="18" fill="{color}"/>')
-            x += width * share
-        shapes.append(f'<text x="{x + 6:.1f}" y="{y + 16}">{escape(end)}</text>')
-    return _svg(left + width + 80, 26 * len(rows), alt, shapes)
+                 table(f"Errors of {errors.category}, and its AP if one keypoint had none", *keypoints(diagnosis, k))]
+    return html_page(f"Keypoint evaluation: {gist}", body)
 
 
 def _costs(diagnosis: Diagnosis) -> str:
@@ -144,7 +101,7 @@ def _costs(diagnosis: Diagnosis) -> str:
              for kind, mended in diagnosis.mended.items()}
     most = max(0.01, *gains.values())
     rows = [(kind, [(COLORS[kind], max(0.0, gain) / most)], f"{gain:.3f}") for kind, gain in gains.items()]
-    return _bars(rows, "What each kind of error costs in AP: " + ", ".join(f"{k} {g:.3f}" for k, g in gains.items()))
+    return bars(rows, "What each kind of error costs in AP: " + ", ".join(f"{k} {g:.3f}" for k, g in gains.items()))
 
 
 def _shares(errors: PoseErrors) -> str:
@@ -155,7 +112,7 @@ def _shares(errors: PoseErrors) -> str:
                      f"{shares[GOOD]:.0%} good" if counts.sum() else "none labeled"))
     legend = "".join(f'<li><span style="background: {COLORS[kind]}"></span> {kind}</li>' for kind in KINDS)
     alt = f"Share of each kind of error for each keypoint of {errors.category}; the numbers are in the table below"
-    return f'<ul class="legend">{legend}</ul>' + _bars(rows, alt)
+    return f'<ul class="legend">{legend}</ul>' + bars(rows, alt)
 
 
 def _curves(evaluation: Evaluation) -> str:
@@ -179,4 +136,4 @@ def _curves(evaluation: Evaluation) -> str:
                    f'<text x="{x + 20}" y="{y + 12}">OKS {threshold:.2f}: AP {line.mean():.3f}</text>']
     alt = "Precision over recall for each least OKS of a match: AP " + ", ".join(
         f"{line.mean():.3f} at {threshold:.2f}" for threshold, line in zip(THRESHOLDS, heights, strict=False))
-    return _svg(left + size + 190, top + size + 46, alt, shapes)
+    return svg(left + size + 190, top + size + 46, alt, shapes)

@@ -68,7 +68,7 @@ def fuse_inverse_covariance(estimates: Tensor, covariances: Tensor) -> tuple[Ten
     _heads(estimates)
     d = estimates.shape[-1]
     _args.definite("covariances", covariances, (*estimates.shape, d))
-    return _information_mean(estimates, torch.linalg.inv(_args.widen(covariances)))
+    return _information_mean(estimates, torch.linalg.inv_ex(_args.widen(covariances)).inverse)
 
 
 def fuse_correlated(estimates: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
@@ -164,7 +164,7 @@ def fuse_covariance_intersection(estimates: Tensor, covariances: Tensor) -> tupl
     if len(estimates) != 2 or estimates.shape[-1] > 2:
         _args.fail("estimates", "shape (2, ..., D), D at most 2", (*estimates.shape,))
     _args.definite("covariances", covariances, (*estimates.shape, estimates.shape[-1]))
-    x, y = torch.linalg.inv(_args.widen(covariances))  # (..., D, D) each
+    x, y = torch.linalg.inv_ex(_args.widen(covariances)).inverse  # (..., D, D) each
     omega = (_least_trace(x, y) if x.shape[-1] == 2 else _larger(x, y)[..., 0, 0])[..., None, None]
     return _information_mean(estimates, torch.stack((omega * x, (1 - omega) * y)))
 
@@ -195,7 +195,7 @@ def _larger(x: Tensor, y: Tensor) -> Tensor:
 
 def _information_mean(estimates: Tensor, information: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and covariance of heads ``(M, ..., D)`` weighted by information matrices ``(M, ..., D, D)``."""
-    covariance = torch.linalg.inv(information.sum(0))
+    covariance = torch.linalg.inv_ex(information.sum(0)).inverse
     with _args.exact(covariance.device):
         fused = covariance @ (information @ estimates.to(information.dtype)[..., None]).sum(0)
     return fused[..., 0].to(estimates.dtype), covariance.to(estimates.dtype)
@@ -204,9 +204,10 @@ def _information_mean(estimates: Tensor, information: Tensor) -> tuple[Tensor, T
 def _best(stacked: Tensor, covariance: Tensor, design: Tensor) -> tuple[Tensor, Tensor]:
     """Best linear unbiased estimate of b in ``stacked = design @ b + error``: ``(..., D, R)``, and its covariance."""
     design = design.to(stacked)
-    weighed = torch.linalg.solve(covariance, design.expand(*covariance.shape[:-1], design.shape[-1]))  # C^-1 design
+    design = design.expand(*covariance.shape[:-1], design.shape[-1])
+    weighed = torch.linalg.solve_ex(covariance, design)[0]  # C^-1 design
     with _args.exact(stacked.device):
-        out = torch.linalg.inv(design.mT @ weighed)
+        out = torch.linalg.inv_ex(design.mT @ weighed).inverse
         return out @ (weighed.mT @ stacked), out
 
 

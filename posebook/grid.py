@@ -5,7 +5,6 @@ Every other module speaks either cells or pixels; only a :class:`Grid` turns one
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from posebook import _args
@@ -77,14 +76,10 @@ class Grid:
         """Image pixels ``(..., 2)`` of cell coordinates ``(..., 2)``, both (x, y)."""
         _args.points("cells", cells)
         wide = _args.widen(cells)  # half precision would round between the two operations
-        return (_pair(self.offset, wide) + _pair(self.stride, wide) * wide).to(cells.dtype)
+        return (_args.constant(self.offset, wide) + _args.constant(self.stride, wide) * wide).to(cells.dtype)
 
     def to_cells(self, xy: Tensor) -> Tensor:
         """Cell coordinates ``(..., 2)`` of image pixels ``(..., 2)``, both (x, y); the inverse of :meth:`to_image`."""
         _args.points("xy", xy)
         wide = _args.widen(xy)
-        return ((wide - _pair(self.offset, wide)) / _pair(self.stride, wide)).to(xy.dtype)
-
-
-def _pair(value: Pair, like: Tensor) -> Tensor:
-    return torch.tensor(value, dtype=like.dtype, device=like.device)
+        return ((wide - _args.constant(self.offset, wide)) / _args.constant(self.stride, wide)).to(xy.dtype)

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy import ndarray
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -77,9 +76,9 @@ def local_peaks(heatmaps: Tensor, *, threshold: float, top_k: int) -> Peaks:
     order = flat.detach()[of, cell].argsort(descending=True, stable=True)
     order = order[of[order].argsort(stable=True)]  # map by map
     of, cell = of[order], cell[order]
-    count = of.bincount(minlength=len(flat))
-    rank = torch.arange(len(of), device=of.device) - (count.cumsum(0) - count)[of]
-    of, cell, rank = (part[rank < top_k] for part in (of, cell, rank))
+    rank = torch.arange(len(of), device=of.device) - torch.searchsorted(of, of)  # within its map
+    kept = (rank < top_k).nonzero()[:, 0]
+    of, cell, rank = of[kept], cell[kept], rank[kept]
 
     scores = flat.new_zeros(len(flat), top_k)
     valid, xy = torch.zeros_like(scores, dtype=torch.bool), flat.new_full((*scores.shape, 2), torch.nan)
@@ -228,7 +227,8 @@ def fill_joints(people: People, heatmaps: Tensor, tag_maps: Tensor, *, threshold
         p, k = missing.unbind(1)
         distance = torch.linalg.vector_norm(wide[k].flatten(2) - mean[p, :, None], dim=1)  # (joints, H*W)
         score, best = torch.where(distance < threshold, heatmaps[k].flatten(1), -torch.inf).max(-1)
-        p, k, best, score = (part[score > floor] for part in (p, k, best, score))
+        kept = (score > floor).nonzero()[:, 0]
+        p, k, best, score = (part[kept] for part in (p, k, best, score))
         xy[p, k] = torch.stack((best % w, best // w), dim=-1).to(xy.dtype)
         scores[p, k] = score.to(scores.dtype)
     return People(xy, scores, people.indices)
@@ -317,7 +317,7 @@ def paf_scores(pafs: Tensor, a: Tensor, b: Tensor, *, samples: int = 10) -> Tens
     a, limb = torch.where(known, a, 0), torch.where(known, b - a, 0)  # (..., *pairs, 2)
     steps = torch.linspace(0, 1, samples, dtype=field.dtype, device=field.device)[:, None]
     points = a[..., None, :] + steps * limb[..., None, :]  # (..., *pairs, samples, 2)
-    place = (2 * points + 1) / points.new_tensor([w, h]) - 1  # in grid_sample's units the map reaches from -1 to 1
+    place = (2 * points + 1) / _args.constant((w, h), points) - 1  # in grid_sample's units the map reaches from -1 to 1
     place = place.reshape(lead.numel(), limb.shape[len(lead) : -1].numel(), samples, 2)
     field = field.reshape(lead.numel(), 2, h, w)
     mean = F.grid_sample(field, place, padding_mode="border", align_corners=False).mean(-1)  # (leading, 2, pairs)
@@ -368,12 +368,14 @@ def group_by_paf(peaks: Peaks, pafs: Tensor, limbs: tuple[tuple[int, int], ...],
     _args.maps("pafs", pafs)
     if pafs.shape[:-2] != (len(limbs), 2):
         _args.fail("pafs", f"shape ({len(limbs)}, 2, H, W)", tuple(pafs.shape))
-    first, second = torch.tensor(limbs, dtype=torch.int64, device=pafs.device).view(-1, 2).unbind(1)  # (E,), (E,)
-    n = 1 + max(peaks.valid.any(0).nonzero()[:, 0].tolist(), default=-1)  # beyond, no keypoint has a peak
-    xy, valid = peaks.xy[:, :n], peaks.valid[:, :n]
+    first, second = _args.constant(limbs, pafs, torch.int64).view(-1, 2).unbind(1)  # (E,), (E,)
+    valid = peaks.valid.cpu().numpy()
+    n = 1 + max(valid.any(0).nonzero()[0], default=-1)  # beyond, no keypoint has a peak
+    xy, valid = peaks.xy[:, :n], valid[:, :n]
     scores = paf_scores(pafs.detach(), xy[first][:, :, None], xy[second][:, None], samples=samples)
     scores = scores.detach().cpu().double().numpy()  # (E, n, n)
-    both = (valid[first][:, :, None] & valid[second][:, None]).cpu().numpy()
+    ends = np.array(limbs, dtype=int).reshape(-1, 2)
+    both = valid[ends[:, 0], :, None] & valid[ends[:, 1], None]
     costs = np.where(both & (scores > threshold), -scores, np.inf)
     found = []  # (cost, a peak as (keypoint, number), another)
     for (i, j), cost in zip(limbs, costs, strict=True):
@@ -408,7 +410,7 @@ def _one_image(peaks: Peaks) -> None:
 
 def _people(peaks: Peaks, indices: ndarray) -> People:
     """Points and scores of the peaks of these numbers ``(P, K)``."""
-    found = torch.as_tensor(indices, device=peaks.xy.device)
+    found = _args.sent(torch.as_tensor(indices, device="cpu"), peaks.xy.device)
     k, n, missing = torch.arange(found.shape[1], device=found.device), found.clamp(min=0), found < 0
     return People(peaks.xy[k, n].masked_fill(missing[..., None], torch.nan), peaks.scores[k, n].masked_fill(missing, 0),
                   found)
@@ -450,6 +452,8 @@ def _best_first(cost: ndarray, limit: float) -> ndarray:
 
 def _optimal(cost: ndarray, limit: float) -> ndarray:
     """The pairs that save most against the limit: whatever costs more is as bad as no pair."""
+    from scipy.optimize import linear_sum_assignment  # slow to import
+
     rows, columns = linear_sum_assignment(np.minimum(cost, limit))
     out = np.full(len(cost), -1)
     out[rows] = np.where(cost[rows, columns] < limit, columns, -1)

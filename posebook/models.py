@@ -6,6 +6,8 @@ of the ``stride x stride`` pixels that it covers, so that the map covers the ima
 the map; the trunk's kernels are centered there too. ``net.grid`` is that grid.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,34 +20,59 @@ WIDTHS = {2: 16, 4: 32, 8: 48, 16: 48}  # channels at each stride
 K = 17
 
 
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Normalization over 16 channels of one image: unlike a batch's, it is the same in whichever company.
+
+    Source: Wu and He 2018, arXiv:1803.08494.
+    """
+    return nn.GroupNorm(channels // 16, channels)
+
+
 class Trunk(nn.Module):
     """Encoder to stride 16 and decoder back to ``stride``, with a skip connection at every stride between.
 
     Args:
         stride: image pixels per cell of the output: 2, 4 or 8.
+        depth: residual blocks at each stride on the way down, 1 or more.
+        width: channels at stride 2, a multiple of 16; at stride 4 twice as many, at 8 and 16 three times.
+        norm: a number of channels to a layer that normalizes them.
+        bf16: layers compute in bfloat16, by torch.autocast; what comes out is float32 again.
 
     Raises:
-        ValueError: another stride; in ``forward`` an image that is not (B, 3, H, W) with sides that 16 divides.
+        ValueError: another stride, depth or width; in ``forward`` an image that is not (B, 3, H, W) with sides that 16
+            divides.
     """
 
-    def __init__(self, stride: int = 4):
+    def __init__(self, stride: int = 4, *, depth: int = 1, width: int = 16,
+                 norm: Callable[[int], nn.Module] = nn.BatchNorm2d, bf16: bool = False):  # fmt: skip
         super().__init__()
         if stride not in (2, 4, 8):
             _args.fail("stride", "2, 4 or 8", stride)
-        c = WIDTHS
-        self.stem = conv(3, c[2], 4, stride=2)
+        _args.whole("depth", depth, 1)
+        _args.whole("width", width, 16)
+        if width % 16:
+            _args.fail("width", "a multiple of 16", width)
+        c = {s: n * width // 16 for s, n in WIDTHS.items()}
+        self.bf16, self.stem = bf16, conv(3, c[2], 4, stride=2, norm=norm)
         self.down = nn.ModuleList(
-            nn.Sequential(conv(c[s // 2], c[s], 2, stride=2), Residual(c[s])) for s in (4, 8, 16)
+            nn.Sequential(conv(c[s // 2], c[s], 2, stride=2, norm=norm), *(Residual(c[s], norm) for _ in range(depth)))
+            for s in (4, 8, 16)
         )
         self.skip = nn.ModuleList(nn.Conv2d(c[s], c[s], 1) for s in (8, 4, 2) if s >= stride)
         self.up = nn.ModuleList(nn.Conv2d(c[2 * s], c[s], 1) for s in (8, 4, 2) if s >= stride)
-        self.mix = nn.ModuleList(Residual(c[s]) for s in (8, 4, 2) if s >= stride)
+        self.mix = nn.ModuleList(Residual(c[s], norm) for s in (8, 4, 2) if s >= stride)
         self.channels = c[stride]
 
     def forward(self, image: Tensor) -> Tensor:
         _args.floating("image", image, "(B, 3, H, W)")
         if image.ndim != 4 or image.shape[1] != 3 or any(n % 16 for n in image.shape[2:]):
             _args.fail("image", "shape (B, 3, H, W), H and W multiples of 16", tuple(image.shape))
+        if not self.bf16:
+            return self._features(image)
+        with torch.autocast(image.device.type, torch.bfloat16):
+            return self._features(image).float()
+
+    def _features(self, image: Tensor) -> Tensor:
         x = self.stem((image - 0.5).contiguous(memory_format=torch.channels_last))  # (B, 16, H/2, W/2)
         finer = [x]
         for down in self.down:
@@ -59,21 +86,22 @@ class Trunk(nn.Module):
 class Residual(nn.Module):
     """Two 3 x 3 convolutions around which the input is added."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, norm: Callable[[int], nn.Module] = nn.BatchNorm2d):
         super().__init__()
-        self.body = nn.Sequential(conv(channels, channels), nn.Conv2d(channels, channels, 3, padding=1, bias=False))
-        self.norm = nn.BatchNorm2d(channels)
+        self.body = nn.Sequential(
+            conv(channels, channels, norm=norm), nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        )
+        self.norm = norm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(x + self.norm(self.body(x)))
 
 
-def conv(inputs: int, outputs: int, kernel: int = 3, *, stride: int = 1) -> nn.Sequential:
-    """Convolution, batch normalization, ReLU. An even kernel at stride 2 lies centered on the pixels it merges."""
+def conv(inputs: int, outputs: int, kernel: int = 3, *, stride: int = 1,
+         norm: Callable[[int], nn.Module] = nn.BatchNorm2d) -> nn.Sequential:  # fmt: skip
+    """Convolution, normalization, ReLU. An even kernel at stride 2 lies centered on the pixels it merges."""
     padding = (kernel - 1) // 2
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
-    )
+    return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False), norm(outputs), nn.ReLU())
 
 
 class HeatmapNet(nn.Module):
@@ -81,12 +109,17 @@ class HeatmapNet(nn.Module):
 
     What they mean is the loss's matter: a heatmap of peak 1 under :func:`posebook.losses.heatmap_loss`, logits under
     cross-entropy and the integral loss. The image may have another size than in training.
+
+    Args:
+        stride: image pixels per cell.
+        keypoints: how many, K.
+        trunk: a stride to the layers before the head, as a partial of :class:`Trunk`; in other nets likewise.
     """
 
-    def __init__(self, *, stride: int = 4, keypoints: int = K):
+    def __init__(self, *, stride: int = 4, keypoints: int = K, trunk: Callable[[int], nn.Module] = Trunk):
         super().__init__()
         self.grid = Grid.center(stride)
-        self.trunk = Trunk(stride)
+        self.trunk = trunk(stride)
         self.head = nn.Conv2d(self.trunk.channels, keypoints, 1)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -148,9 +181,10 @@ class RegressionNet(nn.Module):
     Source: Toshev and Szegedy 2014, arXiv:1312.4659.
     """
 
-    def __init__(self, *, stride: int = 4, keypoints: int = K, hw: tuple[int, int] = (64, 64)):
+    def __init__(self, *, stride: int = 4, keypoints: int = K, hw: tuple[int, int] = (64, 64),
+                 trunk: Callable[[int], nn.Module] = Trunk):  # fmt: skip
         super().__init__()
-        self.trunk = Trunk(stride)
+        self.trunk = trunk(stride)
         self.head = CoordinateHead(self.trunk.channels, keypoints, hw)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -160,10 +194,11 @@ class RegressionNet(nn.Module):
 class HybridNet(nn.Module):
     """Both heads on one trunk: ``net(image)`` is (scores as of HeatmapNet, coordinates as of RegressionNet)."""
 
-    def __init__(self, *, stride: int = 4, keypoints: int = K, hw: tuple[int, int] = (64, 64)):
+    def __init__(self, *, stride: int = 4, keypoints: int = K, hw: tuple[int, int] = (64, 64),
+                 trunk: Callable[[int], nn.Module] = Trunk):  # fmt: skip
         super().__init__()
         self.grid = Grid.center(stride)
-        self.trunk = Trunk(stride)
+        self.trunk = trunk(stride)
         self.maps = nn.Conv2d(self.trunk.channels, keypoints, 1)
         self.coordinates = CoordinateHead(self.trunk.channels, keypoints, hw)
 
@@ -179,10 +214,11 @@ class SimCCNet(nn.Module):
     arXiv:2107.03332.
     """
 
-    def __init__(self, *, stride: int = 4, keypoints: int = K, hw: tuple[int, int] = (64, 64), ratio: float = 2.0):
+    def __init__(self, *, stride: int = 4, keypoints: int = K, hw: tuple[int, int] = (64, 64), ratio: float = 2.0,
+                 trunk: Callable[[int], nn.Module] = Trunk):  # fmt: skip
         super().__init__()
         self.hw, self.ratio = hw, ratio
-        self.trunk = Trunk(stride)
+        self.trunk = trunk(stride)
         self.maps = nn.Conv2d(self.trunk.channels, keypoints, 1)
         cells = (hw[0] // stride) * (hw[1] // stride)
         self.x, self.y = (nn.Linear(cells, round(n * ratio)) for n in (hw[1], hw[0]))

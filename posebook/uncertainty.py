@@ -283,7 +283,7 @@ def squared_mahalanobis(error: Tensor, variance: Tensor) -> Tensor:
     kind, wide, scale = _kind(variance, error), _args.widen(error), _args.widen(variance)
     if kind == "full":
         _args.definite("variance", variance, (*error.shape, 2))
-        unit = torch.linalg.solve(scale, wide[..., None].to(scale.dtype))[..., 0]
+        unit = torch.linalg.solve_ex(scale, wide[..., None].to(scale.dtype))[0][..., 0]
         return (wide * unit).sum(-1).to(error.dtype)
     if _args.readable(variance) and not (variance > 0).all():
         _args.fail("variance", "> 0", "values that are not")

@@ -384,7 +384,7 @@ def _looked_up(images: Tensor, sources: list[Affine], hw: tuple[int, int], beyon
     y, x = torch.meshgrid(*(torch.arange(n, dtype=wide.dtype, device=wide.device) for n in hw), indexing="ij")
     pixels = torch.stack((x, y), dim=-1)
     xy = torch.stack([warp_points(pixels, source) for source in sources])  # (N, h, w, 2)
-    share = (2 * xy + 1) / xy.new_tensor((images.shape[-1], images.shape[-2])) - 1  # -1 and 1: the outer edges
+    share = (2 * xy + 1) / _args.constant((images.shape[-1], images.shape[-2]), xy) - 1  # -1 and 1: the outer edges
     padding = {"zero": "zeros", "edge": "border"}[beyond]
     found = F.grid_sample(wide, share, padding_mode=padding, align_corners=False).to(images.dtype)
     if all(one is None for one in stepped):
@@ -439,4 +439,4 @@ def _exchanged(name: str, tensor: Tensor, axis: int, affine: Affine, skeleton: S
         _args.fail(name, f"{len(skeleton)} keypoints, as the skeleton has, on axis {axis}", (*tensor.shape,))
     if affine.determinant > 0:
         return tensor
-    return tensor.index_select(axis, torch.tensor(skeleton.flip_order, device=tensor.device))
+    return tensor.index_select(axis, _args.constant(skeleton.flip_order, tensor, torch.int64))

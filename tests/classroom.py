@@ -1,9 +1,11 @@
 """A class to grade in tests: a set of two problems and a question, students, and a grader that is quick."""
 
+import json
 import zipfile
 from pathlib import Path
 
 import nbformat
+import psutil
 from quick_grader import work
 
 from posebook.checks import PROBLEMS
@@ -17,6 +19,58 @@ bob,Bob,Doe,,4712
 rob,Bob,Doe,,4713
 zoe_m,Zoë,M,,
 """
+CANVAS_FILE = (  # as its Grades, Export writes it: how columns are posted, points possible, a test student
+    '\ufeffStudent,ID,SIS User ID,SIS Login ID,Section,Quiz (17),mini (90210),Current Score\n'
+    ',,,,,Manual Posting,,\n'
+    '    Points Possible,,,,,5,10,(read only)\n'
+    '"Arbor, Ann",4711,u1,ann,"Lab 1, Monday",3,,60\n'
+    '"Doe, ""Jr."", Bob",4712,u2,,Lab 2,4,,80\n'
+    '"Doe, Bob",4713,u3,,Lab 2,5,7,100\n'
+    '"M, Zo\u00eb",,,zoe_m,Lab 1,1,,20\n'
+    '"M, Zo\u00eb",99,,zoe_m,Lab 1,1,,20\n'
+    '"Student, Test",5000,,,Lab 1,,,\n'
+)
+MOODLE_FILE = (
+    'Identifier,Full name,Email address,Status,Grade,Maximum Grade,Grade can be changed,Feedback comments\n'
+    'Participant 881,Ann Arbor,ann@example.org,Submitted for grading,,"10,00",Yes,\n'
+    'Participant 882,Bob Doe,bob@example.org,Submitted for grading,,"10,00",Yes,"kept, ""as"" is"\n'
+    'Participant 883,Zoe\u0308 M,,No submission,,"10,00",Yes,\n'
+    'Participant 884,Guest,guest@example.org,No submission,1,"10,00",Yes,\n'
+)
+HOSTILE = """\
+<script>alert(1)</script>
+<img src=x onerror=alert(1)>
+[x](javascript:alert(1))
+<svg/onload=alert(1)>
+<a href='jAvAsCrIpT:alert(1)'>x</a>
+<iframe srcdoc='<script>alert(1)</script>'></iframe>
+</div>
+![x](javascript:alert(1))
+![x](data:text/html;base64,PHN2Zz4=)
+<form action=//x><input autofocus onfocus=alert(1)>
+$<img src=x onerror=alert(1)>$
+$$<script>alert(1)</script>$$
+\\begin{a}<script>x</script>\\end{a}
+`<script>`
+<!-- --!><script>x</script>
+<math><mtext></form><form><mglyph><style></math><img src onerror=alert(1)>
+<noscript><p title='</noscript><img src=x onerror=alert(1)>'>
+<style>*{}</style>
+<base href=//x>
+<details open ontoggle=alert(1)>
+\\[x\\](javascript:alert(1))
+<https://x/"onclick=alert(1)>
+&lt;script&gt;alert(1)&lt;/script&gt;
+<x/onclick=alert(1)>
+<a id=check-fuse name=why>
+<p style='x:y'>
+<img src=https://x/track.png>
+![x](https://x/track.png)
+![x](attachment:a.png)
+- [ ] x""".split("\n") + [
+    "[x]: javascript:alert(1)\n\n[x]", "$$\n<script>alert(1)</script>\n$$", "```html\n<script>alert(1)</script>\n```",
+    "```mermaid\n<script>x</script>\n```", "<div>\n\n", "\n\n", "    ", "\u2028", "\r", "*",
+]
 INTRODUCTION = """# Mini
 
 The mean $\\hat u =
@@ -65,6 +119,23 @@ def submit(course: Course, student: str, *, when: str = "2026-11-19 10:00:00 UTC
     return path
 
 
+def submit_hostile(course: Course, student: str) -> None:
+    """Hand in a notebook that wants to act in the page of whoever looks at it, wherever it can say something."""
+    path = submit(course, student, soft_argmax="say <svg/onload=alert(1)>", fuse="half", free="\n\n".join(HOSTILE))
+    notebook = json.loads(path.read_text())
+    bad = '"><script>alert(1)</script>'
+    marks = {"grade_id": bad, "grade": True, "solution": True, "points": 1, "locked": False}
+    notebook["metadata"] |= {"title": bad, "authors": [{"name": bad}], "widgets": {"application/x": {"state": bad}},
+                             "language_info": {"name": bad, "pygments_lexer": bad, "mimetype": bad}}
+    for text in HOSTILE:
+        notebook["cells"] += [
+            {"cell_type": "markdown", "id": "x", "source": text, "metadata": {"tags": [bad], "nbgrader": marks}},
+            {"cell_type": "raw", "id": "y", "source": text, "metadata": {"format": "text/html"}},
+            {"cell_type": "code", "id": "z", "source": text, "metadata": {}, "execution_count": 1, "outputs": [
+                {"output_type": "display_data", "metadata": {}, "data": {"text/html": text}}]}]
+    path.write_text(json.dumps(notebook))
+
+
 def half(name: str) -> float:
     """Points for half of a problem's cases."""
     cases = len(PROBLEMS[name].cases)
@@ -76,7 +147,7 @@ def here(tasks: list[Task]) -> list[tuple[Task, bool, str]]:
     return [(task, True, work(task)) for task in tasks]
 
 
-def grade(course: Course, *, grade_all=here, **options: bool) -> dict[str, Line]:
+def grade(course: Course, *, grade_all=here, **options: object) -> dict[str, Line]:
     lines = run(course, "mini", grade_all=grade_all, **options)
     return {line.name: line for line in lines}
 
@@ -86,3 +157,11 @@ def archive(path: Path, members: dict[str, bytes], date=(2026, 11, 19, 8, 0, 0))
         for name, data in members.items():
             file.writestr(zipfile.ZipInfo(name, date), data, zipfile.ZIP_DEFLATED)
     return path
+
+
+def command_of(process: psutil.Process) -> str:
+    """Its words; none once it has ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""

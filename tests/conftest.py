@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import signal
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import settings
 
 settings.register_profile("posebook", deadline=None)  # what is only slow is no fault
 settings.load_profile("posebook")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background, and so by children
 collect_ignore = ["elsewhere", "guard"]
 GUARD = Path(__file__).parent / "guard"
 
@@ -28,6 +30,7 @@ class Guard:
         os.environ["MPLCONFIGDIR"] = str(self.refused.parent)
         import matplotlib.font_manager  # noqa: F401, lists the fonts: kernels find that list, whatever else runs then
 
+        os.environ.pop("POSEBOOK_PROGRESS", None)  # no one's own journal
         if "POSEBOOK_COCO" in os.environ:  # the notebooks' stored outputs were made without it
             os.environ["POSEBOOK_TESTS_COCO"] = os.environ.pop("POSEBOOK_COCO")
 
@@ -55,6 +58,35 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
         cuda = [pytest.param("cuda", marks=pytest.mark.gpu)] if torch.cuda.is_available() else []
         metafunc.parametrize("device", ["cpu", *cuda])
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("there is no CUDA device")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium; the tests that need it are skipped where it is not."""
+    from driver import chromium
+
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def work(tmp_path, monkeypatch) -> Path:
+    """A work/ that was filled, with the folder of a set, which is the current one."""
+    from posebook import _journal
+
+    folder = tmp_path / "l'été 1/work"
+    (folder / "exercises/decoding").mkdir(parents=True)
+    (folder / _journal.COPIED).write_text("{}")
+    monkeypatch.chdir(folder / "exercises/decoding")
+    return folder
 
 
 @pytest.fixture

@@ -29,6 +29,8 @@ GOOD = [
     (_args.size, ("hw", (1, 5))),
     (_args.size, ("hw", torch.zeros(3, 4, 5).shape[-2:])),
     (_args.size, ("hw", [4, 5])),
+    (_args.bounds, ("yaw", (-45.0, 45))),
+    (_args.bounds, ("yaw", [3, 3])),
 ]
 
 BAD = [
@@ -76,6 +78,10 @@ BAD = [
     (_args.size, ("hw", (True, 5)), "hw: want (height, width), two whole numbers >= 1, got (True, 5)"),
     (_args.size, ("hw", (4, 5, 6)), "hw: want (height, width), two whole numbers >= 1, got (4, 5, 6)"),
     (_args.size, ("hw", 4), "hw: want (height, width), two whole numbers >= 1, got 4"),
+    (_args.bounds, ("yaw", (2, 1)), "yaw: want (least, most), two finite numbers, got (2, 1)"),
+    (_args.bounds, ("yaw", (0, math.inf)), "yaw: want (least, most), two finite numbers, got (0, inf)"),
+    (_args.bounds, ("yaw", (1, 2, 3)), "yaw: want (least, most), two finite numbers, got (1, 2, 3)"),
+    (_args.bounds, ("yaw", 4), "yaw: want (least, most), two finite numbers, got 4"),
 ]
 
 

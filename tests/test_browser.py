@@ -1,27 +1,22 @@
 """The course in a real page: JupyterLab and chromium, keys and mouse, screen readers and network."""
 
 import importlib
-import importlib.util
-import json
 import os
-import re
-import secrets
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
 
 import nbformat
 import pytest
+from driver import Lab, chromium
 from ipywidgets import BoundedFloatText, BoundedIntText
 
 from posebook.explore import decoding
+from posebook.questions.quizzes import QUIZZES
 
 pytestmark = pytest.mark.browser
 
@@ -29,74 +24,18 @@ BOXES = BoundedFloatText, BoundedIntText
 CHAPTERS = sorted((Path(__file__).parents[1] / "chapters").glob("*.ipynb"))
 EXPLORERS = ["decoding", *sorted(
     path.stem for path in Path(decoding.__file__).parent.glob("[!_]*.py") if path.stem != "decoding")]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync"
-)
-FOLDERS = (
-    "JUPYTER_CONFIG_DIR JUPYTER_DATA_DIR JUPYTER_RUNTIME_DIR IPYTHONDIR "
-    "JUPYTERLAB_SETTINGS_DIR JUPYTERLAB_WORKSPACES_DIR"
-)
-SETTINGS = {
-    "apputils-extension/notification": {"checkForUpdates": False, "fetchNews": "false"},
-    "notebook-extension/tracker": {"windowingMode": "none"},
-}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # JupyterLab, driven
 
 
-class Lab:
-    """A JupyterLab of its own and one chromium; :meth:`run` opens a notebook and runs all its cells."""
-
-    def __init__(self, root: Path, browser):
-        self.root, self.browser, self.token = root, browser, secrets.token_hex(16)
-        self.served = root / "served"
-        env = dict(os.environ)
-        for name in FOLDERS.split():
-            env[name] = str(root / name.lower())
-        for name, values in SETTINGS.items():
-            path = Path(env["JUPYTERLAB_SETTINGS_DIR"], "@jupyterlab", f"{name}.jupyterlab-settings")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(values))
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
-        options = [
-            "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={self.url.split(':')[-1]}",
-            "--ServerApp.port_retries=0", f"--IdentityProvider.token={self.token}",
-            "--LabApp.expose_app_in_browser=True",
-        ]  # fmt: skip
-        self.served.mkdir()
-        with open(root / "log.txt", "w") as log:
-            command = [sys.executable, "-m", "jupyterlab", *options]
-            self.server = subprocess.Popen(command, cwd=self.served, env=env, stdout=log, stderr=subprocess.STDOUT)
-
-    def wait(self, seconds: float = 600) -> None:
-        """Until the server answers."""
-        end = time.monotonic() + seconds
-        while True:
-            try:
-                return urllib.request.urlopen(f"{self.url}/api/status?token={self.token}", timeout=seconds).close()
-            except OSError:
-                if self.server.poll() is not None or time.monotonic() > end:
-                    raise RuntimeError(f"JupyterLab did not start:\n{(self.root / 'log.txt').read_text()}") from None
-                time.sleep(0.1)
-
+class NotebookLab(Lab):
     def run(self, name: str, notebook: nbformat.NotebookNode):
-        """The page after all cells ran, or one wrote an error; ``page.hosts`` and ``page.complaints`` keep growing."""
+        """The page after all cells of the notebook ran, or one wrote an error."""
         notebook.metadata.setdefault("kernelspec", {"name": "python3", "display_name": "Python 3"})  # or it asks
         nbformat.write(notebook, self.served / name)
-        page = self.browser.new_page(viewport={"width": 1280, "height": 900})
-        page.set_default_timeout(600_000)
-        page.hosts, page.complaints = set(), []
-        page.on("request", lambda r: page.hosts.update(re.findall(r"^(?:https?|wss?)://([^/:]+)", r.url)))
-        page.on("websocket", lambda w: page.hosts.update(re.findall(r"^wss?://([^/:]+)", w.url)))
-        page.on("console", lambda m: page.complaints.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda e: page.complaints.append(str(e)))
-        page.goto(f"{self.url}/lab/workspaces/ci/tree/{name}?reset&token={self.token}")
-        page.wait_for_selector("#jupyterlab-splash", state="detached")
+        page = self.open(f"/tree/{name}")
         page.wait_for_function(
             "() => { const c = window.jupyterapp?.shell.currentWidget?.sessionContext;"
             "        return c?.isReady && c.session?.kernel?.status === 'idle' }"
@@ -111,32 +50,13 @@ class Lab:
         )
         return page
 
-    def stop(self) -> None:
-        self.server.terminate()  # it ends its kernels
-        try:
-            self.server.wait(120)
-        except subprocess.TimeoutExpired:
-            self.server.kill()
-            self.server.wait()
-
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    missing = [name for name in ("playwright", "axe_playwright_python") if importlib.util.find_spec(name) is None]
-    missing += [] if CHROMIUM else ["chromium"]
-    if missing:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("not installed: " + ", ".join(missing))
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
-        lab = Lab(tmp_path_factory.mktemp("lab"), browser)
-        try:
-            lab.wait()
-            yield lab
-        finally:
-            lab.stop()
-            browser.close()
+    root = tmp_path_factory.mktemp("lab")
+    (root / "served").mkdir()
+    with chromium() as browser, NotebookLab(root, browser, root / "served") as lab:
+        yield lab
 
 
 def assert_quiet(page) -> None:
@@ -270,24 +190,41 @@ def test_the_cliff_by_keyboard_alone(explorer):
     assert "exact to float32 round-off" in explorer.sentence()
 
 
+def moved(explorer, module, field, label, value) -> float:
+    """Wait until picture, table and sentence are those of a new number beside the slider, and a screen reader hears it;
+    that number.
+    """
+    before, end = module.sentence(module.compute(replace(module.State(), **{field: value}))), time.monotonic() + 120
+    while True:  # a drag may go on
+        number = type(value)(explorer.box(label).input_value())
+        result = module.compute(replace(module.State(), **{field: number}))
+        table = ET.fromstring(module.table(result))
+        rows = [["".join(cell.itertext()).strip() for cell in row] for row in table.iter("tr")]
+        want, said = (module.sentence(result), rows), explorer.output.get_by_role("status").text_content()
+        says = said.startswith(f"{label} {number}. ") and said.endswith(module.verdict(result))  # and what it solved
+        if says and before != explorer.sentence() and (explorer.sentence(), explorer.rows()) == want:
+            return number
+        assert time.monotonic() < end, f"want {want}, {label} {number}, got {explorer.sentence()}, {said}"
+        explorer.page.wait_for_timeout(30)
+
+
 @pytest.mark.parametrize("name", EXPLORERS[1:])
-def test_a_key_moves_each(page, name):
-    """One press on the first slider: the picture is that of the number beside it, which a screen reader says."""
+def test_a_key_and_the_mouse_move_each(page, name):
+    """The first slider: picture, table and sentence are those of the number beside it, which a screen reader says."""
     module, explorer = importlib.import_module(f"posebook.explore.{name}"), Explorer(page, name)
     controls = module.explore().controls.items()
     field, box = next((field, control) for field, control in controls if isinstance(control, BOXES))
-    kind = int if name in ("angle", "epochs") else float
-    start, end = module.sentence(module.compute(module.State())), time.monotonic() + 120
-    assert explorer.sentence() == start
-    explorer.handle(box.description).press("ArrowRight")
-    while True:
-        state = replace(module.State(), **{field: kind(explorer.box(box.description).input_value())})
-        if start != explorer.sentence() == module.sentence(module.compute(state)):
-            break
-        assert time.monotonic() < end, f"the controls say {state}, the picture says {explorer.sentence()}"
-        page.wait_for_timeout(30)
-    said = explorer.output.get_by_role("status").text_content()
-    assert said == f"{box.description} {getattr(state, field)}. {module.verdict(module.compute(state))}"
+    label, handle, start = box.description, explorer.handle(box.description), getattr(module.State(), field)
+    assert explorer.sentence() == module.sentence(module.compute(module.State()))
+    handle.press("ArrowRight")
+    pressed = moved(explorer, module, field, label, start)
+    spot = handle.bounding_box()
+    x, y = spot["x"] + spot["width"] / 2, spot["y"] + spot["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + (60 if pressed - box.min < box.max - pressed else -60), y, steps=20)
+    page.mouse.up()
+    moved(explorer, module, field, label, pressed)
     assert explorer.output.evaluate("e => e.scrollWidth <= e.clientWidth")
 
 
@@ -309,6 +246,14 @@ def test_axe(page, name):
         assert explorer.handle(label).count() == explorer.box(label).count() == 1
 
 
+def test_panels_stand_in_a_row(page):
+    """On a page of 1280 px, file browser open: so that controls and all panels are seen at once."""
+    for name in EXPLORERS:
+        tops = Explorer(page, name).output.evaluate(
+            "e => [...e.querySelectorAll('[role=img] > svg')].map(svg => svg.getBoundingClientRect().top)")
+        assert tops == pytest.approx(tops[:1] * len(tops), abs=1), name
+
+
 def test_print_keeps_its_size_in_a_narrow_page(page):
     """At 900 px, file browser open: panels stand below one another, and none is shrunk."""
     page.set_viewport_size({"width": 900, "height": 900})
@@ -324,6 +269,80 @@ def test_print_keeps_its_size_in_a_narrow_page(page):
 
 def test_nothing_leaves_and_nothing_complains(explorer):
     assert_quiet(explorer.page)
+
+
+def test_what_goes_wrong_is_said(lab):
+    """A view that raises: a line below the picture says so, until a move that goes well."""
+    code = ["from posebook.explore import decoding\n\nshown = decoding.explore()\nshown",
+            "view = shown._view\nshown._view = lambda result: 1 / 0 if result.state.tau > 1 else view(result)"]
+    page = lab.run("broken.ipynb", nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, code))))
+    output = page.locator(".jp-OutputArea-output:has(.posebook)")
+    box = output.get_by_role("spinbutton", name="tau", exact=True)
+    for value, alerts in (("2", 1), ("0.5", 0)):
+        box.fill(value)
+        box.press("Enter")
+        output.get_by_role("alert" if alerts else "status").wait_for(state="attached")
+        words = ["ZeroDivisionError: division by zero"] * alerts
+        assert output.get_by_role("alert").all_inner_texts() == words and output.locator("div[role=img]").is_visible()
+    page.close()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The quizzes
+
+
+@pytest.fixture(scope="module")
+def asked(lab):
+    """A page with a chapter's quiz, and its output."""
+    code = nbformat.v4.new_code_cell("from posebook.quiz import quiz\n\nquiz(2)")
+    page = lab.run("quiz.ipynb", nbformat.v4.new_notebook(cells=[code]))
+    output = page.locator(".jp-OutputArea-output:has(.posebook-ask)")
+    output.wait_for()
+    output.evaluate("e => e.id = 'quiz'")
+    yield page, output
+    page.close()
+
+
+def tab(page, words: str, key: str = "Tab") -> None:
+    """Move the focus until it is on what has these words."""
+    for _ in range(20):
+        if page.evaluate("(e => e.parentElement.tagName == 'LABEL' ? e.parentElement.textContent : e.textContent)"
+                         "(document.activeElement)").strip() == words:
+            return
+        page.keyboard.press(key)
+    raise AssertionError(f"nothing says {words}")
+
+
+def test_a_quiz_by_keyboard_alone(asked):
+    """Each answer is explained and heard, and only the first try counts."""
+    page, output = asked
+    question = QUIZZES[2][0]
+    wrong = next(option for option in question.options if not option.right)
+    output.get_by_role("radio").first.focus()
+    for option, key in ((wrong, "Tab"), (question.right, "Shift+Tab")):
+        tab(page, option.words, key)
+        page.keyboard.press("Space")
+        tab(page, "Check")
+        page.keyboard.press("Enter")
+        said = output.get_by_role("status").filter(has_text=option.why)
+        said.wait_for()
+        assert said.inner_text().startswith("\u2713 Right." if option.right else "\u2717 Not right.")
+    assert output.get_by_role("status").last.inner_text() == "0 of 7 right on the first try, 6 still to answer."
+    assert_quiet(page)
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_a_quiz_has_nothing_against_it_by_axe_and_fits_a_phone(asked, theme):
+    from axe_playwright_python.sync_playwright import Axe
+
+    page, output = asked
+    page.evaluate("theme => jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
+    page.locator(f"body[data-jp-theme-name='{theme}']").wait_for(state="attached")
+    assert [rule["id"] for rule in Axe().run(page, context="#quiz").response["violations"]] == []
+    page.set_viewport_size({"width": 390, "height": 844})
+    output.evaluate("e => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert output.evaluate("e => e.scrollWidth <= e.clientWidth")
+    page.set_viewport_size({"width": 1280, "height": 900})
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -354,6 +373,22 @@ def test_nothing_covers_the_text_at_the_first_opening(lab, tmp_path):
             assert served.wait(600) == 0
         finally:
             served.kill()
+
+
+def test_notebook_7_opens_a_notebook_as_it_was_built_and_shows_its_explorer(lab):
+    notebook = nbformat.read(CHAPTERS[0], as_version=4)
+    notebook.cells = [nbformat.v4.new_code_cell("from posebook.explore import decoding\ndecoding.explore()")]
+    nbformat.write(notebook, lab.served / "seven.ipynb")
+    page = lab.browser.new_page()
+    page.set_default_timeout(600_000)
+    page.goto(f"{lab.url}/notebooks/seven.ipynb?token={lab.token}")
+    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()  # keys before it are lost
+    page.locator(".jp-CodeCell .cm-content").click()
+    page.keyboard.press("Shift+Enter")
+    page.locator(".posebook div[role=img] svg").first.wait_for()
+    assert page.locator(".jp-Dialog").count() == 0  # no kernel to choose
+    assert page.get_by_role("slider").count() > 0
+    page.close()
 
 
 # ---------------------------------------------------------------------------------------------------------------------

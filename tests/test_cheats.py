@@ -468,10 +468,12 @@ def descriptors():
 '''
 
 
-@pytest.fixture(scope="module")
-def inside():
-    with Session([(1, HUNT)], withheld=withheld(PROBLEMS.values()), limits=LIMITS) as session:
+@pytest.fixture(scope="module", params=["fork", "cold"])
+def inside(request):
+    cold = request.param == "cold"
+    with Session([(1, HUNT)], withheld=withheld(PROBLEMS.values()), limits=LIMITS, cold=cold) as session:
         session.ready()
+        assert bool(session.kernel.first) is not cold
         yield session
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,9 +18,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from posebook import cli
-from posebook.cli import student
+from posebook import _journal, cli
+from posebook.cli import copies, student
 
+ROOT = Path(__file__).parent.parent
 POSEBOOK = [sys.executable, "-m", "posebook.cli"]
 
 
@@ -43,7 +45,7 @@ def files(folder: Path) -> list[str]:
 
 def test_copies_every_file_but_checkpoints(course):
     (course / "chapters/table.csv").write_text("1,2")
-    assert len(student.copy_course()[0]) == 3
+    assert len(copies.copy_course().new) == 3
     assert files(course / "work") == [
         ".copied.json",
         "chapters/02_decoding.ipynb",
@@ -58,12 +60,18 @@ CHAPTER, EXERCISE = Path("chapters/02_decoding.ipynb"), Path("exercises/decoding
 
 
 def test_never_overwrites_and_brings_back_what_is_missing(course):
-    student.copy_course()
+    copies.copy_course()
     (course / "work" / CHAPTER).write_text("my answers")
     (course / "work" / EXERCISE).unlink()
-    assert student.copy_course() == ([EXERCISE], [], [])
+    assert copied() == ([EXERCISE], [], [])
     assert (course / "work" / CHAPTER).read_text() == "my answers"
     assert files(course / "work") == [".copied.json", str(CHAPTER), str(EXERCISE)]
+
+
+def copied() -> tuple[list[Path], list[Path], list[Path]]:
+    """What was missing, what was replaced, and what is newer but was kept."""
+    done = copies.copy_course()
+    return done.new, done.renewed, list(done.kept)
 
 
 def update(path: Path, source: str, output: str = "") -> None:
@@ -74,7 +82,7 @@ def update(path: Path, source: str, output: str = "") -> None:
 
 def test_after_an_update_what_was_not_changed_is_replaced_and_the_rest_kept(course, monkeypatch, capsys):
     (course / "chapters/table.csv").write_text("1,2")
-    student.copy_course()
+    copies.copy_course()
     update(course / "work" / EXERCISE, "my answer")
     for path in (CHAPTER, EXERCISE):
         update(course / path, "second edition")
@@ -85,25 +93,82 @@ def test_after_an_update_what_was_not_changed_is_replaced_and_the_rest_kept(cour
         "Replaced in work/ by a newer version, since you had changed nothing:",
         f"  {CHAPTER}",
         "  chapters/table.csv",
-        "Left in work/ as you changed it, though there is a newer version (rename yours to get it):",
+        "Left in work/ as you changed it, though there is a newer version (posebook update puts that beside yours):",
         f"  {EXERCISE}",
         "JupyterLab is running here already: http://there",
     ]
     assert "second edition" in (course / "work" / CHAPTER).read_text()
     assert "my answer" in (course / "work" / EXERCISE).read_text()
-    assert student.copy_course() == ([], [], [EXERCISE])  # said until it is renamed
+    assert copied() == ([], [], [EXERCISE])  # said until it is renamed
     (course / "work" / EXERCISE).rename(course / "work/mine.ipynb")
-    assert student.copy_course() == ([EXERCISE], [], [])
-    assert student.copy_course() == ([], [], [])
+    assert copied() == ([EXERCISE], [], [])
+    assert copied() == ([], [], [])
+
+
+def test_update_puts_what_is_newer_beside_what_was_changed(course, capsys):
+    def said() -> list[str]:
+        assert cli.main(["update"]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    assert said() == ["New in work/:", f"  {CHAPTER}", f"  {EXERCISE}"]
+    update(course / "work" / EXERCISE, "my answer")
+    for path in (CHAPTER, EXERCISE):
+        update(course / path, "second edition")
+    mine, new = course / "work" / EXERCISE, course / "work/exercises/decoding/decoding-new.ipynb"
+    assert said() == ["Replaced in work/ by a newer version, since you had changed nothing:", f"  {CHAPTER}",
+                      "Yours stays as you changed it; the newer version lies beside it:",
+                      f"  {EXERCISE}: decoding-new.ipynb"]
+    assert "my answer" in mine.read_text() and new.read_bytes() == (course / EXERCISE).read_bytes()
+    assert said() == ["work/ is up to date."] and copied() == ([], [], [])
+    new.unlink()
+    assert said() == ["work/ is up to date."] and not new.exists()  # it was given once
+
+    update(course / EXERCISE, "third edition")
+    said()
+    update(course / EXERCISE, "fourth edition")
+    assert said()[-1] == f"  {EXERCISE}: decoding-new.ipynb"  # in the place of the third, which nobody had changed
+    update(new, "my notes")
+    update(course / EXERCISE, "fifth edition")
+    assert said()[-1] == f"  {EXERCISE}: decoding-new-2.ipynb"
+    assert "my notes" in new.read_text() and "my answer" in mine.read_text()
+
+
+def test_a_damaged_record_of_what_was_copied_costs_no_answer(course):
+    copies.copy_course()
+    update(course / "work" / EXERCISE, "my answer")
+    update(course / EXERCISE, "second edition")
+    for damage in ("", "[]", '{"chapters/0'):
+        (course / "work/.copied.json").write_text(damage)
+        assert copied() == ([], [], [EXERCISE])
+    assert "my answer" in (course / "work" / EXERCISE).read_text()
+
+
+@pytest.mark.parametrize("folder", ["work", "work/exercises/decoding"])
+def test_within_work_there_is_no_course_to_copy(course, monkeypatch, capsys, folder):
+    copies.copy_course()
+    monkeypatch.setattr(copies, "PACKED", course)
+    monkeypatch.chdir(course / folder)
+    assert cli.main(["update"]) == 1
+    assert capsys.readouterr().err == (f"posebook update: want the folder that work/ is in; got {course / folder}: "
+                                       f"cd {course}\n")
+    assert not (course / folder / "work").exists()
+
+
+def test_a_course_comes_from_the_installed_package_where_there_is_none_here(course, tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    monkeypatch.setattr(copies, "PACKED", course)
+    assert cli.main(["update"]) == 0
+    assert files(Path("work")) == [".copied.json", str(CHAPTER), str(EXERCISE)]
 
 
 def test_a_notebook_that_only_ran_counts_as_not_changed(course):
     update(course / CHAPTER, "1 + 1")
-    student.copy_course()
+    copies.copy_course()
     update(course / "work" / CHAPTER, "1 + 1", output="2")
-    assert student.copy_course() == ([], [], [])
+    assert copied() == ([], [], [])
     update(course / CHAPTER, "1 + 2")
-    assert student.copy_course() == ([], [CHAPTER], [])
+    assert copied() == ([], [CHAPTER], [])
 
 
 def test_copies_of_an_older_posebook_are_kept_unless_they_are_as_new(course):
@@ -111,11 +176,115 @@ def test_copies_of_an_older_posebook_are_kept_unless_they_are_as_new(course):
     update(course / CHAPTER, "second edition")
     (course / "work/chapters").mkdir(parents=True)
     update(course / "work" / CHAPTER, "first edition")
-    assert student.copy_course() == ([EXERCISE], [], [CHAPTER])
+    assert copied() == ([EXERCISE], [], [CHAPTER])
     update(course / "work" / CHAPTER, "second edition")
-    assert student.copy_course() == ([], [], [])
+    assert copied() == ([], [], [])
     update(course / CHAPTER, "third edition")
-    assert student.copy_course() == ([], [CHAPTER], [])
+    assert copied() == ([], [CHAPTER], [])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# posebook reset
+
+
+@pytest.fixture
+def solved(course) -> Path:
+    """A notebook in work/ in which soft_argmax was written, and its check has run."""
+    shutil.copy(ROOT / "exercises/decoding/decoding.ipynb", course / EXERCISE)
+    copies.copy_course()
+    path = course / "work" / EXERCISE
+    notebook = nbformat.read(path, 4)
+    for name in ("soft_argmax", "check-soft_argmax", "fuse"):
+        cell = cell_of(notebook, name)
+        cell.source = cell.source if name.startswith("check") else f"# é, my answer to {name}"
+        cell |= {"execution_count": 7, "outputs": [nbformat.v4.new_output("stream", text="ran")]}
+    nbformat.write(notebook, path)
+    return path
+
+
+def cell_of(notebook, name: str):
+    (cell,) = (cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("grade_id") == name)
+    return cell
+
+
+def test_reset_brings_the_stub_back_and_keeps_the_answer(solved, course, capsys):
+    before, stubs = nbformat.read(solved, 4), nbformat.read(course / EXERCISE, 4)
+    assert cli.main(["reset", "soft_argmax"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"soft_argmax in work/{EXERCISE} is empty again, and your answer is in "
+        "work/exercises/decoding/soft_argmax-1.py.",
+        "Is the notebook open? Choose File, Reload Notebook from Disk, before you go on."]
+    assert solved.with_name("soft_argmax-1.py").read_text(encoding="utf-8") == "# é, my answer to soft_argmax\n"
+    after = nbformat.read(solved, 4)
+    for name in ("soft_argmax", "check-soft_argmax"):
+        changed = cell_of(before, name)
+        changed |= {"source": cell_of(stubs, name).source, "execution_count": None, "outputs": []}
+    assert after == before  # and nothing else
+    nbformat.validate(after)
+    assert [entry["problem"] for entry in _journal.entries(course / "work/.progress.jsonl", "reset")] == ["soft_argmax"]
+
+    assert cli.main(["reset", "soft_argmax"]) == 0
+    assert capsys.readouterr().out == (f"soft_argmax in work/{EXERCISE} is as it was handed out: there is no answer to "
+                                       "put away.\n")
+    solved.write_bytes(solved.read_bytes().replace(b"raise NotImplementedError", b"pass"))
+    assert cli.main(["reset", "soft_argmax"]) == 0
+    assert "    pass" in solved.with_name("soft_argmax-2.py").read_text(encoding="utf-8")  # the first one stays
+    assert "my answer" in solved.with_name("soft_argmax-1.py").read_text(encoding="utf-8")
+
+
+def test_reset_makes_a_cell_of_text_one_of_code_again(solved):
+    notebook = nbformat.read(solved, 4)
+    cell = cell_of(notebook, "soft_argmax")
+    cell.cell_type = "markdown"
+    del cell["outputs"], cell["execution_count"]
+    nbformat.write(notebook, solved)
+    assert cli.main(["reset", "soft_argmax"]) == 0
+    after = nbformat.read(solved, 4)
+    nbformat.validate(after)
+    assert cell_of(after, "soft_argmax").cell_type == "code"
+
+
+def test_reset_says_where_the_answer_is_though_nothing_can_be_noted(solved, capsys, monkeypatch):
+    monkeypatch.setenv("POSEBOOK_PROGRESS", "/nonesuch/folder/file")
+    assert cli.main(["reset", "soft_argmax"]) == 0
+    said = capsys.readouterr().out
+    assert "your answer is in work/exercises/decoding/soft_argmax-1.py" in said
+    assert "This reset is missing in posebook progress" in said
+
+
+def no_cell(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b'"grade_id": "soft_argmax"', b'"grade_id": "other"'))
+
+
+def two_cells(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b'"grade_id": "fuse"', b'"grade_id": "soft_argmax"'))
+
+
+@pytest.mark.parametrize("damage, says", [
+    (Path.unlink, "want work/{0}, which is not there: posebook update brings it"),
+    (no_cell, "want the cell of soft_argmax in work/{0}, which is gone: rename the file, and posebook update brings a "
+              "new one"),
+    (two_cells, "want one cell of soft_argmax in work/{0}; got two: delete the copy"),
+    (lambda path: path.write_text('{"cells": [{}]}'),
+     "want a notebook; got work/{0}, which is damaged: rename it, and posebook update brings a new one"),
+])
+def test_reset_where_it_cannot(solved, capsys, damage, says):
+    damage(solved)
+    before = solved.read_bytes() if solved.exists() else None
+    assert cli.main(["reset", "soft_argmax"]) == 1
+    assert capsys.readouterr().err == f"posebook reset: {says.format(EXERCISE)}\n"
+    assert (solved.read_bytes() if solved.exists() else None) == before
+    assert not solved.with_name("soft_argmax-1.py").exists()
+
+
+def test_reset_of_no_problem_names_those_there_are(solved, capsys):
+    assert cli.main(["reset", "softargmax"]) == 1
+    assert re.fullmatch(r"posebook reset: problem: want one of anchor_decode, .*; got softargmax\n",
+                        capsys.readouterr().err)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# posebook lab
 
 
 def test_a_killed_copy_leaves_nothing_half_written(course, monkeypatch):
@@ -124,7 +293,7 @@ def test_a_killed_copy_leaves_nothing_half_written(course, monkeypatch):
 
     monkeypatch.setattr(os, "link", killed)
     with pytest.raises(KeyboardInterrupt):
-        student.copy_course()
+        copies.copy_course()
     assert files(course / "work") == []
 
 
@@ -132,7 +301,7 @@ def test_lab_outside_the_course(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["lab"]) == 1
     error = capsys.readouterr().err
-    assert error == f"posebook lab: want the course's folder, which has chapters/; got {tmp_path}\n"
+    assert error == f"posebook lab: want the course's folder, which has chapters/; got {tmp_path}: cd {ROOT}\n"
     assert files(tmp_path) == []
 
 
@@ -253,7 +422,7 @@ def test_doctor_outside_the_course(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = doctor()
     assert done.returncode == 1
-    assert f"FAIL   notebooks in {tmp_path}/chapters: 0: cd to the course's folder" in done.stdout
+    assert f"FAIL   no course here: want the course's folder, which has chapters/; got {tmp_path}" in done.stdout
 
 
 def test_doctor_names_an_old_package(course):

@@ -10,6 +10,7 @@ from classroom import archive
 
 from posebook.grading.collect import WAY_ON, Refused, collect, count, exchange, member_name, owner, spell
 from posebook.grading.course import Course, CourseError, Student
+from posebook.grading.steps import feedback, zip_pages
 
 
 def test_collect_reads_the_names_that_platforms_give(course, tmp_path):
@@ -31,6 +32,28 @@ def test_collect_reads_the_names_that_platforms_give(course, tmp_path):
     assert "2020" not in lines["doebob_4713_90213_mini.zip"].says  # not the time that rob's own archive claims
     stamp = course.folder("submitted", "mini", "zoe_m") / "timestamp.txt"
     assert course.coursedir.get_existing_timestamp(str(stamp.parent)) == datetime(2026, 11, 19, 20, 30, 10)
+
+
+def test_feedback_goes_back_under_the_names_that_came(course, tmp_path):
+    """In the archive to upload: Canvas's and Moodle's names with another ending; others by id."""
+    names = {"ann": "arborann_LATE_4711_90210_mini-1.ipynb",
+             "zoe_m": "Zoe\u0308 M_17_assignsubmission_file/my work.zip", "bob": "doebob_4712_3_mini.ipynb",
+             "rob": "rob_mini.ipynb"}
+    inside = archive(tmp_path / "n.zip", {"mini.ipynb": b"{"})
+    platform = archive(tmp_path / "all.zip", {name: inside.read_bytes() if name.endswith("zip") else b"{"
+                                              for name in names.values()})
+    assert all(line.good for line in collect(course, "mini", [platform]))
+    with pytest.raises(CourseError, match="mini has no feedback: posebook feedback mini"):
+        zip_pages(course, "mini", tmp_path / "back.zip")
+    assert all(line.good for line in feedback(course, "mini"))
+    zip_pages(course, "mini", tmp_path / "back.zip")
+    with zipfile.ZipFile(tmp_path / "back.zip") as back:
+        assert sorted(back.namelist()) == sorted([
+            "arborann_LATE_4711_90210_mini-1.html", "Zo\u00eb M_17_assignsubmission_file/my work.html",
+            "doebob_4712_3_mini.html", "rob_mini.html"])
+        page = course.notebook("feedback", "mini", "bob").with_suffix(".html").read_bytes()
+        assert back.read("doebob_4712_3_mini.html") == page
+        assert owner("arborann_LATE_4711_90210_mini-1.html", CLASS, "")[0] == "ann"
 
 
 CLASS = [Student(*fields) for fields in (

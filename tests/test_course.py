@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 def test_init_makes_a_course_and_keeps_what_is_there(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "")  # no alembic to be found, as in an environment that is not activated
     root = tmp_path / "new"
-    assert init(root)[0] == "solutions/: decoding, multi_person, representations, robustness"
+    assert init(root)[0] == "solutions/: applications, decoding, multi_person, representations, robustness"
     secret = root / "grading/secret"
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600 and len(secret.read_text().strip()) == 64
     assert stat.S_IMODE(secret.parent.stat().st_mode) == 0o700
@@ -59,6 +59,22 @@ def test_another_gradebook(tmp_path):
     assert not (tmp_path / "grading/gradebook.db").exists()
     with pytest.raises(CourseError, match="change it there"):
         init(tmp_path, db="sqlite:///third.db")
+
+
+@pytest.mark.parametrize("url", ["nonesuch://x/y", "no URL", "postgresql+psycopg://ann@host:port/x",
+                                 "sqlite:////nonesuch/folder/grades.db"])
+def test_a_gradebook_that_cannot_be_opened_is_not_kept(tmp_path, url):
+    (tmp_path / "solutions").mkdir()
+    with pytest.raises(CourseError, match="cannot open the gradebook"):
+        init(tmp_path, db=url)
+    init(tmp_path)
+    assert Course.open(tmp_path).coursedir.db_url.endswith("grading/gradebook.db")
+
+
+def test_a_password_is_not_shown(course):
+    """Neither in what init prints nor in its errors."""
+    course.config.CourseDirectory.db_url = "postgresql+psycopg://ann:secret@host/grades"
+    assert Course(course.root, course.config).address == "postgresql+psycopg://ann:***@host/grades"
 
 
 def test_roster(tmp_path):
@@ -143,7 +159,7 @@ def test_unknown_set_and_no_course(course, tmp_path):
 # The command line
 
 
-@pytest.mark.parametrize("command", ["course init", "release", "collect", "grade", "feedback"])
+@pytest.mark.parametrize("command", ["course init", "release", "collect", "grade", "feedback", "export", "report"])
 def test_help_shows_an_example_that_parses(command, capsys, monkeypatch):
     with pytest.raises(SystemExit) as end:
         cli.main([*command.split(), "--help"])
@@ -156,7 +172,7 @@ def test_help_shows_an_example_that_parses(command, capsys, monkeypatch):
 def parses(example: str, monkeypatch) -> None:
     """Whether the command line takes this; nothing is run."""
     called = []
-    for name in ("course_init", "release", "collect", "grade", "feedback"):
+    for name in ("course_init", "release", "collect", "grade", "feedback", "export", "report"):
         monkeypatch.setattr(instructor, name, lambda options: called.append(options) or 0)
     assert cli.main(shlex.split(example)) == 0 and called
     monkeypatch.undo()
@@ -165,7 +181,7 @@ def parses(example: str, monkeypatch) -> None:
 def test_commands_say_what_is_wrong_in_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("posebook.grading.sandbox.probe", lambda: None)
-    for command in ("release", "collect", "grade", "feedback"):
+    for command in ("release", "collect", "grade", "feedback", "export", "report"):
         assert cli.main([command, "mini"]) == 1
         said = capsys.readouterr().err
         assert said.startswith(f"posebook {command}") and "posebook course init" in said and said.count("\n") == 1

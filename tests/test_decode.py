@@ -59,8 +59,8 @@ def test_shape_dtype_device(name, leading, dtype, device):
 
 @every_decoder
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_is_the_wide_result_rounded(name, dtype):
-    heatmap = maps(20, dtype=dtype)
+def test_half_precision_is_the_wide_result_rounded(name, dtype, device):
+    heatmap = maps(20, dtype=dtype).to(device)
     assert torch.equal(DECODERS[name](heatmap), DECODERS[name](heatmap.float()).to(dtype))
 
 

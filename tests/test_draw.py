@@ -1,6 +1,7 @@
 """Figures show what they are given, where it lies; their alt text goes with them."""
 
 import io
+import itertools
 
 import pytest
 import torch
@@ -142,3 +143,29 @@ def test_groups_have_a_color_for_each_and_the_truth_is_dashed():
     assert len(second.lines) == 2 and first.get_title() == "a"
     assert len({line.get_color() for line in first.lines}) == 3 and first.get_xlim() == (-0.5, 63.5)
     assert not draw.groups(torch.rand(1, 3, 48, 64), found[1:], FACE).axes[0].lines
+
+
+def test_films_have_a_panel_for_each_name_and_a_skeleton_for_each_pose():
+    poses = 30 * torch.rand(3, 3, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    fig = draw.films({"up": poses, "down": poses.flip(0), "still": poses[:1]}, FACE)
+    assert [ax.get_title() for ax in fig.axes] == ["up", "down", "still", ""]
+    dots = [[line for line in ax.lines if len(line.get_xdata()) == 3] for ax in fig.axes]
+    assert [len(lines) for lines in dots] == [3, 3, 1, 0]
+    assert dots[0][0].get_color() != dots[0][1].get_color() == dots[0][2].get_color()
+    left = [min(line.get_xdata()) for line in dots[0]]
+    assert left == sorted(left) and fig.axes[0].yaxis_inverted()
+    apart = dots[0][1].get_ydata() - poses[1, :, 1].numpy()
+    assert abs(apart).max() < 1e-9  # moved to the side alone
+
+
+def test_a_box_has_twelve_edges():
+    _, (ax,) = draw.axes()
+    corners = torch.tensor([[0.0, 0], [4, 0], [4, 4], [0, 4], [1, 1], [5, 1], [5, 5], [1, 5]])
+    draw.box(ax, corners, label="a cube")
+    paths = [[tuple(map(float, point)) for point in line.get_xydata()] for line in ax.lines]
+    pairs = {frozenset(edge) for path in paths for edge in itertools.pairwise(path)}
+    want = [(k, (k + 1) % 4) for k in range(4)] + [(4 + k, 4 + (k + 1) % 4) for k in range(4)]
+    want += [(k, 4 + k) for k in range(4)]
+    assert pairs == {frozenset((tuple(corners[a].tolist()), tuple(corners[b].tolist()))) for a, b in want}
+    with pytest.raises(ValueError, match=r"corners: want shape \(8, 2\), got \(4, 2\)"):
+        draw.box(ax, corners[:4])

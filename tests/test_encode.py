@@ -48,6 +48,15 @@ def test_equal_distances_give_equal_values(dtype):
         assert torch.equal(rows[left, left], rows[left, left + 1])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_far_away_is_zero_and_never_a_number_with_fewer_digits(dtype):
+    row = gaussian_heatmap(torch.tensor([300.25, 0.0], dtype=dtype), (1, 600), sigma=3.0)[0]
+    exact = torch.exp(-(torch.arange(600).double() - 300.25).square() / 18)
+    tiny, near = torch.finfo(dtype).tiny, exact > 4 * torch.finfo(dtype).tiny
+    assert ((row == 0) | (row >= tiny)).all() and not row[exact < tiny].any() and near.sum() > 70
+    torch.testing.assert_close(row[near], exact[near].to(dtype), rtol=200 * torch.finfo(dtype).eps, atol=0)
+
+
 def test_shift_flip_transpose():
     cells = some_cells(5)
     base = gaussian_heatmap(cells, (10, 12), sigma=1.3)

@@ -13,6 +13,7 @@ import torch
 from nbclient import NotebookClient
 
 from posebook.checks import SETS, evaluate
+from posebook.questions.quizzes import QUIZZES
 
 SOURCES = build.sources()
 CHAPTERS = [s for s in SOURCES if s.parent.name == "chapters"]
@@ -69,6 +70,16 @@ def test_every_picture_has_words(path):
             assert good, f"alt text: want more than 8 words that say what is there, got {text!r}"
 
 
+@each_chapter
+def test_explorers_open_without_a_kernel(source):
+    """As on GitHub: a picture of the opening frame, with the verdict in it, and its sentence."""
+    cells = [cell for cell in build.stored(build.target(source)).cells if cell.source.endswith(".explore()")]
+    assert len(cells) >= 2
+    for cell in cells:
+        (data,) = (output.data for output in cell.outputs)
+        assert set(data) == {"image/png", "text/plain"} and len(data["text/plain"].split()) > 20
+
+
 @each_notebook
 def test_links_lead_somewhere(path):
     for cell in nbformat.read(path, as_version=4).cells:
@@ -104,15 +115,17 @@ def minutes(section):
     text = re.sub(r"<details>.*?</details>", "", text, flags=re.S)  # what is folded in does not count
     plain, equations = re.subn(r"\$\$.*?\$\$", "", text, flags=re.S)
     code = [cell.source for cell in section if cell.cell_type == "code"]
+    quizzes = [int(found[1]) for cell in code if (found := re.search(r"^quiz\((\d)\)", cell, re.M))]
+    code = [cell for cell in code if not re.search(r"^(predictions?|quiz)\(", cell, re.M)]  # go by their questions
     pictures, explorers = (sum(part in cell for cell in code) for part in ("draw.show(", ".explore()"))
-    predictions = text.count("**Predict.**")
-    return round(len(plain.split()) / 120 + predictions + pictures + 2 * len(code) + 2 * equations + 5 * explorers)
+    asked = text.count("**Predict.**") + sum(len(QUIZZES[chapter]) for chapter in quizzes)
+    return round(len(plain.split()) / 120 + asked + pictures + 2 * len(code) + 2 * equations + 5 * explorers)
 
 
 @each_chapter
 def test_sections_say_how_long_they_take(source):
     cells = build.read(source).cells
-    starts = [k for k, cell in enumerate(cells) if re.match(r"## \d", cell.source)]
+    starts = [k for k, cell in enumerate(cells) if re.match(r"## (\d|What has stayed)", cell.source)]
     total = short = 0
     for first, end in zip(starts, [*starts[1:], len(cells)], strict=True):
         title, _, line = cells[first].source.splitlines()[:3]
@@ -215,6 +228,7 @@ def test_only_what_is_stale_is_rebuilt_and_prose_executes_nothing(course, monkey
 
 @pytest.mark.parametrize(("name", "chapter", "problems"), [
     ("data/portrait.json", True, True), ("data/a new table.bin", True, True), ("explore/__init__.py", True, True),
+    ("questions/predictions_decoding.py", True, False), ("ask.py", True, False),
     ("__init__.py", True, True), ("checks/decoding/fuse.py", False, True), ("grading/run.py", False, False),
     ("cli.py", False, False), ("__pycache__/grid.pyc", False, False), (".DS_Store", False, False),
 ])
@@ -234,7 +248,7 @@ def test_whatever_a_notebook_may_run_or_read_makes_it_stale(course, name, chapte
 def test_the_same_source_gives_the_same_ids_and_equal_cells_differ(course):
     course.write_text("# %%\n1\n\n# %%\n1\n\n# %%\n2\n")
     ids = [cell.id for cell in build.read(course).cells]
-    assert ids == [cell.id for cell in build.read(course).cells] and len(set(ids)) == 3
+    assert ids == [cell.id for cell in build.read(course).cells] and len(set(ids)) == 4  # with the set-up
 
 
 @pytest.mark.parametrize("cell", ["from posebook.checks.decoding.new import new", 'check("new", new)'])
@@ -260,7 +274,10 @@ def coco_twin(monkeypatch):
                 wanted = wanted - defines | uses
         monkeypatch.setenv("POSEBOOK_COCO", str(path))
         NotebookClient(chapter, timeout=1200, kernel_name="python3").execute()
-        return chapter.cells[-1].outputs
+        outputs = chapter.cells[-1].outputs
+        printed = [output for output in outputs if output.output_type == "stream"]  # in parts on a busy machine
+        printed[0].text = "".join(output.text for output in printed)
+        return [printed[0], *(output for output in outputs if output.output_type != "stream")]
     return run
 
 
@@ -291,6 +308,12 @@ def test_blurred_photographs_of_a_coco_file_have_errors_and_claims(coco_json, co
     rows = re.findall(r"blur (\d): median error (\d+\.\d) px of 64, claimed (\d+\.\d) px", said.text)
     assert [int(strength) for strength, *_ in rows] == list(range(6))
     assert all(0 < float(value) < 64 for _, *pair in rows for value in pair)
+
+
+def test_a_sheet_is_pinned_to_the_keypoints_of_a_coco_file(coco_json, coco_twin):
+    [said] = coco_twin("05_applications", coco_json)
+    [(n, *off)] = re.findall(r"^(\d+) keypoints: residual (\d+\.\d+) px, .* off by (\d+\.\d+) px$", said.text.strip())
+    assert int(n) >= 4 and all(0 <= float(value) < 40 for value in off)
 
 
 @pytest.mark.parametrize("crowd", [0, 1])

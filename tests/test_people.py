@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from posebook.people import BACKGROUNDS, POSES, People, Scene, draw_people, render, sample_scene
+from posebook.people import BACKGROUNDS, POSES, People, Scene, draw_people, paint, render, sample_scene
 from posebook.people.body import PARTS
 from posebook.skeleton import COCO_17
 from posebook.warp import Affine, warp_image, warp_points
@@ -62,12 +62,42 @@ def test_an_image_does_not_depend_on_the_count():
     assert torch.equal(few.xy, many.xy[:5]) and torch.equal(few.vis, many.vis[:5])
 
 
-@pytest.mark.parametrize("option", [{"occluder": 1.0}, {"background": "clutter"}, {"brightness": (0.3, 0.5)}])
+@pytest.mark.parametrize("pixels", [1, 3 * 48 * 70, 2048 * 64**2])
+def test_it_does_not_matter_how_many_are_painted_at_once(pixels, monkeypatch):
+    scene = sample_scene(7, (48, 70), persons=2, seed=4)
+    usual = render(scene, (48, 70))
+    monkeypatch.setattr(paint, "_CHUNK", {"cpu": pixels})
+    other = render(scene, (48, 70))
+    close(other.image, usual.image, atol=1e-6)
+    close(other.mask, usual.mask, atol=1e-6)
+
+
+@pytest.mark.parametrize("option", [{"occluder": 1.0}, {"background": "clutter"}, {"brightness": (0.3, 0.5)},
+                                    {"skin": (0.9, 1.0)}, {"clothes": (0.0, 0.1)}, {"backdrop": (0.9, 1.0)}])
 def test_an_option_changes_nothing_else(option):
     one, other = draw_people(20, seed=1, **EASY), draw_people(20, seed=1, **{**EASY, **option})
     assert torch.equal(one.xy, other.xy)
     assert not torch.equal(one.image, other.image)
     assert torch.equal(one.mask, other.mask) == ("occluder" not in option)
+
+
+def test_skin_clothes_and_backdrop_are_shades_of_what_is_drawn():
+    """Unless they are given everything is as ever; each makes what it names darker or lighter and nothing else."""
+    people = draw_people(20, seed=1, **EASY)
+    same = draw_people(20, seed=1, skin=(0, 1), clothes=(0.15, 0.95), backdrop=(0.2, 0.95), **EASY)
+    assert torch.equal(same.image, people.image)
+    scene = sample_scene(40, seed=2, **EASY)
+    inside = {name: torch.isin(scene.part, torch.tensor([n for n, p in enumerate(PARTS) if set(p.colors) == {color}]))
+              for name, color in (("skin", "skin"), ("clothes", "shirt"))}  # fmt: skip
+    for name, (dark, light) in {"skin": ((1.0, 1.0), (0.0, 0.0)), "clothes": ((0.0, 0.1), (0.9, 1.0))}.items():
+        low, high = (sample_scene(40, seed=2, **EASY, **{name: bounds}) for bounds in (dark, light))
+        differ = (low.color != high.color).any(-1).any(-1) & (scene.opacity > 0)
+        assert differ[inside[name] & (scene.opacity > 0)].all()
+        other = inside["clothes" if name == "skin" else "skin"]
+        assert not differ[other].any() and (low.color <= high.color)[inside[name]].all()
+        assert torch.equal(low.base, scene.base) and torch.equal(low.xy, scene.xy)
+    low, high = (sample_scene(40, seed=2, **EASY, backdrop=bounds) for bounds in ((0.0, 0.1), (0.9, 1.0)))
+    assert (low.base < high.base).all() and torch.equal(low.color, high.color)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +122,10 @@ def test_an_option_changes_nothing_else(option):
         ({"occluder": -0.1}, "occluder: want a number from 0 to 1, got -0.1"),
         ({"crowding": 1.5}, "crowding: want a number from 0 to 1, got 1.5"),
         ({"twins": 2}, "twins: want True or False, got 2"),
+        ({"skin": 0.5}, "skin: want (least, most), two finite numbers, got 0.5"),
+        ({"skin": (0.5, 1.2)}, "skin: want a number from 0 to 1, got 1.2"),
+        ({"clothes": (-0.1, 0.5)}, "clothes: want a number from 0 to 1, got -0.1"),
+        ({"backdrop": (0.9, 0.2)}, "backdrop: want (least, most)"),
         ({"background": "forest"}, "background: want one of 'mixed', "),
         ({"poses": ("flying",)}, "poses: want one of 'standing', "),
         ({"poses": "standing"}, "poses: want a tuple of one or more names, got 'standing'"),

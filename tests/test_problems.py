@@ -1,11 +1,14 @@
 """Every problem: right answers pass however they are written, wrong ones fail and are named."""
 
+import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import build
+import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from posebook import decode, expectation
 from posebook.checks import PROBLEMS, SETS, CheckFailed, Report, Row, calling, check, evaluate, trial
@@ -354,6 +357,24 @@ def test_a_property_must_hold_among_the_calls():
     assert not row.passed and "does not hold" in row.message
 
 
+def test_a_result_may_be_judged_by_what_it_does():
+    def line(slope, start):
+        return lambda x: torch.tensor([slope, start])
+
+    exchanged = Mistake("Slope and start are exchanged.", line(2.0, 1e-6))
+    far = Case("where it is at 2000", lambda rng: (2e3,), atol=1e-3,
+               seen=lambda out, x: out[0] * x + out[1] if out[0] > 0 else "It falls.")
+    problem = Problem("line", 1, 1, reference=line(1e-6, 2.0), own=(), cases=(far,), mistakes=(exchanged,))
+    assert trial.evaluate(problem, line(1.2e-6, 2.0002)).passed
+    row = trial.evaluate(problem, line(1e-5, 2.0)).rows[0]  # within 1e-3 of the right slope
+    assert row.message == "differs from the right result" and row.detail.startswith("want 2.002, got 2.02 ")
+    assert trial.evaluate(problem, line(2.0, 1e-6)).diagnosis == "Slope and start are exchanged."
+    assert trial.evaluate(problem, line(1.0, math.nan)).rows[0].message == "holds NaN or infinity"
+    assert trial.evaluate(problem, line(-1e-6, 2.0)).rows[0].message == "It falls."
+    assert trial.evaluate(problem, lambda x: torch.zeros(3)).rows[0].message == "shape: want (2,), got (3,)"
+    assert trial.evaluate(problem, lambda x: 2.002).rows[0].message.startswith("returned a float; want a tensor")
+
+
 def test_a_reference_that_fails_is_a_bug_of_ours():
     broken = Problem("broken", 1, 1, reference=_raises, own=(), mistakes=(Mistake("", _raises),),
                      cases=(Case("any", lambda rng: (1.0,)),))
@@ -424,6 +445,83 @@ def test_the_first_case_about_robustness_is_what_its_name_says():
     assert first("loss_noise_std") == pytest.approx(0.5 * 84**0.5, rel=1e-6)
     assert first("clip_moments") == pytest.approx((-0.040, 0.058), abs=5e-4)
     assert first("conformal_radius") == 4
+
+
+def test_the_first_case_of_an_application_is_what_its_name_says():
+    def first(name):
+        p = PROBLEMS[name]
+        return p.reference(*p.cases[0].draw(torch.Generator()))
+
+    torch.testing.assert_close(first("triangulate"), torch.tensor([0.5, 0.25, 1.0]).double())
+    torch.testing.assert_close(first("homography"), torch.tensor([[2, 0, 1], [0, 2, 0], [1, 0, 1]]).double())
+    assert first("normalize_skeleton")[:, 3].tolist() == [[0.75, 1], [0.75, 2]]
+    assert first("bootstrap_gap") == (0.5, 0.5, 0.5)
+    assert first("one_euro").tolist() == pytest.approx([0, 4, 6, 7])
+
+
+def persons_drawn(n, k):
+    """Chance that j of n persons drawn are among the k who stand out, for j = 0 ... n."""
+    return stats.binom(n, k / n).pmf(range(n + 1))
+
+
+def misses(draws, level, below, at):
+    """Chance that a percentile (linear) of so many draws is not the value that has this probability, and less below."""
+    place = level * (draws - 1)
+    up_to = min(1.0, below + at)  # a sum of shares may be a last digit above 1
+    return stats.binom.sf(math.floor(place), draws, below) + stats.binom.cdf(math.ceil(place), draws, up_to)
+
+
+@pytest.mark.parametrize(("chances", "low", "high"), [
+    (persons_drawn(5, 1), 0, 3), (np.convolve(persons_drawn(2, 1), persons_drawn(2, 1)), 0, 4),
+    (persons_drawn(2, 1), 0, 2)], ids=["one of five", "one of two in both groups", "one of two"])
+def test_an_honest_bootstrap_gives_one_interval_whatever_the_seed(chances, low, high):
+    """Ends at these places of the ordered gaps; both miss so rarely that no honest answer is ever refused."""
+    below = np.concatenate(([0.0], chances.cumsum()))
+    assert misses(2000, 0.025, below[low], chances[low]) + misses(2000, 0.975, below[high], chances[high]) < 2e-12
+
+
+def test_the_interval_of_a_bootstrap_case_is_that_of_an_enumeration():
+    """One of five stands out, by 1 and with nine scores, and whoever is elsewhere is alike: 3 of 5 draws, and none."""
+    p = PROBLEMS["bootstrap_gap"]
+    case = next(case for case in p.cases if case.name.startswith("who stands out has nine"))
+    args = case.draw(torch.Generator().manual_seed(0))
+    scores, group, *_ = args
+    gap, low, high = p.reference(*args)
+    step = (scores[group].max() - scores[group].min()).item()
+    assert low == pytest.approx(gap - 9 / 13 * step, abs=1e-5)
+    assert high == pytest.approx(low + 27 / 29 * step, abs=1e-5)
+
+
+def test_an_answer_that_moves_torch_s_generator_is_told():
+    p = PROBLEMS["bootstrap_gap"]
+    quiet, = (i for i, case in enumerate(p.cases) if case.quiet)
+
+    def seeds(*args):
+        torch.manual_seed(args[-1])
+        return p.reference(*args)
+
+    rows = evaluate("bootstrap_gap", seeds).rows
+    assert [i for i, row in enumerate(rows) if not row.passed] == [quiet]
+    assert rows[quiet].message == "torch's global generator was seeded, or drawn from: make one of your own"
+
+
+def test_answers_are_alike_where_the_same_relations_hold():
+    """Any two numbers are near enough here: only the relation tells both mistakes apart."""
+    calls = Case("the same twice", lambda rng: ((1.0,), (1.0,)), atol=math.inf, holds=lambda a, b: a == b)
+    once, turns = iter(range(1000)), iter(range(1000))
+    p = Problem("any", 1, 1, reference=lambda x: x, own=(), mistakes=(
+        Mistake("always one", lambda x: 1.0), Mistake("a count", lambda x: float(next(once)))), cases=(
+            Case("the number", lambda rng: (2.0,), atol=math.inf, holds=None), calls))
+    report = trial.evaluate(p, lambda x: float(next(turns)))
+    assert not report.passed and report.diagnosis == "a count"
+
+
+def test_results_by_chance_are_alike_where_chance_alone_keeps_them_apart():
+    p = Problem("any", 1, 1, reference=lambda x: x, own=(), cases=(
+        Case("a number", lambda rng: (torch.rand((), generator=rng).item(),), atol=1e-5, chance=0.1),), mistakes=(
+            Mistake("right in this case", lambda x: x), Mistake("one more", lambda x: x + 1.0)))
+    assert trial.evaluate(p, lambda x: x + 1.03).diagnosis == "one more"
+    assert trial.evaluate(p, lambda x: x + 0.03).diagnosis == trial.evaluate(p, lambda x: x + 1.2).diagnosis == ""
 
 
 def test_the_line_that_most_write_for_a_masked_l1_is_told_what_it_does():

@@ -2,13 +2,15 @@
 
 import base64
 import csv
-import json
+import html
 import re
 import subprocess
 import sys
 
+import pytest
+import quick_grader
 from bs4 import BeautifulSoup
-from classroom import grade, half, submit
+from classroom import HOSTILE, grade, half, submit, submit_hostile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nbconvert.exporters import HTMLExporter
@@ -16,44 +18,12 @@ from nbconvert.filters import markdown2html
 from nbgrader.server_extensions.formgrader import handlers
 from traitlets.config import Config
 
+from posebook.checks import PROBLEMS, Report, Row
+from posebook.checks.example import example
 from posebook.grading import steps
-from posebook.grading.course import Course
-from posebook.grading.record import harmless
+from posebook.grading.course import Course, CourseError
+from posebook.grading.record import gist, harmless, output
 
-HOSTILE = """\
-<script>alert(1)</script>
-<img src=x onerror=alert(1)>
-[x](javascript:alert(1))
-<svg/onload=alert(1)>
-<a href='jAvAsCrIpT:alert(1)'>x</a>
-<iframe srcdoc='<script>alert(1)</script>'></iframe>
-</div>
-![x](javascript:alert(1))
-![x](data:text/html;base64,PHN2Zz4=)
-<form action=//x><input autofocus onfocus=alert(1)>
-$<img src=x onerror=alert(1)>$
-$$<script>alert(1)</script>$$
-\\begin{a}<script>x</script>\\end{a}
-`<script>`
-<!-- --!><script>x</script>
-<math><mtext></form><form><mglyph><style></math><img src onerror=alert(1)>
-<noscript><p title='</noscript><img src=x onerror=alert(1)>'>
-<style>*{}</style>
-<base href=//x>
-<details open ontoggle=alert(1)>
-\\[x\\](javascript:alert(1))
-<https://x/"onclick=alert(1)>
-&lt;script&gt;alert(1)&lt;/script&gt;
-<x/onclick=alert(1)>
-<a id=check-fuse name=why>
-<p style='x:y'>
-<img src=https://x/track.png>
-![x](https://x/track.png)
-![x](attachment:a.png)
-- [ ] x""".split("\n") + [
-    "[x]: javascript:alert(1)\n\n[x]", "$$\n<script>alert(1)</script>\n$$", "```html\n<script>alert(1)</script>\n```",
-    "```mermaid\n<script>x</script>\n```", "<div>\n\n", "\n\n", "    ", "\u2028", "\r", "*",
-]
 ACTIVE = {"script", "style", "iframe", "object", "embed", "form", "input", "base", "link", "meta", "svg"}
 
 
@@ -104,19 +74,7 @@ def test_text_code_math_links_and_pictures_stay():
 def test_a_hostile_notebook_in_feedback_and_formgrader(course):
     """Both pages hold exactly what acts in an honest student's pages."""
     submit(course, "ann", soft_argmax="say hello", fuse="half", free="honest")
-    path = submit(course, "bob", soft_argmax="say <svg/onload=alert(1)>", fuse="half", free="\n\n".join(HOSTILE))
-    notebook = json.loads(path.read_text())
-    bad = '"><script>alert(1)</script>'
-    marks = {"grade_id": bad, "grade": True, "solution": True, "points": 1, "locked": False}
-    notebook["metadata"] |= {"title": bad, "authors": [{"name": bad}], "widgets": {"application/x": {"state": bad}},
-                             "language_info": {"name": bad, "pygments_lexer": bad, "mimetype": bad}}
-    for text in HOSTILE:
-        notebook["cells"] += [
-            {"cell_type": "markdown", "id": "x", "source": text, "metadata": {"tags": [bad], "nbgrader": marks}},
-            {"cell_type": "raw", "id": "y", "source": text, "metadata": {"format": "text/html"}},
-            {"cell_type": "code", "id": "z", "source": text, "metadata": {}, "execution_count": 1, "outputs": [
-                {"output_type": "display_data", "metadata": {}, "data": {"text/html": text}}]}]
-    path.write_text(json.dumps(notebook))
+    submit_hostile(course, "bob")
     assert all(line.good for line in grade(course).values())
     assert all(line.good for line in steps.feedback(course, "mini"))
     pages = {}
@@ -146,14 +104,15 @@ def test_feedback_names_the_mistake_and_the_failed_cases(course):
     page = course.notebook("feedback", "mini", "ann").with_suffix(".html").read_text()
     text = BeautifulSoup(page, "html.parser").text
     assert "x and y are swapped" in text and f"cases passed, {half('fuse'):.3g} of 2 points" in text
-    assert f"mini (Score: {round(3 + half('fuse'), 2)} / 10.0)" in text
-    contents = [item.text for item in BeautifulSoup(page, "html.parser").select("#toc li a")]
-    assert contents[:2] == ["soft_argmax", "fuse"] and "Test cell" not in contents
+    assert f"mini: {round(3 + half('fuse'), 2):g} of 10 points" in " ".join(text.split())
+    contents = [item.text for item in BeautifulSoup(page, "html.parser").select("#toc a")]
+    assert contents[:3] == ["soft_argmax", "fuse", "answer why"]
 
 
 def test_a_feedback_page_needs_no_network(course):
     """The set's formulas are pictures, but for what cannot be drawn; what a student writes stays as it was typed."""
-    submit(course, "ann", soft_argmax="right", fuse="half", free="$a$ and $\\sqrt{a}$")
+    same = "$\\hat u =\n\\sum_u u\\,p(u)$"
+    submit(course, "ann", soft_argmax="right", fuse="half", free=f"$a$ and $\\sqrt{{a}}$, <a title='{same}'>{same}</a>")
     grade(course)
     list(steps.feedback(course, "mini"))
     page = BeautifulSoup(course.notebook("feedback", "mini", "ann").with_suffix(".html").read_text(), "html.parser")
@@ -178,6 +137,43 @@ def test_feedback_on_a_late_notebook_with_a_cell_that_does_not_end_and_on_a_file
     page = course.notebook("feedback", "mini", "bob").with_suffix(".html").read_text()
     assert "could not be graded: the file is cut off" in page and "hand it in again" in page and "<b>" not in page
     assert lines["ann"].good and lines["bob"].good and lines["rob"].says == "not graded yet: posebook grade mini"
+
+
+def test_the_page_shows_what_a_known_mistake_does():
+    """Beside the words, an example; text of the answer is not in it, and what is no known mistake has none."""
+    problem = PROBLEMS["soft_argmax"]
+    mistake = next(mistake for mistake in problem.mistakes if mistake.says.startswith("This is argmax"))
+    rows = tuple(Row(case.name, False, "differs") for case in problem.cases)
+    page = output(Report(problem.name, 3, rows, mistake.says)).data["text/html"]
+    assert page.endswith(f"<pre tabindex=\"0\">{html.escape(str(example(problem, mistake)))}</pre>")
+    assert "an input on which your answer was not tried" in page and acts(page.replace("style=", "data-style=")) == []
+    assert output(Report(problem.name, 3, rows, mistake.says)).metadata["posebook"] == {
+        "passed": 0, "cases": len(rows), "says": mistake.says}
+    assert gist(Report(problem.name, 3, rows))["says"] == f"{rows[0].case}: differs"
+    assert gist(Report(problem.name, 3, (Row("a", True), Row("b", True))))["says"] == ""
+    for diagnosis in ("", "something else"):
+        assert "<pre" not in output(Report(problem.name, 3, rows, diagnosis)).data["text/html"]
+
+
+def test_feedback_links_to_the_state_in_which_a_mistake_can_be_seen(course, monkeypatch):
+    """Where the settings say the book's address; nothing that a student wrote is in the link."""
+    seen = {name: next(each for each in PROBLEMS[name].mistakes if each.see) for name in ("soft_argmax", "fuse")}
+    monkeypatch.setattr(quick_grader, "Report", lambda name, points, rows, _: Report(
+        name, points, rows, f"In 2 cases: {seen[name].says}", str(seen[name].see)))
+    submit(course, "ann", fuse="wrong", soft_argmax="half", free="See it: run `x`: <a href='https://x'>y</a>")
+    grade(course)
+    path = course.notebook("feedback", "mini", "ann").with_suffix(".html")
+    assert all(line.good for line in steps.feedback(course, "mini")) and "See it in the book" not in path.read_text()
+    course.config.FeedbackPage.book = "https://example.org/a/book/"
+    assert all(line.good for line in steps.feedback(course, "mini"))
+    page = BeautifulSoup(path.read_text(), "html.parser")
+    links = [link["href"] for link in page.find_all("a", string="See it in the book")]
+    assert sorted(links) == sorted(2 * [f"https://example.org/a/book/{each.see.address}" for each in seen.values()])
+    assert all(str(each.see).replace("`", "") in page.text for each in seen.values())
+    for wrong in ("javascript:alert(1)", 7):
+        course.config.FeedbackPage.book = wrong
+        with pytest.raises(CourseError, match=r"^nbgrader_config.py: c.FeedbackPage.book: "):
+            list(steps.feedback(course, "mini"))
 
 
 def test_the_table_of_grades_says_what_came_of_each(course, monkeypatch):

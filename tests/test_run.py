@@ -9,18 +9,20 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from functools import partial
 from pathlib import Path
 
 import nbformat
 import pytest
-from classroom import ROSTER, archive, grade, half, submit
+from classroom import CANVAS_FILE, MOODLE_FILE, ROSTER, archive, grade, half, submit
 from quick_grader import hungry, work
 
 from posebook import cli
 from posebook.grading import results, run, steps
 from posebook.grading.course import Course, CourseError
+from posebook.grading.export import export
 from posebook.grading.pool import Task, grade_all
 from posebook.grading.steps import init, release
 from posebook.grading.submission import read
@@ -44,7 +46,49 @@ def test_a_class(course):
     assert table[1:] == [f"ann      {points_of_ann} of 10  waits for you in formgrader", "bob      5 of 10",
                          "handed in nothing: zoe_m",
                          "NOT GRADED rob: the file is cut off or is not JSON: Expecting ':' delimiter, line 1",
-                         "NOT GRADED stranger: not on the roster"]
+                         "NOT GRADED stranger: not on the roster",
+                         "2 graded, 0 of them late; 2 not graded; 1 handed in nothing"]
+
+
+KILLED = """
+import os
+from classroom import grade
+from posebook.grading import record
+from posebook.grading.course import Course
+
+record.SaveAutoGrades.preprocess = lambda *_: os._exit(9)
+grade(Course.open())
+"""
+
+
+def test_killed_while_nbgrader_records(course):
+    """Between its two passes there are a notebook and a submission, but no score: no 0, but recorded again."""
+    submit(course, "ann", soft_argmax="right", fuse="right")
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), os.environ["PYTHONPATH"]])}
+    assert subprocess.run([sys.executable, "-c", KILLED], env=paths, capture_output=True).returncode == 9
+    assert course.notebook("autograded", "mini", "ann").exists() and points(course) == {"ann": 0}
+    assert export(course, "mini", to=course.root / "x.csv")[0].says == "blank: not graded"
+    assert [line.says for line in steps.feedback(course, "mini")] == ["not graded yet: posebook grade mini"]
+    assert grade(course)["ann"].good and points(course) == {"ann": 5}
+
+
+def test_one_student_again(course, tmp_path):
+    """Only ann's notebook is graded and given back; the others' results and pages stay as they are."""
+    for student in ("ann", "bob"):
+        submit(course, student, soft_argmax="right")
+    grade(course)
+    list(steps.feedback(course, "mini"))
+    pages = {student: course.notebook("feedback", "mini", student).with_suffix(".html") for student in ("ann", "bob")}
+    before = {student: (page.stat().st_mtime_ns, page.read_bytes()) for student, page in pages.items()}
+    submit(course, "ann", soft_argmax="right", fuse="right")
+    submit(course, "bob", soft_argmax="wrong")
+    assert set(grade(course, only=["ann"])) == {"ann"} and points(course) == {"ann": 5, "bob": 3}
+    assert [line.name for line in steps.feedback(course, "mini", ["ann"])] == ["ann"]
+    after = {student: (page.stat().st_mtime_ns, page.read_bytes()) for student, page in pages.items()}
+    assert after["bob"] == before["bob"] and after["ann"] != before["ann"]
+    for refused in (lambda: grade(course, only=["eve"]), lambda: list(steps.feedback(course, "mini", ["ann", "eve"]))):
+        with pytest.raises(CourseError, match="--student: want ids from the roster, got eve"):
+            refused()
 
 
 def test_graded_once_unless_something_changed(course, tmp_path, monkeypatch):
@@ -93,13 +137,17 @@ def test_manual_scores_and_late_penalties_survive_a_regrade(course):
     with course.gradebook() as gradebook:
         for cell, score in (("why", 4.5), ("check-fuse", 1.0)):
             gradebook.find_grade(cell, "mini", "mini", "ann").manual_score = score
+        for one in gradebook.find_submission("mini", "ann").notebooks[0].grades:
+            one.needs_manual_grade = False
         gradebook.find_comment("why", "mini", "mini", "ann").manual_comment = "Good."
         gradebook.db.commit()
     assert course.scores("mini")["ann"].points == 8.5
     assert course.scores("mini")["ann"].late == 86400
     grade(course, force=True)
+    assert waiting(course) == set()  # nothing new to look at
     submit(course, "ann", soft_argmax="half", free="The tails, I mean.", when="2026-11-21 00:00:00 UTC")
     grade(course)
+    assert waiting(course) == {"why", "check-fuse"}
     expected = 4.5 + 1 + half("soft_argmax")
     assert course.scores("mini")["ann"].points == expected
     with course.gradebook() as gradebook:
@@ -108,6 +156,13 @@ def test_manual_scores_and_late_penalties_survive_a_regrade(course):
     config.write_text(config.read_text().replace('penalty_method = "none"', 'penalty_method = "zero"'))
     grade(Course.open(), force=True)
     assert course.scores("mini")["ann"][:3] == (0, 10, expected)
+
+
+def waiting(course: Course) -> set[str]:
+    """Whose score in ann's notebook is to be looked at."""
+    with course.gradebook() as gradebook:
+        grades = gradebook.find_submission("mini", "ann").notebooks[0].grades
+        return {one.name for one in grades if one.needs_manual_grade}
 
 
 def test_another_gradebook_than_the_course_s(course, tmp_path):
@@ -204,9 +259,10 @@ def test_where_the_machine_was_full_it_is_tried_again_alone(tmp_path):
     assert sorted(log[4:]) == ["alone:full", "alone:full-again"]
 
 
-def test_killed_and_run_again_nothing_is_lost_or_doubled(course, tmp_path):
-    log, hold = tmp_path / "log", tmp_path / "hold"
+def test_killed_and_run_again_nothing_is_lost_or_doubled(course, tmp_path, monkeypatch):
+    log, hold, temporary = tmp_path / "log", tmp_path / "hold", tmp_path / "temporary"
     hold.mkdir()
+    temporary.mkdir()
     submit(course, "ann", soft_argmax=f"note {log}")
     submit(course, "bob", soft_argmax=f"note {log}")
     submit(course, "rob", soft_argmax=f"wait {hold}")
@@ -215,7 +271,8 @@ def test_killed_and_run_again_nothing_is_lost_or_doubled(course, tmp_path):
             "from posebook.grading import course, pool; "
             "all = partial(pool.grade_all, jobs=2, work=quick_grader.work); "
             "classroom.grade(course.Course.open(), grade_all=all)")
-    first = subprocess.Popen([sys.executable, "-c", code, str(ROOT / "tests")], stdout=subprocess.DEVNULL)
+    first = subprocess.Popen([sys.executable, "-c", code, str(ROOT / "tests")], stdout=subprocess.DEVNULL,
+                             env={**os.environ, "TMPDIR": str(temporary)})
     recorded = course.grading.glob
     wait_for(lambda: len(list(hold.iterdir())) == len(list(recorded("autograded/*/mini/*.ipynb"))) == 2)
     with pytest.raises(CourseError, match="another posebook grade is at work"):
@@ -225,6 +282,10 @@ def test_killed_and_run_again_nothing_is_lost_or_doubled(course, tmp_path):
     first.wait()
     wait_for(lambda: not any(Path(f"/proc/{worker}/cmdline").exists() for worker in workers))
     assert sorted(log.read_text().split()) == ["ann", "bob"]
+    assert len(list(temporary.iterdir())) == 2  # of the workers, which could not clear up
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    assert not list(grade_all([], jobs=2)) and not list(temporary.iterdir())
+    (course.grading / "results/mini/ann/.draft-cut").write_text('{"status"')  # killed as it wrote
     lines = grade(course)  # whoever waited does not wait again
     assert all(line.good for line in lines.values())
     assert sorted(log.read_text().split()) == ["ann", "bob"]
@@ -263,6 +324,65 @@ def test_the_late_rule_of_the_guide(course):
     assert scores["ann"][:3] == (4, 10, 1) and scores["bob"][:3] == (0, 10, 5)
 
 
+def test_more_time_for_one_student(course):
+    """extensions.csv moves one due date: lateness, penalty, and what the page says; a change is recorded anew."""
+    config = course.root / "nbgrader_config.py"
+    rule, = blocks("python")
+    config.write_text(config.read_text() + rule)
+    for student in ("ann", "bob"):
+        submit(course, student, soft_argmax="right", fuse="right", when="2026-11-21 12:00:00 UTC")  # 36 h late
+    dates = course.root / "extensions.csv"
+    for due, points, says in (("2026-11-22T00:00Z", 5, ""), ("2026-11-21T00:00Z", 4.5, "12 h late"), (None, 4, "36 h")):
+        dates.write_text(f"ID;Set;Due\nann;mini;{due}\n;;\n") if due else dates.unlink()
+        grade(Course.open())
+        scores = course.scores("mini")
+        assert scores["ann"].points == points and scores["bob"].points == 4 and scores["bob"].late == 36 * 3600
+        page = course.notebook("autograded", "mini", "ann").read_text()
+        assert (says in page) if says else ("late" not in page.replace("template", ""))
+    dates.write_text("id,set,due\nann,mini,2026-11-21T00:00Z\n")
+    with course.gradebook() as gradebook:
+        gradebook.update_or_create_assignment("mini", duedate=None)
+    grade(Course.open())
+    assert course.scores("mini")["ann"].points == 5
+    page = course.notebook("autograded", "mini", "ann").read_text()
+    assert "late" not in page.replace("template", "")  # a date for one alone is none
+
+
+@pytest.mark.parametrize("text, words", [
+    ("id,set\n", "line 1: no column due; want id, set, due"),
+    ("id,set,due\neve,mini,2026-11-22\n", "line 2: id: want one of the roster, got 'eve'"),
+    ("id,set,due\nann,maxi,2026-11-22\n", "line 2: set: want one of mini, got 'maxi'"),
+    ("id,set,due\nann,mini,2026-11-22,23:59\n", "line 2: more fields than the first line has: 23:59"),
+    ("id,set,due\nann,mini,soon\n", "line 2: due: want a date such as \"2026-11-30 23:59\", got 'soon'"),
+    ("id,set,due\nann,mini,2026-11-22\nann,mini,2026-11-23\n", "line 3: ann has a date for mini on line 2 already"),
+])  # fmt: skip
+def test_extensions_that_are_wrong(course, text, words):
+    (course.root / "extensions.csv").write_text(text)
+    with pytest.raises(CourseError, match=re.escape(words)):
+        grade(course)
+
+
+def test_a_set_that_gains_a_problem_is_graded_anew(course, tmp_path):
+    log = tmp_path / "log"
+    source = course.notebook("source", "mini")
+    whole = nbformat.read(source, as_version=4)
+    less = nbformat.from_dict({**whole, "cells": [cell for cell in whole.cells if "fuse" not in cell.source]})
+    nbformat.write(less, source)
+    release(course, "mini")
+    submit(course, "ann", soft_argmax=f"note {log}")
+    assert grade(course)["ann"].good and grade(course)["ann"].good and log.read_text() == "ann\n"
+    nbformat.write(whole, source)
+    assert course.problems("mini")[1].name == "fuse"
+    assert its_problems(course) == {"soft_argmax"}
+    grade(course)
+    assert its_problems(course) == {"soft_argmax", "fuse"} and log.read_text() == "ann\nann\n"
+
+
+def its_problems(course: Course) -> set[str]:
+    [path] = course.grading.glob("results/mini/ann/*.json")
+    return {report["name"] for report in json.loads(path.read_text())["result"]["reports"]}
+
+
 def test_the_walk_of_the_guide(bubblewrap, tmp_path, monkeypatch, capfd):
     """Every command that INSTRUCTORS.md shows, in its order, with two students and the true grader.
 
@@ -270,13 +390,16 @@ def test_the_walk_of_the_guide(bubblewrap, tmp_path, monkeypatch, capfd):
     """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "roster.csv").write_text(ROSTER)
+    (tmp_path / "roster.csv").write_text(ROSTER.replace("Doe,,4712", "Doe,bob@example.org,4712"))
     (tmp_path / "Downloads").mkdir()
     right = (ROOT / "solutions/decoding/decoding.ipynb").read_bytes()
     wrong = right.replace(b"total = precision.sum(0)", b"total = precision.sum(0) + 1")
     assert wrong != right
     archive(tmp_path / "Downloads/submissions.zip", date=(2026, 11, 29, 8, 0, 0),
             members={"arborann_4711_1_decoding.ipynb": right, "bob_decoding.ipynb": wrong})
+    gradebook = CANVAS_FILE.replace("mini", "decoding").replace(",5,10,", ",5,24,")
+    (tmp_path / "Downloads/gradebook.csv").write_text(gradebook, encoding="utf-8")
+    (tmp_path / "Downloads/worksheet.csv").write_text(MOODLE_FILE.replace("10,00", "24,00"), encoding="utf-8")
     seen = []
     for program, *arguments in map(shlex.split, "".join(blocks("")).splitlines()):
         if program == "cd":
@@ -288,13 +411,13 @@ def test_the_walk_of_the_guide(bubblewrap, tmp_path, monkeypatch, capfd):
             subprocess.run([sys.executable, "-m", program, *arguments], check=True, capture_output=True)
             assert changed("grading/results") == before
         seen.append(f"{program} {arguments[0]}")
-    assert seen[-7:] == ["cd pose-2026", "posebook release", "posebook collect", "posebook grade",
-                         "posebook feedback", "nbgrader export", "nbgrader autograde"]
+    assert seen[-10:] == ["cd pose-2026", "posebook release", "posebook collect", "posebook grade", "posebook feedback",
+                         *["posebook export"] * 3, "posebook report", "nbgrader autograde"]
     scores = Course.open().scores("decoding")
     assert scores["ann"].points == 24 and 22 <= scores["bob"].points < 24
     table = f"ann      24 of 24\nbob      {round(scores['bob'].points, 2):g} of 24\nhanded in nothing: rob, zoe_m\n"
     assert table in capfd.readouterr().out
-    rows = {row["student_id"]: (row["score"], row["status"]) for row in csv.DictReader(Path("grades.csv").open())}
+    rows = {row["student_id"]: (row["score"], row["status"]) for row in csv.DictReader(Path("decoding.csv").open())}
     assert rows == {"ann": ("24.0", "graded"), "bob": (str(scores["bob"].points), "graded"),
                     "rob": ("", "nothing handed in"), "zoe_m": ("", "nothing handed in")}
     result = json.loads(next(Path("grading/results/decoding/ann").glob("*.json")).read_text())["result"]

@@ -171,6 +171,7 @@ BOMBS = {
 ENDLESS = ("endless", "endless_deaf_to_all", "stops_itself")  # all others end by themselves, on a busy machine late
 SAME = (*ENDLESS, "a_huge_answer", "crashes")  # whoever runs it
 TRIED = [(user, bomb) for user in USERS for bomb in BOMBS if user == USERS[0] or bomb not in SAME]
+TRIED += [("cold", bomb) for bomb in ("endless", "memory_in_many_processes", "forks", "rights", "kills_the_parent")]
 
 
 def contain(user: str) -> list[Result]:
@@ -183,9 +184,11 @@ def contain(user: str) -> list[Result]:
                 continue
             trial.SECONDS, kernel.GRACE = times
             sources = [f"def {bomb}(x):{BOMBS[bomb][1]}" for bomb in bombs]
-            results.append(graded(*sources, RIGHT, problems=[name for bomb in bombs for name in (bomb, "right")]))
+            problems = [name for bomb in bombs for name in (bomb, "right")]
+            results.append(graded(*sources, RIGHT, problems=problems, cold=user == "cold"))
     finally:
         trial.SECONDS, kernel.GRACE = before
+    assert kernel.server(), "there is no fork server"
     return results
 
 
@@ -325,7 +328,7 @@ def test_without_a_sandbox_every_result_says_so(monkeypatch):
 
 def test_the_probe_finds_a_sandbox_that_does_not_contain(monkeypatch):
     monkeypatch.setattr(sandbox, "command", lambda argv, **options: argv)
-    monkeypatch.setattr(sandbox, "_PROBE", sandbox._PROBE.replace('"/x", "/usr/x", "/dev/x"', ""))
+    monkeypatch.setattr(sandbox, "PROBE", sandbox.PROBE.replace('"/x", "/usr/x", "/dev/x"', ""))
     with pytest.raises(sandbox.SandboxError) as caught:
         sandbox.probe.__wrapped__()
     for words in ("hides files", "lets nothing be written", "has no network", "has no rights", "bounds memory",
@@ -347,8 +350,11 @@ def test_the_probe_says_what_is_wrong_and_names_no_wrong_remedy(monkeypatch, sai
     assert re.search(remedy, str(caught.value))
 
 
-def test_a_kernel_that_cannot_import_what_it_needs_says_so(monkeypatch):
-    monkeypatch.setattr(sandbox, "strip", lambda target, withheld: (target / "posebook").mkdir(parents=True))
+def test_a_kernel_that_cannot_import_what_it_needs_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(kernel, "_failed", [])
+    (tmp_path / "posebook").mkdir()
+    tmp_path.chmod(0o755)
+    monkeypatch.setattr(sandbox, "stripped", lambda withheld: tmp_path)
     with pytest.raises(sandbox.SandboxError, match="does not start in the sandbox: ModuleNotFoundError: .*grading"):
         graded(RIGHT)
 
@@ -358,12 +364,14 @@ def test_a_kernel_that_never_starts_is_no_fault_of_the_student(monkeypatch):
         raise kernel.NotStarted("killed", "")
 
     monkeypatch.setattr(kernel, "Kernel", fail)
+    monkeypatch.setattr(kernel, "_failed", [])
     with pytest.raises(sandbox.SandboxError, match="no kernel starts"):
         graded(RIGHT)
 
 
 def test_a_failure_that_does_not_come_again_costs_nothing_and_nothing_stays(tmp_path, monkeypatch):
     """The first kernel does not start and the second dies: the machine may have run out of memory through others."""
+    kernel.server()  # so that its own first fork is none of those
     real, starts, asked = kernel.Kernel, [], []
 
     class Flaky(real):
@@ -382,6 +390,7 @@ def test_a_failure_that_does_not_come_again_costs_nothing_and_nothing_stays(tmp_
             return super().ask(request, seconds)
 
     monkeypatch.setattr(kernel, "Kernel", Flaky)
+    monkeypatch.setattr(kernel, "_failed", [])
     monkeypatch.setattr(kernel.tempfile, "tempdir", str(tmp_path))
     before = {process.pid for process in psutil.Process().children(recursive=True)}
     result = graded("import subprocess\nsubprocess.Popen(['sleep', '1000'])", RIGHT)

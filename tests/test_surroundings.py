@@ -18,6 +18,7 @@ from posebook import (
     encode,
     equivariance,
     expectation,
+    fairness,
     fusion,
     losses,
     metrics,
@@ -25,8 +26,9 @@ from posebook import (
     uncertainty,
     warp,
 )  # fmt: skip
+from posebook.geometry import Camera
 from posebook.grid import Grid
-from posebook.people import draw_people, sample_scene
+from posebook.people import draw_people, render, sample_motion, sample_scene, seen_by
 from posebook.skeleton import COCO_17
 from posebook.training import alone, finite, fresh, variants
 from posebook.training.methods import make_net, stored
@@ -43,6 +45,7 @@ TURN, STEP = warp.Affine.rotation(20, (160, 210)), warp.Affine(((0, 1, 3), (-1, 
 SCORES = torch.linspace(-2, 2, 24).view(2, 12).sin()
 LINE = torch.linspace(-0.5, 0.5, 9)
 SCENE = sample_scene(3, seed=4)
+MOTION, CAMERA = sample_motion(9, 2, seed=3), Camera.look_at((0, -1, -4), (0, -1, 0), focal=90.0, hw=(64, 64))
 
 CALLS = {
     "argmax": lambda: decode.argmax(MAPS), "refine_quarter": lambda: decode.refine_quarter(MAPS),
@@ -106,6 +109,13 @@ CALLS = {
     "calibration error": lambda: uncertainty.expected_calibration_error(
         uncertainty.score_reliability(SCORES.abs() % 1, SCORES > 0)),
     "conformal_radius": lambda: uncertainty.conformal_radius(CELLS, 0.4),
+    "bootstrap_gap": lambda: tuple(fairness.bootstrap_gap(LINE, LINE > 0, draws=50)),
+    "standardized_gap": lambda: tuple(fairness.standardized_gap(LINE, LINE > 0, LINE.abs(), strata=2, draws=50)),
+    "paired_gap": lambda: tuple(fairness.paired_gap(LINE, LINE.square(), draws=50)),
+    "permutation_test": lambda: fairness.permutation_test(LINE, LINE > 0, draws=50),
+    "simulate_similarities": lambda: fairness.simulate_similarities(LINE.abs() + 1, 2.0, correlation=0.5),
+    "sample_motion": lambda: sample_motion(9, 4, seed=3).joints,
+    "seen_by": lambda: tuple(vars(render(seen_by(MOTION, 1, CAMERA))).values()),
     "draw_people": lambda: tuple(vars(draw_people(3, persons=2, seed=3)).values()),
     "moved": lambda: SCENE.moved(zoom=1.3, degrees=20, shift=(3.0, 1.0)).start,
     "warped": lambda: SCENE.warped(TURN).start,

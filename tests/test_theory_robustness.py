@@ -349,7 +349,7 @@ def test_gradients(name):
 def test_every_closed_form_is_in_theory():
     """What a file of the package defines, but for its private helpers, is found as theory.name."""
     defined = {
-        name: value for module in (theory.representations, theory.decoding, theory.robustness)
+        name: value for module in (theory.representations, theory.decoding, theory.robustness, theory.applications)
         for name, value in vars(module).items()
         if not name.startswith("_") and (getattr(value, "__module__", "") == module.__name__ or name.isupper())
     }  # fmt: skip

@@ -64,6 +64,14 @@ def test_decoders_under_transforms(name, transform):
     torch.testing.assert_close(found, FUNCTIONS[name](MAPS), rtol=0, atol=1e-5)
 
 
+def test_a_compiled_soft_argmax_takes_a_new_temperature():
+    """From the second on it is no constant of the graph any more."""
+    torch._dynamo.reset()
+    compiled = torch.compile(expectation.soft_argmax, backend="eager", fullgraph=True)
+    for tau in (1.0, 0.5, 0.7, 2.0):
+        torch.testing.assert_close(compiled(MAPS, tau), expectation.soft_argmax(MAPS, tau), rtol=0, atol=1e-5)
+
+
 FUSED = torch.tensor([[[1.0, 2.0], [3.0, 5.0]], [[0.0, 4.0], [2.0, 2.0]], [[0.5, 1.0], [1.0, 7.0]]])  # (B, M, D)
 SPD = torch.eye(2) + 0.3 * torch.ones(3, 2, 2, 2)
 FUSIONS = {

@@ -585,8 +585,8 @@ CALLS = {
     "ensemble_uncertainty": lambda e: tuple(ensemble_uncertainty(e, POSITIVE.to(e))),
     "excess_variance": lambda e: (excess_variance(e, 1.0),),
     "squared_mahalanobis": lambda e: (squared_mahalanobis(e, POSITIVE.to(e)),),
-    "squared_mahalanobis, full": lambda e: (squared_mahalanobis(e, torch.diag_embed(POSITIVE[..., None] * e.new_ones(2))
-                                                                .to(e)),),
+    "squared_mahalanobis, full": lambda e: (squared_mahalanobis(
+        e, torch.diag_embed(POSITIVE.to(e)[..., None].expand(*POSITIVE.shape, 2))),),
     "scale_variances": lambda e: (scale_variances(e, POSITIVE.to(e)),),
     "conformal_radius": lambda e: (conformal_radius(e.abs(), 0.25),),
 }

@@ -34,8 +34,21 @@ from posebook.checks.problem import text_of
 from posebook.grading.record import configure
 
 ROOT = Path(__file__).resolve().parents[1]
-NOT_SHOWN = {"grading", "cli"}  # the parts of posebook that no notebook runs
+NOT_SHOWN = {"grading", "cli", "progress", "_journal"}  # the parts of posebook that no notebook runs
+NOT_RUN = {"chapters": {"checks"}, "problems": {"ask", "questions", "predictions", "quiz"}}  # by those there
 WIDGET = "application/vnd.jupyter.widget-view+json"
+SETUP = """\
+# @title Set-up, for Colab. Where posebook is installed this does nothing.
+import subprocess, sys
+from importlib.util import find_spec
+
+if not find_spec("posebook"):  # add it and what is missing; torch and numpy stay, old widgets go
+    used = "comm jupyterlab_widgets matplotlib safetensors scipy tqdm widgetsnbextension".split()
+    needed = [name for name in used if not find_spec(name)]
+    needed += ["ipywidgets>=8.1.4", "posebook @ git+https://github.com/OWNER/posebook"]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+    subprocess.run([*pip, *needed], check=True)"""
+FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["remove-cell"]}  # Colab, Jupyter, the book
 
 
 def sources() -> list[Path]:
@@ -56,13 +69,17 @@ def released(source: Path) -> Path:
 
 
 def read(source: Path) -> NotebookNode:
-    """Notebook of a source, not yet executed: fixed cell ids, nbgrader's metadata, nothing that varies."""
+    """Notebook of a source, not yet executed: fixed cell ids, nbgrader's metadata, nothing that varies; a chapter gets
+    its set-up below its head.
+    """
     text = source.read_text(encoding="utf-8")
     try:
         ast.parse(text)
     except SyntaxError as error:
         raise SystemExit(f"{source.name}, line {error.lineno}: {error.msg}") from None
     notebook = jupytext.reads(text, fmt="py:percent")
+    if source.parent.name == "chapters":
+        notebook.cells.insert(1, nbformat.v4.new_code_cell(SETUP))
     for cell in notebook.cells:
         if found := re.fullmatch(r"from posebook\.checks\.\w+\.(\w+) import \1", cell.source):
             cell.source = solution(found[1])
@@ -76,7 +93,7 @@ def read(source: Path) -> NotebookNode:
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     seen: set[str] = set()
     for cell in notebook.cells:
-        cell.metadata = nbformat.from_dict(nbgrader_metadata(cell))
+        cell.metadata = nbformat.from_dict(metadata(cell))
         cell.id = fixed_id(cell, seen)
     nbformat.validate(notebook)
     return notebook
@@ -112,8 +129,10 @@ def fixed_id(cell: NotebookNode, seen: set[str]) -> str:
     return name
 
 
-def nbgrader_metadata(cell: NotebookNode) -> dict:
-    """What nbgrader wants to know: an answer to write, a locked check with points, or nothing."""
+def metadata(cell: NotebookNode) -> dict:
+    """The set-up is folded in; of others nbgrader wants to know: an answer to write, a locked check, or nothing."""
+    if cell.source == SETUP:
+        return FOLDED
     if cell.cell_type != "code":
         return {}
     common = {"schema_version": 3, "task": False}
@@ -144,7 +163,7 @@ def exercise(solution: NotebookNode) -> NotebookNode:
 
 def digest(source: Path, notebook: NotebookNode) -> str:
     """Fingerprint of all that outputs depend on: the code, and each file of posebook that the notebook could run."""
-    left_out = NOT_SHOWN | ({"checks"} if source.parent.name == "chapters" else set())
+    left_out = NOT_SHOWN | NOT_RUN[source.parent.name]
     whole = hashlib.sha256("\n# %%\n".join(c.source for c in notebook.cells if c.cell_type == "code").encode())
     for path in sorted((ROOT / "posebook").rglob("*")):
         parts = path.relative_to(ROOT / "posebook").parts
@@ -181,6 +200,7 @@ def is_stale(source: Path) -> bool:
 def execute(notebook: NotebookNode, folder: Path) -> None:
     """Run all cells; keep outputs, drop what differs from run to run."""
     environment = {k: v for k, v in os.environ.items() if k != "POSEBOOK_COCO"}  # outputs come from what ships
+    environment["POSEBOOK_PROGRESS"] = ""  # and from no one's answers
     client = NotebookClient(notebook, timeout=1200, kernel_name="python3", record_timing=False,
                             store_widget_state=False, resources={"metadata": {"path": str(folder)}},
                             coalesce_streams=True, extra_arguments=["--log-level=40"])

@@ -1,16 +1,19 @@
 """``check`` a problem's answer: the one call in every check cell."""
 
+import hashlib
+import inspect
 import sys
 from collections.abc import Callable, Iterable
 
-from posebook.checks import decoding, multi_person, representations, robustness, trial
+from posebook import _journal
+from posebook.checks import applications, decoding, multi_person, representations, robustness, trial
 from posebook.checks.problem import Case, Mistake, Problem, Report, Row
 
 __all__ = ["PROBLEMS", "SETS", "Case", "CheckFailed", "Mistake", "Problem", "Report", "Row", "check", "evaluate"]
 
 SETS: dict[str, tuple[Problem, ...]] = {
     "representations": representations.PROBLEMS, "decoding": decoding.PROBLEMS, "multi_person": multi_person.PROBLEMS,
-    "robustness": robustness.PROBLEMS}
+    "robustness": robustness.PROBLEMS, "applications": applications.PROBLEMS}
 PROBLEMS: dict[str, Problem] = {problem.name: problem for problems in SETS.values() for problem in problems}
 
 
@@ -45,7 +48,7 @@ def withheld(problems: Iterable[Problem]) -> tuple[str, ...]:
 
 
 def check(name: str, answer: Callable) -> None:
-    """Show how an answer does, case by case.
+    """Show how an answer does, case by case; in a notebook in work/, note it for ``posebook progress``.
 
     Raises:
         CheckFailed: a case failed.
@@ -53,8 +56,31 @@ def check(name: str, answer: Callable) -> None:
     report = evaluate(name, answer)
     if "IPython" in sys.modules and sys.modules["IPython"].get_ipython():
         sys.modules["IPython"].display.display(report)
+        note(report, answer)
     else:
         print(report)
     if not report.passed:
         failed = sum(not row.passed for row in report.rows)
         raise CheckFailed(f"{name}: {failed} of {len(report.rows)} cases failed; the table above says which")
+
+
+def note(report: Report, answer: Callable) -> None:
+    """Add a try to the learner's journal, where one is kept; a stub is none. Where that fails, the check still holds.
+    """
+    if all(row.message == trial.UNWRITTEN for row in report.rows):
+        return
+    passed = sum(row.passed for row in report.rows)
+    try:
+        if path := _journal.where():
+            _journal.add(path, "check", problem=report.name, passed=passed, cases=len(report.rows),
+                         score=round(report.score, 3), diagnosis=report.diagnosis, answer=fingerprint(answer))
+    except OSError as error:
+        print(f"This try is missing in posebook progress: {error}")
+
+
+def fingerprint(answer: Callable) -> str:
+    """Tells two answers apart by their text; "" where there is none."""
+    try:
+        return hashlib.sha256(inspect.getsource(answer).encode(errors="replace")).hexdigest()[:12]
+    except Exception:  # what students make callable fails in many ways
+        return ""

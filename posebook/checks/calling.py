@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor
@@ -27,6 +27,13 @@ class Withheld(Told):
         self.name = name
 
 
+class Moved(Told):
+    """Torch's global generator was seeded or drawn from, where it has to be left alone."""
+
+    def __init__(self):
+        super().__init__("torch's global generator was seeded, or drawn from: make one of your own")
+
+
 class InPlace(Exception):
     """An input that wants a gradient was changed in place."""
 
@@ -38,6 +45,15 @@ class Ended(BaseException):
 def call(answer: Callable, args: tuple) -> object:
     """What the answer returns, cut off from its inputs."""
     return detach(answer(*args))
+
+
+def quiet(answer: Callable, args: tuple) -> object:
+    """As :func:`call`, of an answer that has to leave torch's global generator as it was; raises :class:`Moved`."""
+    before = torch.get_rng_state()
+    out = call(answer, args)
+    if not torch.equal(torch.get_rng_state(), before):
+        raise Moved
+    return out
 
 
 def vjp(answer: Callable, args: tuple, index: int, output: int, cotangent: Tensor) -> tuple:
@@ -110,7 +126,8 @@ def plain_torch():
     dtype = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
     try:
-        with torch.inference_mode(False), torch.enable_grad(), torch.device("cpu"):
+        elsewhere = torch.get_default_device().type != "cpu"  # a device for a block slows every operation in it
+        with torch.inference_mode(False), torch.enable_grad(), torch.device("cpu") if elsewhere else nullcontext():
             yield
     finally:
         torch.set_default_dtype(dtype)

@@ -5,15 +5,16 @@ values, so that it may as well be a proxy of a function in another process.
 """
 
 import ast
-import html
 import inspect
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, wraps
 
 import torch
 from torch import Tensor
+
+from posebook._html import markup
+from posebook._links import See
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,13 @@ class Case:
         name: what is tried, in the student's words.
         draw: random generator -> arguments; where ``holds`` is given, a tuple of such tuples, one for each call.
         atol, rtol: a difference of ``atol + rtol * |right value|`` counts as equal.
+        chance: results are by chance, so that two answers with one mistake differ by this (in their numbers' unit) at
+            most.
+        quiet: torch's global generator has to be as it was once the answer returns.
         vjp: (input's name, output's index): compare the vector-Jacobian product rather than the result.
         holds: results of the calls -> whether the relation between them that ``name`` speaks of holds.
+        seen: (result, *arguments) -> tensors or numbers to compare in the result's place, where it is judged by what it
+            does; or words, where it cannot be judged. Its own kind, dtypes and shapes have been compared before.
         weight: how much it counts beside the other cases; more than 1 where every user would meet the bug.
         fixed: the right result is the same whatever is drawn: it earns nothing unless another case passes as well.
     """
@@ -34,18 +40,22 @@ class Case:
     draw: Callable[[torch.Generator], tuple]
     atol: float = 1e-4
     rtol: float = 0.0
+    chance: float = 0.0
+    quiet: bool = False
     vjp: tuple[str, int] | None = None
     holds: Callable[..., bool] | None = None
+    seen: Callable[..., object] | None = None
     weight: float = 1.0
     fixed: bool = False
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """A wrong answer that students write: ``says`` names it and teaches, ``answer`` makes it."""
+    """A wrong answer that students write: ``says`` names it and teaches, ``answer`` makes it, ``see`` shows it."""
 
     says: str
     answer: Callable
+    see: See | None = None
 
 
 @dataclass(frozen=True)
@@ -86,12 +96,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """What came of all cases. ``diagnosis`` says which known mistake the answer makes, or is empty."""
+    """What came of all cases. ``diagnosis`` says which known mistake the answer makes, or is empty; ``see`` where an
+    explorer shows it.
+    """
 
     name: str
     points: int
     rows: tuple[Row, ...]
     diagnosis: str = ""
+    see: str = ""
 
     @property
     def passed(self) -> bool:
@@ -120,7 +133,7 @@ class Report:
         return self.rows
 
     def __str__(self) -> str:
-        lines = [text for text in (self.headline, self.diagnosis) if text]
+        lines = [text for text in (self.headline, self.diagnosis, self.see) if text]
         for row in self._shown:
             lines.append(f"  {'passed' if row.passed else 'FAILED'}  {row.case}")
             lines += [f"          {text}" for text in (row.message, row.detail) if text]
@@ -133,16 +146,12 @@ class Report:
         body = ""
         for row in self._shown:
             mark = "&#10003; passed" if row.passed else "<b>&#10007; failed</b>"
-            says = "<br>".join(_markup(text) for text in (row.message, row.detail) if text)
-            columns = (mark, _markup(row.case), says)
+            says = "<br>".join(markup(text) for text in (row.message, row.detail) if text)
+            columns = (mark, markup(row.case), says)
             body += "<tr>" + "".join(f"<td style='text-align:left'>{text}</td>" for text in columns) + "</tr>"
-        advice = f"<p><b>{_markup(self.diagnosis)}</b></p>" if self.diagnosis else ""
-        return f"<p>{_markup(self.headline)}</p>{advice}<table>{body}</table>"
-
-
-def _markup(text: str) -> str:
-    """Plain text as HTML, with `code` set as code."""
-    return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(text))
+        advice = f"<p><b>{markup(self.diagnosis)}</b></p>" if self.diagnosis else ""
+        advice += f"<p>{markup(self.see)}</p>" if self.see else ""
+        return f"<p>{markup(self.headline)}</p>{advice}<table>{body}</table>"
 
 
 def changed(function: Callable, *, result: Callable | None = None, **arguments: object) -> Callable:
@@ -171,8 +180,14 @@ def changed(function: Callable, *, result: Callable | None = None, **arguments: 
 
 
 def _of(change: Callable, given: dict, *first: object) -> object:
-    names = list(inspect.signature(change).parameters)[len(first):]
+    names = parameters(change)[len(first):]
     return change(*first, **{name: given[name] for name in names})
+
+
+@cache
+def parameters(function: Callable) -> list[str]:
+    """The names of a function's parameters."""
+    return list(inspect.signature(function).parameters)
 
 
 def edited(function: Callable, changes: dict[str, str]) -> Callable:
@@ -187,8 +202,17 @@ def edited(function: Callable, changes: dict[str, str]) -> Callable:
             raise ValueError(f"{function.__name__}: want one of its lines to hold {old!r}")
         body = body.replace(old, new)
     scope = dict(function.__globals__)
-    exec(compile(f"{head}{body}", f"<{function.__name__}, edited>", "exec"), scope)
-    return scope[function.__name__]
+
+    @cache
+    def made() -> Callable:  # when it is called first: hundreds are edited wherever checks are imported
+        exec(compile(f"{head}{body}", f"<{function.__name__}, edited>", "exec"), scope)
+        return scope[function.__name__]
+
+    @wraps(function)
+    def answer(*args, **named):
+        return made()(*args, **named)
+
+    return answer
 
 
 @cache

@@ -1,7 +1,6 @@
 """How an answer is tried: case by case, with guards, and which known mistake it makes."""
 
 import hashlib
-import inspect
 import threading
 import traceback
 from collections.abc import Callable
@@ -15,8 +14,9 @@ from torch import Tensor
 
 from posebook.checks import calling
 from posebook.checks.calling import Told
-from posebook.checks.problem import Case, Problem, Report, Row, is_wire
+from posebook.checks.problem import Case, Mistake, Problem, Report, Row, is_wire, parameters
 
+UNWRITTEN = "not written yet: put your lines in place of the `raise`"
 SECONDS = 10  # an answer that takes longer is interrupted, where the platform can
 
 
@@ -26,8 +26,9 @@ def evaluate(problem: Problem, answer: Callable, *, seed: int | str = 0, refused
     Args:
         problem: what is asked.
         answer: a function, or a proxy with the same call; a proxy brings its own
-            ``vjp(args, input_index, output_index, cotangent)``, as :func:`posebook.checks.calling.vjp`, keeps time
-            itself and raises :class:`posebook.checks.calling.Ended` where no result will come.
+            ``vjp(args, input_index, output_index, cotangent)`` and ``quiet(args)``, as those of
+            :mod:`posebook.checks.calling`, keeps time itself and raises :class:`posebook.checks.calling.Ended` where
+            no result will come.
         seed: decides what the cases draw.
         refused: names of library functions that raise while the answer runs.
     """
@@ -38,8 +39,9 @@ def evaluate(problem: Problem, answer: Callable, *, seed: int | str = 0, refused
             tries.append(_untried(case, tries[-1][1]) if hopeless else _try(problem, case, answer, seed, refused))
         rows = tuple(replace(row, weight=case.weight, fixed=case.fixed)
                      for case, (row, _) in zip(problem.cases, tries, strict=True))
-        diagnosis = "" if all(row.passed for row in rows) else _diagnose(problem, tries, seed)
-    return Report(problem.name, problem.points, rows, diagnosis)
+        says, mistake = ("", None) if all(row.passed for row in rows) else _diagnose(problem, tries, seed)
+    see = str(mistake.see) if mistake and mistake.see else ""
+    return Report(problem.name, problem.points, rows, says, see)
 
 
 def _untried(case: Case, before: "_Outcome") -> tuple[Row, "_Outcome"]:
@@ -71,8 +73,8 @@ def _try(problem: Problem, case: Case, answer: Callable, seed: int | str,
         raise RuntimeError(f"{problem.name}: the reference fails on {case.name!r}: {want.message}")
     if got.kind:
         return Row(case.name, False, got.message, got.detail), got
-    for a, b in zip(want.values, got.values, strict=True):
-        if wrong := compare(a, b, case.atol, case.rtol):
+    for args, a, b in zip(right, want.values, got.values, strict=True):
+        if wrong := _differ(case, args, a, b):
             return Row(case.name, False, *wrong), got
     if case.holds and not case.holds(*got.values):
         says = "each result is close to the right one, but the relation between them does not hold"
@@ -94,18 +96,23 @@ def _run(problem: Problem, case: Case, answer: Callable, calls: list[tuple], rng
         fresh = _copy(args)
         try:
             with nullcontext() if hasattr(answer, "vjp") else calling.time_limit(SECONDS):
-                values.append(_vjp(problem, case, answer, fresh, rng) if case.vjp else calling.call(answer, fresh))
+                values.append(_vjp(problem, case, answer, fresh, rng) if case.vjp else _call(case, answer, fresh))
         except calling.Ended as ended:
             return _Outcome(kind="endless", message=str(ended))
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # an answer may raise anything
             return _raised(error)
-        names = list(inspect.signature(problem.reference).parameters)
-        for name, before, after in zip(names, args, fresh, strict=False):
+        for name, before, after in zip(parameters(problem.reference), args, fresh, strict=False):
             if isinstance(before, Tensor) and not _equal(before, after):
                 return _Outcome(kind="mutates", message=f"changed its input `{name}` in place; work on a copy")
     return _Outcome(tuple(values))
+
+
+def _call(case: Case, answer: Callable, args: tuple) -> object:
+    if not case.quiet:
+        return calling.call(answer, args)
+    return answer.quiet(args) if hasattr(answer, "quiet") else calling.quiet(answer, args)
 
 
 def _raised(error: BaseException) -> _Outcome:
@@ -118,7 +125,7 @@ def _raised(error: BaseException) -> _Outcome:
     if isinstance(error, Told):
         return _Outcome(kind=kind, message=text)
     if kind == "NotImplementedError" and not text:
-        return _Outcome(kind="stub", message="not written yet: put your lines in place of the `raise`")
+        return _Outcome(kind="stub", message=UNWRITTEN)
     ours = (__file__, calling.__file__)
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename not in ours]
     where = f" (line {frames[0].lineno}: {frames[0].line})" if frames and frames[0].line else ""
@@ -128,7 +135,7 @@ def _raised(error: BaseException) -> _Outcome:
 def _vjp(problem: Problem, case: Case, answer: Callable, args: tuple, rng: torch.Generator) -> Tensor:
     """Gradient of <cotangent, output> in one input."""
     wrt, output = case.vjp
-    index = list(inspect.signature(problem.reference).parameters).index(wrt)
+    index = parameters(problem.reference).index(wrt)
     like = calling.pick(problem.reference(*_copy(args)), output)
     cotangent = torch.randn(like.shape, generator=rng, dtype=like.dtype)
     pull = answer.vjp if hasattr(answer, "vjp") else partial(calling.vjp, answer)
@@ -143,6 +150,18 @@ def _vjp(problem: Problem, case: Case, answer: Callable, args: tuple, rng: torch
     if gradient is None:
         raise Told(f"no gradient reaches `{wrt}`: the result does not depend on it")
     return gradient
+
+
+def _differ(case: Case, args: tuple, want: object, got: object) -> tuple[str, str] | None:
+    """As :func:`compare`, of what the case looks at."""
+    if case.seen is None:
+        return compare(want, got, case.atol, case.rtol)
+    if wrong := compare(want, got, float("inf")):
+        return wrong
+    right, found = case.seen(want, *args), case.seen(got, *args)
+    if isinstance(found, str) and found != right:
+        return found, ""
+    return compare(right, found, case.atol, case.rtol)
 
 
 def compare(want: object, got: object, atol: float, rtol: float = 0.0) -> tuple[str, str] | None:
@@ -197,8 +216,8 @@ def _compare_numbers(want: Tensor, got: Tensor, atol: float, rtol: float) -> tup
 # Which known mistake is it?
 
 
-def _diagnose(problem: Problem, tries: list[tuple[Row, _Outcome]], seed: int | str) -> str:
-    """Words of the mistake that does the same in every case; failing that, in at least half of the failed ones.
+def _diagnose(problem: Problem, tries: list[tuple[Row, _Outcome]], seed: int | str) -> tuple[str, Mistake | None]:
+    """The mistake, in words, that does the same in every case; failing that, in at least half of the failed ones.
 
     One case alone may agree by chance: it counts only where the mistake also passes whatever the answer passes.
     """
@@ -206,26 +225,48 @@ def _diagnose(problem: Problem, tries: list[tuple[Row, _Outcome]], seed: int | s
     failed = [i for i, (row, _) in enumerate(tries) if not row.passed]
 
     @cache
+    def right(i: int) -> _Outcome:
+        return _run(problem, problem.cases[i], problem.reference, *_draws(problem, problem.cases[i], seed))
+
+    @cache
     def alike(k: int, i: int) -> bool:
-        mistake, case = problem.mistakes[k], problem.cases[i]
-        return _alike(tries[i][1], _run(problem, case, mistake.answer, *_draws(problem, case, seed)), case)
+        case, (row, got) = problem.cases[i], tries[i]
+        calls, rng = _draws(problem, case, seed)
+        known = _run(problem, case, problem.mistakes[k].answer, calls, rng)
+        if not case.chance:
+            return _alike(got, known, case, calls)
+        near = _alike(got, known, replace(case, atol=case.atol + case.chance), calls)
+        return near and (bool(known.kind) or _alike(known, right(i), case, calls) is row.passed)
 
     for k, mistake in enumerate(problem.mistakes):
         if all(alike(k, i) for i in failed + passed):  # most mistakes differ in the first of them
-            return mistake.says
-    best, most = "", 0
+            return mistake.says, mistake
+    best, most = ("", None), 0
     for k, mistake in enumerate(problem.mistakes):
-        hits = sum(not tries[i][1].kind and alike(k, i) for i in failed)
+        hits = 0
+        for tried, i in enumerate(failed):
+            hits += not tries[i][1].kind and alike(k, i)
+            if 2 * (hits + len(failed) - tried - 1) < len(failed):
+                break  # it cannot come to half of them
         if hits > most and 2 * hits >= len(failed) and (hits > 1 or all(alike(k, i) for i in passed)):
-            best, most = f"In {hits} of the {len(failed)} failed cases your answer does this: {mistake.says}", hits
+            says = f"In {hits} of the {len(failed)} failed cases your answer does this: {mistake.says}"
+            best, most = (says, mistake), hits
     return best
 
 
-def _alike(a: _Outcome, b: _Outcome, case: Case) -> bool:
+def _alike(a: _Outcome, b: _Outcome, case: Case, calls: list[tuple]) -> bool:
     if a.kind or b.kind:
         return a.kind == b.kind
-    pairs = zip(b.values, a.values, strict=True)
-    return all(compare(theirs, got, case.atol, case.rtol) is None for theirs, got in pairs)
+    triples = zip(calls, b.values, a.values, strict=True)
+    near = all(_differ(case, args, theirs, got) is None for args, theirs, got in triples)
+    return near and (case.holds is None or _holds(case, a) == _holds(case, b))
+
+
+def _holds(case: Case, outcome: _Outcome) -> bool:
+    try:
+        return bool(case.holds(*outcome.values))
+    except Exception:  # results of another kind than the right one
+        return False
 
 
 # ---------------------------------------------------------------------------------------------------------------------

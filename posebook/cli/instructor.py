@@ -17,6 +17,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     add_collect(commands)
     add_grade(commands)
     add_feedback(commands)
+    add_export(commands)
+    add_report(commands)
 
 
 def add(parent: argparse._SubParsersAction, name: str, run: Callable, help: str, example: str):
@@ -142,9 +144,15 @@ def add_grade(commands: argparse._SubParsersAction) -> None:
                   "posebook grade decoding -j 4; posebook grade decoding.ipynb")
     command.add_argument("what", metavar="SET|FILE.ipynb")
     command.add_argument("-j", "--jobs", type=count, default=0, help="how many at a time (one for each processor)")
+    add_student(command)
     command.add_argument("--force", action="store_true", help="grade anew what is graded already")
     command.add_argument("--unsafe", action="store_true", help="run answers without a sandbox; every result says so")
+    command.add_argument("--dask", metavar="ADDRESS", help="grade on the workers of this dask scheduler")
     command.add_argument("--db", default="", help="another gradebook than the course's, as SQLAlchemy's URL")
+
+
+def add_student(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--student", action="append", default=[], metavar="ID", help="this student; may come again")
 
 
 def count(text: str) -> int:
@@ -197,18 +205,27 @@ def grade_file(path: Path, options: argparse.Namespace) -> int:
 def grade_set(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from posebook.grading.course import Course
-    from posebook.grading.pool import grade_all
+    from posebook.grading import pool
+    from posebook.grading.course import Course, CourseError
     from posebook.grading.run import run, table
     from posebook.grading.sandbox import probe
 
     course = Course.open(db=options.db)
-    if not options.unsafe:
-        probe()
-    jobs = options.jobs or len(os.sched_getaffinity(0))
-    lines = run(course, options.what, grade_all=functools.partial(grade_all, jobs=jobs), force=options.force,
+    if options.dask:
+        try:
+            from posebook.grading import cluster
+        except ImportError as error:
+            raise CourseError(f"--dask: {error.name} is missing: pip install 'posebook[cluster]'") from None
+
+        grade_all = functools.partial(cluster.grade_all, address=options.dask)
+    else:
+        if not options.unsafe:
+            probe()
+        grade_all = functools.partial(pool.grade_all, jobs=options.jobs or len(os.sched_getaffinity(0)))
+    lines = run(course, options.what, grade_all=grade_all, only=options.student, force=options.force,
                 unsafe=options.unsafe, progress=functools.partial(tqdm, desc=options.what, unit=" notebooks"))
-    print(*table(lines, course.scores(options.what), course.students()), sep="\n")
+    students = {id: who for id, who in course.students().items() if not options.student or id in options.student}
+    print(*table(lines, course.scores(options.what), students), sep="\n")
     return 0 if all(line.good for line in lines) else 1
 
 
@@ -220,6 +237,9 @@ def add_feedback(commands: argparse._SubParsersAction) -> None:
     command = add(commands, "feedback", feedback, "write a page for each student: what failed, and which mistake it is",
                   "posebook feedback decoding")
     command.add_argument("set")
+    add_student(command)
+    command.add_argument("--zip", type=Path, metavar="FILE", help="put all pages into an archive to upload, under the "
+                         "names that Canvas or Moodle gave to what was handed in")
 
 
 @instructors
@@ -227,4 +247,57 @@ def feedback(options: argparse.Namespace) -> int:
     from posebook.grading import steps
     from posebook.grading.course import Course
 
-    return show(steps.feedback(Course.open(), options.set))
+    course = Course.open()
+    status = show(steps.feedback(course, options.set, options.student))
+    if options.zip:
+        print(f"{options.zip}: {len(steps.zip_pages(course, options.set, options.zip))} pages")
+    return status
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# posebook export
+
+
+def add_export(commands: argparse._SubParsersAction) -> None:
+    command = add(commands, "export", export, "write the scores as a table, or as Canvas or Moodle reads them",
+                  "posebook export decoding --format canvas --into ~/Downloads/gradebook.csv")
+    command.add_argument("set")
+    command.add_argument("--format", choices=("csv", "canvas", "moodle"), default="csv")
+    command.add_argument("--into", type=Path, help="Canvas's gradebook or Moodle's grading worksheet, as downloaded: "
+                         "the people in it get their scores; that file stays as it is")
+    command.add_argument("--to", type=Path, help="the file to write (SET.csv, SET-canvas.csv, SET-moodle.csv)")
+
+
+@instructors
+def export(options: argparse.Namespace) -> int:
+    from posebook.grading import export as exporting
+    from posebook.grading.course import Course, CourseError
+
+    to = options.to or Path(f"{options.set}.csv" if options.format == "csv" else f"{options.set}-{options.format}.csv")
+    if options.into and options.format == "csv":
+        raise CourseError("--into is for --format canvas or moodle")
+    if options.into and to.resolve() == options.into.resolve():
+        raise CourseError(f"--to: want another file than {to}, which is the platform's")
+    status = show(exporting.export(Course.open(), options.set, format=options.format, into=options.into, to=to))
+    print(f"written: {to}")
+    return status
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# posebook report
+
+
+def add_report(commands: argparse._SubParsersAction) -> None:
+    command = add(commands, "report", report, "write a page on how a set went: points, mistakes, failures, likenesses",
+                  "posebook report decoding")
+    command.add_argument("set")
+
+
+@instructors
+def report(options: argparse.Namespace) -> int:
+    from posebook.grading.course import Course
+    from posebook.grading.report import write_report
+
+    course = Course.open()
+    print(write_report(course, options.set).relative_to(course.root))
+    return 0

@@ -1,9 +1,8 @@
-"""A student's commands: ``posebook lab`` and ``posebook doctor``."""
+"""A student's commands: ``posebook lab``, ``update``, ``reset``, ``progress`` and ``doctor``."""
 
 import argparse
-import hashlib
+import functools
 import importlib.metadata
-import json
 import os
 import shutil
 import signal
@@ -11,14 +10,14 @@ import sys
 import tempfile
 import threading
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from posebook._files import write, write_new
+from posebook import _journal
+from posebook.cli import copies
+from posebook.cli.copies import WORK
 
-WORK = Path("work")
-COPIED = WORK / ".copied.json"  # of each file that was copied into work/, what it held
 OFFLINE = (
     "--LabApp.news_url=None",
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
@@ -29,7 +28,30 @@ REINSTALL = "make venv, or python -m pip install -c constraints.txt -e ."
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
     add_lab(commands)
+    add_update(commands)
+    add_reset(commands)
+    add_progress(commands)
     add_doctor(commands)
+
+
+def told(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """What a student can put right ends in one line on stderr, and in 1."""
+
+    @functools.wraps(run)
+    def command(options: argparse.Namespace) -> int:
+        try:
+            return run(options)
+        except copies.CopyError as error:
+            print(f"posebook {run.__name__}: {error}", file=sys.stderr)
+            return 1
+
+    return command
+
+
+def tell(words: str, names: Iterable[object]) -> None:
+    """The names below the words, if there are any."""
+    if names := list(names):
+        print(words, *names, sep="\n  ")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -49,28 +71,25 @@ def port(text: str) -> int:
     return int(text)
 
 
+@told
 def lab(options: argparse.Namespace) -> int:
-    chapters = course_chapters()
-    if not chapters:
-        print(f"posebook lab: want the course's folder, which has chapters/; got {Path.cwd()}", file=sys.stderr)
-        return 1
-    try:
-        copied, renewed, kept = copy_course()
-    except OSError as error:
-        print(f"posebook lab: want a folder work/ to write to; got: {error}", file=sys.stderr)
-        return 1
-    if renewed:
-        print("Replaced in work/ by a newer version, since you had changed nothing:", *renewed, sep="\n  ")
-    if kept:
-        print("Left in work/ as you changed it, though there is a newer version (rename yours to get it):", *kept,
-              sep="\n  ")
+    course = copies.course()
+    copied = copies.copy_course(course)
+    tell("Replaced in work/ by a newer version, since you had changed nothing:", copied.renewed)
+    tell("Left in work/ as you changed it, though there is a newer version (posebook update puts that beside yours):",
+         copied.kept)
+    return serve(options, copies.chapters(course)[0], len(copied.new))
+
+
+def serve(options: argparse.Namespace, first: str, count: int) -> int:
+    """JupyterLab in work/, at the first chapter, until it ends."""
     if running := address_of_running():
         print(f"JupyterLab is running here already: {running}", flush=True)
         if not options.no_browser:
             webbrowser.open(running)
         return 0
-    print(f"{len(copied)} files copied into work/, where your own notebooks are. Ctrl-C ends JupyterLab.", flush=True)
-    arguments = [f"--ServerApp.root_dir={WORK}", f"--LabApp.default_url=/lab/tree/{chapters[0]}", *OFFLINE]
+    print(f"{count} files copied into work/, where your own notebooks are. Ctrl-C ends JupyterLab.", flush=True)
+    arguments = [f"--ServerApp.root_dir={WORK}", f"--LabApp.default_url=/lab/tree/{first}", *OFFLINE]
     arguments += [f"--port={options.port}", "--log-level=ERROR", "-y"]  # -y: Ctrl-C asks nothing
     if options.no_browser:
         arguments.append("--no-browser")
@@ -116,45 +135,6 @@ def unwritable(folder: Path) -> str:
     return ""
 
 
-def course_chapters() -> list[str]:
-    return sorted(path.as_posix() for path in Path("chapters").glob("*.ipynb"))
-
-
-def copy_course() -> tuple[list[Path], list[Path], list[Path]]:
-    """Copy what work/ lacks of chapters/ and exercises/, and what is newer there and was not changed in work/.
-
-    Returns:
-        What was copied because it was missing, what was replaced, and what is newer but was kept as it was changed.
-    """
-    WORK.mkdir(exist_ok=True)
-    before = json.loads(COPIED.read_text(encoding="utf-8")) if COPIED.exists() else {}
-    sources = [path for folder in ("chapters", "exercises") for path in Path(folder).rglob("*") if path.is_file()]
-    copied, renewed, kept, now = [], [], [], {}
-    for path in sorted(path for path in sources if ".ipynb_checkpoints" not in path.parts):
-        data, name = path.read_bytes(), path.as_posix()
-        new = now[name] = written(data)
-        if not os.path.lexists(WORK / path):
-            copied += [path] if write_new(WORK / path, data) else []
-        elif new != (mine := written((WORK / path).read_bytes())) and new != before.get(name):
-            if mine == before.get(name):
-                write(WORK / path, data)
-                renewed.append(path)
-            else:
-                kept.append(path)
-                now[name] = before.get(name, "")
-    write(COPIED, json.dumps(now, indent=1).encode())
-    return copied, renewed, kept
-
-
-def written(data: bytes) -> str:
-    """Fingerprint of what someone wrote in a file: of a notebook the cells, not what came out when they ran."""
-    try:
-        cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(data)["cells"]]
-    except (ValueError, LookupError, TypeError):  # another file
-        return hashlib.sha256(data).hexdigest()
-    return hashlib.sha256(json.dumps(cells).encode()).hexdigest()
-
-
 def address_of_running() -> str | None:
     """The address of a JupyterLab that serves this work/ already."""
     from jupyter_server.serverapp import list_running_servers
@@ -163,6 +143,71 @@ def address_of_running() -> str | None:
         if Path(server["root_dir"]) == WORK.resolve():
             return f"{server['url']}lab?token={server['token']}"
     return None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# posebook update, reset, progress
+
+
+def add_update(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("update", help="bring new material into work/; what you changed stays as it is")
+    command.set_defaults(run=update)
+
+
+@told
+def update(options: argparse.Namespace) -> int:
+    copied = copies.copy_course(copies.course(), beside=True)
+    tell("New in work/:", copied.new)
+    tell("Replaced in work/ by a newer version, since you had changed nothing:", copied.renewed)
+    tell("Yours stays as you changed it; the newer version lies beside it:",
+         (f"{path}: {name}" for path, name in copied.kept.items()))
+    if not (copied.new or copied.renewed or copied.kept):
+        print("work/ is up to date.")
+    return 0
+
+
+def add_reset(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("reset", help="bring a problem's empty stub back in work/, and keep your answer")
+    command.add_argument("problem", help="its name, such as soft_argmax")
+    command.set_defaults(run=reset)
+
+
+@told
+def reset(options: argparse.Namespace) -> int:
+    notebook, kept = copies.put_back(copies.course(), options.problem)
+    if kept is None:
+        print(f"{options.problem} in {notebook} is as it was handed out: there is no answer to put away.")
+        return 0
+    print(f"{options.problem} in {notebook} is empty again, and your answer is in {kept}.")
+    print("Is the notebook open? Choose File, Reload Notebook from Disk, before you go on.")
+    try:
+        if path := _journal.where(WORK):
+            _journal.add(path, "reset", problem=options.problem)
+    except OSError as error:
+        print(f"This reset is missing in posebook progress: {error}")
+    return 0
+
+
+def add_progress(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("progress", help="say which problems pass, what was tried and what comes next")
+    command.add_argument("set", nargs="?", default="", help="a problem set, such as decoding; else all that you tried")
+    command.set_defaults(run=progress)
+
+
+def progress(options: argparse.Namespace) -> int:
+    path = _journal.where(WORK)
+    if path is None:
+        print(f"posebook progress: want a folder with the course's work/; got {Path.cwd()}: posebook lab fills one",
+              file=sys.stderr)
+        return 1
+    from posebook.progress import NONE, read
+
+    try:
+        print(read(path, options.set) or NONE)
+    except (ValueError, OSError) as error:
+        print(f"posebook progress: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -251,9 +296,11 @@ def widgets() -> Finding:
 
 
 def notebooks() -> Finding:
-    count = len(course_chapters())
-    text = f"notebooks in {Path('chapters').absolute()}: {count}"
-    return Finding(count > 0, text, "cd to the course's folder")
+    try:
+        folder = copies.course()
+    except copies.CopyError as error:
+        return Finding(False, f"no course here: {error}", "cd to the course's folder")
+    return Finding(True, f"notebooks in {folder.absolute() / 'chapters'}: {len(copies.chapters(folder))}", "")
 
 
 def writing() -> Finding:

@@ -34,6 +34,7 @@ from ipywidgets import (
 )
 
 from posebook import _args
+from posebook.explore._challenges import Challenge, listed
 from posebook.explore._page import View, tag
 
 _HIDDEN = "position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap"
@@ -151,10 +152,13 @@ class Explorer:
         state: where to start.
         compute: state -> result.
         view: result -> what is shown.
+        challenges: what to reach by moving.
     """
 
-    def __init__(self, state: Checked, compute: Callable, view: Callable[[object], View]):
+    def __init__(self, state: Checked, compute: Callable, view: Callable[[object], View],
+                 challenges: tuple[Challenge, ...]):
         self._state, self._compute, self._view = type(state), compute, view
+        self._challenges, self._solved = challenges, set()
         self.controls, rows = {}, []
         for name, control in controls(self._state).items():
             widgets = control.widgets(control.label or name, getattr(state, name))
@@ -163,8 +167,9 @@ class Explorer:
             rows.append(HBox(widgets, layout=Layout(flex="0 0 410px" if narrow else "0 0 100%")))
             self.controls[name] = widgets[0]
             widgets[0].observe(self._move, "value")
-        self.view, self.status = HTML(), HTML()
-        self.box = VBox([HBox(rows, layout=Layout(flex_flow="row wrap", max_width="860px")), self.view, self.status])
+        self.view, self.challenges, self.status = HTML(), HTML(listed(challenges)), HTML()
+        top = HBox(rows, layout=Layout(flex_flow="row wrap", max_width="860px"))
+        self.box = VBox([top, self.view, self.challenges, self.status])
         self._move()
 
     def _move(self, change: dict | None = None) -> None:
@@ -178,10 +183,18 @@ class Explorer:
             self.view.value = shown.html()
             self.result, self.shown = result, shown
             if change:
-                said = f"{change['owner'].description} {change['owner'].value}. {shown.verdict}"
+                said = f"{change['owner'].description} {change['owner'].value}. {self._judge(result)}{shown.verdict}"
                 self.status.value = tag("div", html.escape(said), role="status", style=_HIDDEN)
         except Exception as error:
             self.status.value = tag("div", html.escape(f"{type(error).__name__}: {error}"), role="alert")
+
+    def _judge(self, result: object) -> str:
+        """Mark the challenges that this result solves as the first; what is said of them."""
+        new = [k for k, each in enumerate(self._challenges) if k not in self._solved and each.solved(result)]
+        if new:
+            self._solved.update(new)
+            self.challenges.value = listed(self._challenges, self._solved)
+        return "".join(f"Solved: {self._challenges[k].text} " for k in new)
 
     def _repr_mimebundle_(self, **_: object) -> tuple[dict, dict]:
         """The widgets, and for pages without a kernel a picture of the same view.
@@ -197,11 +210,12 @@ class Explorer:
         return data, {"image/png": {"alt": sentence}}
 
 
-def explorer(state: type, compute: Callable, view: Callable[[object], View]) -> Callable[..., Explorer]:
+def explorer(state: type, compute: Callable, view: Callable[[object], View],
+             challenges: tuple[Challenge, ...]) -> Callable[..., Explorer]:
     """The function that starts an explorer, with the fields of its state as keywords."""
 
     def explore(**start: object) -> Explorer:
-        return Explorer(state(**start), compute, view)
+        return Explorer(state(**start), compute, view, challenges)
 
     lines = [f"    {field.name}: {field.metadata['control']}; {field.default!r}" for field in dataclasses.fields(state)]
     explore.__doc__ = "The explorer. What its controls may be set to, and where they start:\n\n" + "\n".join(lines)

@@ -15,7 +15,7 @@ INK, GRAY, LINE, PAPER = "#1f2328", "#57606a", "#d0d4d9", "#ffffff"
 BLUE, ORANGE, GREEN, RED = "#0072b2", "#a86400", "#00785a", "#c14a00"  # 4.5 to 1 on paper; shapes tell them apart too
 
 FONT, SIZE = "system-ui, sans-serif", 12  # px; no panel is shrunk while it fits, so that its print stays as large
-WIDTH, GAP = 826, 24  # px, of a row of panels and between two of them
+WIDTH, GAP = 822, 18  # px, of a row of panels, as wide as a page of 1280 px leaves it, and between two of them
 
 SHAPES = {  # SVG paths some 10 units wide around (0, 0)
     "circle": "M4 0C4 2.2 2.2 4 0 4C-2.2 4-4 2.2-4 0C-4-2.2-2.2-4 0-4C2.2-4 4-2.2 4 0z",
@@ -28,7 +28,7 @@ SHAPES = {  # SVG paths some 10 units wide around (0, 0)
 _PALETTE = [round(255 + (dark - 255) * (i / 255) ** 0.8) for i in range(256) for dark in (104, 118, 150)]
 
 _STYLE = f"""<style>
-.posebook {{max-width: 860px; box-sizing: border-box; padding: 12px 16px; border: 1px solid {LINE}; border-radius: 8px;
+.posebook {{max-width: 860px; box-sizing: border-box; padding: 12px 8px; border: 1px solid {LINE}; border-radius: 8px;
   background: {PAPER}; color: {INK}; font: 13px/1.5 {FONT}; white-space: normal}}
 .posebook > div {{display: flex; flex-wrap: wrap; gap: 8px {GAP}px; align-items: flex-start}}
 .posebook > div > svg {{max-width: 100%; height: auto}}

@@ -64,6 +64,7 @@ from PIL import Image
 from torch import Tensor
 
 from posebook.explore import _page
+from posebook.explore._challenges import Challenge, less, more
 from posebook.explore._controls import Checked, choice, explorer
 from posebook.people import Scene, render
 from posebook.skeleton import COCO_17
@@ -292,4 +293,16 @@ def _here(plot: _page.Plot, degrees: float) -> str:
     return _page.tag("line", x1=x, x2=x, y1=top, y2=top + height, stroke=_page.INK, stroke_dasharray="2 3")
 
 
-explore = explorer(State, compute, view)
+CHALLENGES = (
+    Challenge(
+        "With the picture {picture} and turned by {degrees} degrees, bring the median error of the answer shown "
+        "below {} px.",
+        less(3, lambda result: result.errors[result.state.answer]), picture="resampled", degrees=135,
+    ),
+    Challenge(
+        "With the answer {answer}, make the decoder's part larger than the network's by more than {} px.",
+        more(0.5, lambda result: result.causes["decoder"] - result.causes["network"]), answer="as it is",
+    ),
+)
+
+explore = explorer(State, compute, view, CHALLENGES)

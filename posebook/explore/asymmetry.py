@@ -16,6 +16,7 @@ from torch import Tensor
 from posebook import theory
 from posebook.expectation import soft_argmax
 from posebook.explore import _page
+from posebook.explore._challenges import Challenge, less, more
 from posebook.explore._controls import Checked, choice, explorer, number
 
 STRIDES = (1, 2, 4, 8, 16)
@@ -253,4 +254,18 @@ def _right(result: Result) -> str:
     return "".join(parts)
 
 
-explore = explorer(State, compute, view)
+CHALLENGES = (
+    Challenge(
+        "With {fixed} fixed, at stride {stride}, reach a bias of more than {} px that the cells have no part in: "
+        "from half of the stride it changes by less than {} of itself.",
+        more(1, lambda result: result.measured[result.state.stride]),
+        less(0.01, lambda result: abs(result.growth - 1)), fixed=FIXED[0], stride=16,
+    ),
+    Challenge(
+        "At stride {stride}, make the peak too lopsided for the law: its mean is more than {} times as far from "
+        "the mode as the law says.",
+        more(1.2, lambda result: result.mean / result.law), stride=1,
+    ),
+)
+
+explore = explorer(State, compute, view, CHALLENGES)

@@ -61,6 +61,7 @@ import torch
 from torch import Tensor
 
 from posebook.explore import _page
+from posebook.explore._challenges import Challenge, less, more
 from posebook.explore._controls import Checked, choice, explorer, number
 from posebook.uncertainty import expected_calibration_error, point_reliability, scale_variances
 
@@ -307,4 +308,17 @@ def _reliability(result: Result) -> str:
     return _RELIABILITY.framed(*parts)
 
 
-explore = explorer(State, compute, view)
+CHALLENGES = (
+    Challenge(
+        "Make claims go with OKS and hold badly: Spearman's correlation below {}, ECE as claimed above {}.",
+        less(-0.9, lambda result: result.spearman), more(0.3, lambda result: result.held["as claimed"].ece),
+    ),
+    Challenge(
+        "With related below {}, find claims that fail with an ECE above {} and that the likelihood factor brings "
+        "below {}.",
+        less(0.5, lambda result: result.state.related), more(0.1, lambda result: result.held["as claimed"].ece),
+        less(0.03, lambda result: result.held["likelihood"].ece),
+    ),
+)
+
+explore = explorer(State, compute, view, CHALLENGES)

@@ -64,6 +64,7 @@ from PIL import Image
 from torch import Tensor
 
 from posebook.explore import _page
+from posebook.explore._challenges import Challenge, less, more
 from posebook.explore._controls import Checked, choice, explorer, number
 from posebook.people import render
 from posebook.training import residuals as table_of
@@ -371,4 +372,18 @@ def _coverage(result: Result) -> str:
     return "".join(parts)
 
 
-explore = explorer(State, compute, view)
+CHALLENGES = (
+    Challenge(
+        "With alpha {alpha} and pictures {pictures}, find circles that hold the truth in fewer than {} of 1000 "
+        "fresh pictures.",
+        less(800, lambda result: result.held), alpha=0.1, pictures="as calibrated",
+    ),
+    Challenge(
+        "For the {keypoint} {pictures}, bring the share over ten draws above {} with circles that are not "
+        "infinite.",
+        more(0.3, lambda result: result.mean), lambda result: math.isfinite(result.radius),
+        keypoint="left wrist", pictures="from behind",
+    ),
+)
+
+explore = explorer(State, compute, view, CHALLENGES)

@@ -18,6 +18,7 @@ from posebook import theory
 from posebook.decode import argmax, refine_dark, refine_quarter
 from posebook.expectation import soft_argmax, spatial_softmax
 from posebook.explore import _page
+from posebook.explore._challenges import Challenge, less, more
 from posebook.explore._controls import Checked, choice, explorer, number
 from posebook.grid import Grid
 
@@ -185,4 +186,15 @@ def _place(result: Result) -> str:
     return "".join(parts)
 
 
-explore = explorer(State, compute, view)
+CHALLENGES = (
+    Challenge(
+        "At stride {stride}, make soft-argmax err by less than {} px.",
+        less(0.05, lambda result: result.errors["soft-argmax"]), stride=8,
+    ),
+    Challenge(
+        "At stride {stride}, where cells are finest, make soft-argmax err by more than {} px.",
+        more(5, lambda result: result.errors["soft-argmax"]), stride=1,
+    ),
+)
+
+explore = explorer(State, compute, view, CHALLENGES)

@@ -72,6 +72,7 @@ from torch import Tensor
 
 from posebook import theory
 from posebook.explore import _page
+from posebook.explore._challenges import Challenge, less, more
 from posebook.explore._controls import Checked, choice, explorer, number
 from posebook.skeleton import COCO_17
 from posebook.uncertainty import sample_moments
@@ -342,4 +343,15 @@ def _curve(result: Result) -> str:
     )
 
 
-explore = explorer(State, compute, view)
+CHALLENGES = (
+    Challenge(
+        "Make the network sure and wrong: expected OKS above {}, real OKS below {}.",
+        more(0.95, lambda result: result.expected["closed"]), less(0.2, lambda result: result.oks),
+    ),
+    Challenge(
+        "Let as many as {samples} answers have a variance on x that misses its closed form by more than {} of that.",
+        more(0.2, lambda result: abs(result.covariance[0][0] / result.variance - 1)), samples=201,
+    ),
+)
+
+explore = explorer(State, compute, view, CHALLENGES)

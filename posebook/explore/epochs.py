@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from posebook.explore import _page
+from posebook.explore._challenges import Challenge, more
 from posebook.explore._controls import Checked, choice, explorer
 from posebook.metrics import epe
 from posebook.skeleton import COCO_17
@@ -180,4 +181,17 @@ def _place(result: Result) -> str:
                           for name, error in result.median.items())
 
 
-explore = explorer(State, compute, view)
+CHALLENGES = (
+    Challenge(
+        "Find the moment at which the regression is ahead the most: its median error is more than {} px below "
+        "that of the heatmap.",
+        more(5, lambda result: result.median["heatmap"] - result.median["regression"]),
+    ),
+    Challenge(
+        "Find a map that is sure and wrong: its highest probability is above {}, and the heatmap's error above {} "
+        "px.",
+        more(0.5, lambda result: result.peak), more(3, lambda result: result.errors["heatmap"]),
+    ),
+)
+
+explore = explorer(State, compute, view, CHALLENGES)

@@ -16,6 +16,7 @@ from torch import Tensor
 from posebook.encode import gaussian_heatmap
 from posebook.expectation import soft_argmax
 from posebook.explore import _page
+from posebook.explore._challenges import Challenge, less, more
 from posebook.explore._controls import Checked, choice, explorer, number
 from posebook.grid import Grid
 from posebook.warp import flip_heatmap, flip_image, flip_points, flip_shift
@@ -221,4 +222,16 @@ def _pixels() -> str:
         "px", left - 6, 56, anchor="end")
 
 
-explore = explorer(State, compute, view)
+CHALLENGES = (
+    Challenge(
+        "At stride {stride}, bring the average within {} px of the keypoint without the exact shift.",
+        less(0.01, lambda result: abs(result.off["average"]) * result.stride),
+        lambda result: result.state.shift != "exact", stride=8,
+    ),
+    Challenge(
+        "Put the average more than {} px off by a shift of {shift}.",
+        more(3, lambda result: abs(result.off["average"]) * result.stride), shift="one cell",
+    ),
+)
+
+explore = explorer(State, compute, view, CHALLENGES)

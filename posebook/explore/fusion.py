@@ -15,6 +15,7 @@ import torch
 
 from posebook import fusion, theory
 from posebook.explore import _page
+from posebook.explore._challenges import Challenge, less, more
 from posebook.explore._controls import Checked, explorer, number
 
 ESTIMATES = (-1.0, 1.0)  # of the heads in px
@@ -215,4 +216,20 @@ def _bowl(result: Result) -> str:
     return _BOWL.framed(*parts) + label
 
 
-explore = explorer(State, compute, view)
+CHALLENGES = (
+    Challenge(
+        "While head 2 reports its sd to within {} px, make the variance of the naive mean more than {} times that "
+        "of the better head alone.",
+        less(0.1, lambda result: abs(result.state.reported - result.state.s2)),
+        more(1.25, lambda result: result.naive.variance / result.better.variance),
+    ),
+    Challenge(
+        "With r above {}, let head 2 report an sd that is more than {} px wrong, so that the naive mean has less "
+        "than {} times the best variance.",
+        more(0.35, lambda result: result.state.r),
+        more(0.4, lambda result: abs(result.state.reported - result.state.s2)),
+        less(1.01, lambda result: result.naive.times),
+    ),
+)
+
+explore = explorer(State, compute, view, CHALLENGES)

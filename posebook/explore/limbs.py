@@ -71,6 +71,7 @@ from torch import Tensor
 
 from posebook.encode import part_affinity_fields
 from posebook.explore import _page
+from posebook.explore._challenges import Challenge, more
 from posebook.explore._controls import Checked, choice, explorer, number
 from posebook.grouping import Peaks, group_by_paf, paf_scores
 
@@ -433,4 +434,17 @@ def _way(result: Result, pair: tuple[int, int]) -> str:
     ])
 
 
-explore = explorer(State, compute, view)
+CHALLENGES = (
+    Challenge(
+        "Find limbs for which the nearest elbow is right for both wrists and the field, read by optimal, for "
+        "none: its wrong pairs add up to more than the right ones by over {}.",
+        more(0.01, lambda result: sum(result.scores[pair] * (1 if pair in PAIRS[2:] else -1) for pair in PAIRS)),
+        lambda result: result.right["nearest"] == 2 and result.right["optimal"] == 0,
+    ),
+    Challenge(
+        "With elbow 2 {elbows:g} cells below elbow 1 and noise {noise:g}, let a wrong pair score more than {}.",
+        more(0.9, lambda result: max(result.scores[pair] for pair in PAIRS[2:])), elbows=10.0, noise=0.0,
+    ),
+)
+
+explore = explorer(State, compute, view, CHALLENGES)

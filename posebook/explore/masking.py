@@ -69,6 +69,7 @@ from torch import Tensor
 
 from posebook.encode import gaussian_heatmap
 from posebook.explore import _page
+from posebook.explore._challenges import Challenge, less, more
 from posebook.explore._controls import Checked, choice, explorer, number
 from posebook.theory import ClipMoments, clip_moments, mask_noise_std
 
@@ -371,4 +372,17 @@ def _means(result: Result) -> str:
     return _page.words("its mean over eta", 1, 188, color=_page.INK) + "".join(parts + marks)
 
 
-explore = explorer(State, compute, view)
+CHALLENGES = (
+    Challenge(
+        "With noise for {noise} and clipping {clip}, bring the clipped loss to less than {} times as far off as "
+        "the loss as it is.",
+        less(0.6, lambda result: result.losses["clipped"].rms / result.losses["as it is"].rms),
+        noise="each cell", clip="on",
+    ),
+    Challenge(
+        "With clipping {clip}, take more than {} of the true loss away from the mean.",
+        more(0.2, lambda result: 1 - result.losses["clipped"].mean / max(result.visible, 1e-9)), clip="on",
+    ),
+)
+
+explore = explorer(State, compute, view, CHALLENGES)

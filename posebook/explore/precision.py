@@ -67,6 +67,7 @@ from torch import Tensor
 
 from posebook import evaluation
 from posebook.explore import _page
+from posebook.explore._challenges import Challenge, less, more
 from posebook.explore._controls import Checked, choice, explorer, number
 from posebook.results import read
 from posebook.skeleton import COCO_17
@@ -360,4 +361,17 @@ def _bars(result: Result) -> str:
     return _page.words(title, 1, 232, color=_page.INK) + "".join(parts)
 
 
-explore = explorer(State, compute, view)
+CHALLENGES = (
+    Challenge(
+        "Make the {third} useful: detection 3 finds person 1, detection 1 nobody, and AP at the least OKS is "
+        "above {}.",
+        more(0.8, lambda result: result.here),
+        lambda result: {d.name: d.finds for d in result.detections}.items() >= {(3, 1), (1, 0)}, third="duplicate",
+    ),
+    Challenge(
+        "Let AP at the least OKS be above {} and AP over all ten below {}.",
+        more(0.99, lambda result: result.here), less(0.4, lambda result: result.stats["AP"]),
+    ),
+)
+
+explore = explorer(State, compute, view, CHALLENGES)

@@ -57,6 +57,7 @@ from dataclasses import dataclass
 import torch
 
 from posebook.explore import _page
+from posebook.explore._challenges import Challenge, less, more
 from posebook.explore._controls import Checked, choice, explorer, number
 from posebook.grouping import Peaks, group_by_tags
 
@@ -380,4 +381,23 @@ def _course(result: Result) -> str:
     return plot.framed(*parts)
 
 
-explore = explorer(State, compute, view)
+def _safe(result: Result) -> float:
+    """How far T is from the thresholds at which grouping may fail."""
+    low, high = result.between
+    return min(result.state.threshold - low, high - result.state.threshold)
+
+
+CHALLENGES = (
+    Challenge(
+        "Group {people} people rightly with a T that is more than {} away from each of the thresholds at which it "
+        "would fail.",
+        more(0.05, _safe), people=4,
+    ),
+    Challenge(
+        "From a gap of {gap}, let the {push} group everybody rightly in fewer than {} steps, with a T that is "
+        "more than {} from failing.",
+        less(90, lambda result: result.state.steps), more(0.05, _safe), gap=0.01, push="Gaussian",
+    ),
+)
+
+explore = explorer(State, compute, view, CHALLENGES)

@@ -19,6 +19,7 @@ from posebook.decode import argmax, refine_dark
 from posebook.encode import gaussian_heatmap
 from posebook.expectation import soft_argmax
 from posebook.explore import _page
+from posebook.explore._challenges import Challenge, less, more
 from posebook.explore._controls import Checked, choice, explorer, number
 from posebook.grid import Grid
 
@@ -213,4 +214,17 @@ def _row(result: Result) -> str:
     ])
 
 
-explore = explorer(State, compute, view)
+CHALLENGES = (
+    Challenge(
+        "With an {keypoint} keypoint, encoded and decoded on one grid, make soft-argmax err by more than {} px "
+        "and DARK by less than {} px.",
+        more(0.5, lambda result: result.errors["soft-argmax"]), less(0.05, lambda result: result.errors["DARK"]),
+        lambda result: result.state.grid != "mixed", keypoint="exact",
+    ),
+    Challenge(
+        "At stride {stride}, make argmax err by less than {} px.",
+        less(0.05, lambda result: result.errors["argmax"]), stride=4,
+    ),
+)
+
+explore = explorer(State, compute, view, CHALLENGES)

@@ -19,6 +19,7 @@ from posebook import theory
 from posebook.decode import argmax
 from posebook.expectation import soft_argmax, spatial_softmax, spread
 from posebook.explore import _page
+from posebook.explore._challenges import Challenge, less, more
 from posebook.explore._controls import Checked, explorer, number
 
 HW = (18, 24)  # of the map
@@ -274,4 +275,20 @@ def _fine() -> tuple[float, ...]:
     return tuple(TAU[0] * 10 ** (i / 8) for i in range(33))
 
 
-explore = explorer(State, compute, view)
+CHALLENGES = (
+    Challenge(
+        "At noise {noise:g}, find the tau at which the RMS error is least, to less than {} times that of the "
+        "sweet spot.",
+        less(1.02, lambda result: result.rms / result.curves.rms[result.best]), noise=1.0,
+    ),
+    Challenge(
+        "Make p wide and its mean right: spread above {} cells, RMS error below {} cells.",
+        more(3, lambda result: result.spread), less(0.05, lambda result: result.rms),
+    ),
+    Challenge(
+        "Make p narrow and its mean wrong: spread below {} cells, RMS error above {} cells.",
+        less(0.1, lambda result: result.spread), more(1, lambda result: result.rms),
+    ),
+)
+
+explore = explorer(State, compute, view, CHALLENGES)

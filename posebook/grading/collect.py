@@ -26,6 +26,7 @@ STAMP = re.compile(  # after the id: 2026-11-19T20-30-10Z and the like
 )
 CANVAS = re.compile(r"(?P<name>[^_]+)_(?P<late>LATE_)?(?P<user>\d+)_\d+_")  # doejane_LATE_4711_90210_decoding-1.ipynb
 MOODLE = re.compile(r"(?P<name>[^_]+)_\d+_assignsubmission_")  # Jane Doe_90210_assignsubmission_file/
+NAME_FILE = "name.txt"  # beside what was handed in: the name that the platform gave it
 FILE = "the file's date"
 ON_TIME = "counts as ON TIME"
 OTHER = "not a notebook"
@@ -143,6 +144,7 @@ def place(course: Course, name: str, student: str, claim: Claim) -> str:
             return f"left alone: what is there is newer, {before:%Y-%m-%d %H:%M:%S} UTC"
         if target.read_bytes() == data and stamp.read_text().strip() == when:
             return f"there already, {says}"
+    write(target.with_name(NAME_FILE), claim.file.name.encode(), mode=0o600)
     write(target, data, mode=0o600)
     write(stamp, f"{when}\n".encode(), mode=0o600)
     return says

@@ -4,10 +4,11 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Collection
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.apps.api import NbGraderAPI
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.utils import temp_attrs
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 from traitlets.config import Config, PyFileConfigLoader
 
 from posebook.checks import PROBLEMS, Problem
@@ -91,7 +94,16 @@ class Course:
 
     def gradebook(self) -> Gradebook:
         """A context manager."""
-        return Gradebook(self.coursedir.db_url, self.coursedir.course_id)
+        try:
+            return Gradebook(self.coursedir.db_url, self.coursedir.course_id)
+        except (SQLAlchemyError, ImportError, ValueError, OSError) as error:
+            why = (str(error).splitlines() or [type(error).__name__])[0]
+            raise CourseError(f"cannot open the gradebook: {why}") from None
+
+    @property
+    def address(self) -> str:
+        """The gradebook's, without its password."""
+        return make_url(self.coursedir.db_url).render_as_string(hide_password=True)
 
     def folder(self, step: str, name: str, student: str = ".") -> Path:
         """Where a step ("source", "release", "submitted", "autograded", "feedback") keeps one student's set."""
@@ -99,6 +111,10 @@ class Course:
 
     def notebook(self, step: str, name: str, student: str = ".") -> Path:
         return self.folder(step, name, student) / f"{name}.ipynb"
+
+    def mark(self, name: str, student: str) -> Path:
+        """The file that says what is recorded of a submission; it is gone while nbgrader records."""
+        return self.grading / "results" / name / student / "recorded"
 
     @property
     def grading(self) -> Path:
@@ -124,17 +140,18 @@ class Course:
         if not NAME.fullmatch(name) or not self.notebook("source", name).is_file():
             raise CourseError(f"want one of the sets in {self.coursedir.source_directory}/: "
                               f"{', '.join(self.sets()) or 'there are none'}; got {name}")
-        found = []
-        for cell in nbformat.read(self.notebook("source", name), as_version=4).cells:
-            marks = cell.metadata.get("nbgrader", {})
-            if marks.get("grade") and not marks.get("solution") and cell.cell_type == "code":
-                found.append(_problem(marks))
-        return found
+        path = self.notebook("source", name)
+        return list(_problems(path, path.stat().st_mtime_ns))
 
     def students(self) -> dict[str, Student]:
         with self.gradebook() as gradebook:
             return {s.id: Student(s.id, s.first_name or "", s.last_name or "", s.email or "", s.lms_user_id or "")
                     for s in gradebook.students}
+
+    def check_students(self, ids: Collection[str]) -> None:
+        """Raises CourseError for an id that is not on the roster."""
+        if unknown := sorted(set(ids) - self.students().keys()):
+            raise CourseError(f"--student: want ids from the roster, got {', '.join(unknown)}")
 
     def due(self, name: str) -> datetime | None:
         """When a set has to be handed in, if it was released with a date."""
@@ -165,6 +182,14 @@ class Course:
         """Within it nbgrader's steps take the set's notebook, and no other file that lies beside it."""
         with temp_attrs(self.coursedir, notebook_id=name, ignore=["*"]):
             yield
+
+
+@lru_cache(maxsize=16)
+def _problems(path: Path, changed: int) -> tuple[Problem, ...]:
+    """Those of a set's notebook, which is read anew once it has changed."""
+    marked = [(cell, cell.metadata.get("nbgrader", {})) for cell in nbformat.read(path, as_version=4).cells]
+    return tuple(_problem(marks) for cell, marks in marked
+                 if marks.get("grade") and not marks.get("solution") and cell.cell_type == "code")
 
 
 def _problem(marks: dict) -> Problem:

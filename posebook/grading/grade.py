@@ -61,7 +61,7 @@ class Result:
 
 
 def grade(submission: Submission, problems: Sequence[Problem], *, secret: bytes, assignment: str, student: str,
-          limits: Limits | None = None, unsafe: bool = False) -> Result:
+          limits: Limits | None = None, unsafe: bool = False, cold: bool = False) -> Result:
     """Run a submission's cells in a sandbox and try its functions on cases drawn here.
 
     Args:
@@ -71,6 +71,7 @@ def grade(submission: Submission, problems: Sequence[Problem], *, secret: bytes,
             know it and a regrade finds the same.
         limits: what the submission may use.
         unsafe: without a sandbox: only for notebooks that you trust.
+        cold: without the fork server.
 
     Raises:
         SandboxError: no sandbox here, a kernel did not even start, twice, or the machine ran out of memory: not the
@@ -82,7 +83,8 @@ def grade(submission: Submission, problems: Sequence[Problem], *, secret: bytes,
     seed = draw_seed(secret, assignment, student, submission.sha256)
     cells = [(number, cell.source) for number, cell in enumerate(submission.cells, start=1)
              if cell.kind == "code" and not (cell.locked and cell.checks)]
-    with Session(cells, withheld=withheld(problems), limits=limits or Limits(), unsafe=unsafe) as session:
+    with Session(cells, withheld=withheld(problems), limits=limits or Limits(), unsafe=unsafe,
+                 cold=cold) as session:
         reports = _reports(session, problems, _places(submission), seed)
     status = next((status for status in WORST_FIRST if status in session.statuses), "unsafe" if unsafe else "ok")
     notes = (*submission.notes, *(session.cell_notes[number] for number in sorted(session.cell_notes)))
@@ -114,8 +116,9 @@ def _reports(session: Session, problems: Sequence[Problem], places: dict[str, in
         if place < math.inf and not report.passed and not took_too_much:
             again.append(problem)
     for problem in again:
-        other = _report(session, problem, math.inf, seed)
-        reports[problem.name] = max(reports[problem.name], other, key=lambda report: report.score)
+        other = _report(session, replace(problem, mistakes=()), math.inf, seed)
+        if other.score > reports[problem.name].score:
+            reports[problem.name] = other if other.passed else _report(session, problem, math.inf, seed)
     return tuple(reports[problem.name] for problem in problems)
 
 

@@ -122,7 +122,7 @@ def answer(kernel: Kernel, what: str, name: str, seconds: float, args: tuple, *m
     function = kernel.shell.user_ns.get(name)
     if not callable(function):
         return ("missing",)
-    call = {"call": calling.call, "vjp": calling.vjp}[what]
+    call = {"call": calling.call, "quiet": calling.quiet, "vjp": calling.vjp}[what]
     try:
         with calling.plain_torch(), calling.time_limit(seconds):
             value = call(function, args, *more)
@@ -130,6 +130,8 @@ def answer(kernel: Kernel, what: str, name: str, seconds: float, args: tuple, *m
         return ("timeout",)
     except calling.InPlace:
         return ("in place",)
+    except calling.Moved:
+        return ("moved",)
     except calling.Withheld as error:
         return ("withheld", error.name)
     except BaseException as error:  # an answer may raise anything

@@ -1,9 +1,14 @@
 """A submission at work in the sandbox: a kernel that has run its cells, and proxies that call its functions.
 
+Each kernel has a sandbox of its own, made for it and gone with it. It starts there cold, or as a fork of the fork
+server (:mod:`posebook.grading.fork_server`), which has imported all that takes long: the sandbox is the same, and what
+enters it was forked before anything of the submission was read.
+
 Everything that comes out of a kernel is the student's claim. It is bounded in size and in time, decoded by
 :mod:`posebook.grading.wire`, and used as an answer to compare; nothing else follows from it.
 """
 
+import atexit
 import builtins
 import math
 import os
@@ -15,18 +20,19 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from functools import cache
+from contextlib import ExitStack, suppress
+from functools import cache, partial
 from pathlib import Path
+from typing import IO
 
 import psutil
-from jupyter_client.kernelspec import KernelSpec
-from jupyter_core.utils import run_sync
 from torch import Tensor
 
 from posebook.checks import calling, trial
 from posebook.grading import sandbox, wire
+from posebook.grading.forks import First, Server, ServerError
 from posebook.grading.sandbox import Limits, MachineFull, SandboxError
 from posebook.grading.submission import plain
 
@@ -83,28 +89,49 @@ class Clock:
 class Kernel:
     """A kernel and the one line to it: a request goes in, one reply comes out."""
 
-    def __init__(self, course: Path, limits: Limits, *, unsafe: bool = False):
+    def __init__(self, course: Path, limits: Limits, *, unsafe: bool = False, server: Server | None = None):
         self.limits, self.unsafe = limits, unsafe
+        self.first: First | None = None  # the sandbox's first process, where a fork of the server has entered
         self.main: int | None = None  # the process that runs the cells, once it is known
         self.sockets = 0  # that were open before any cell ran
         self.took = 0.0  # seconds for the last request
         self.looked = time.monotonic()
         self.line, theirs = socket.socketpair()
-        argv = [sys.executable, "-c", f"from posebook.grading import guest; guest.main({theirs.fileno()})"]
+        self.line.setblocking(False)
         with theirs, tempfile.TemporaryFile() as said:  # until it is ready: then the kernel is as mute as it is deaf
-            quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": said}
-            self.process = _launch(argv, course, limits, unsafe, {**quiet, "pass_fds": (theirs.fileno(),)})
-            self.line.setblocking(False)
-            self.clock = Clock(self, START)
             try:
+                self._launch(course, theirs, said, server)
+                self.clock = Clock(self, START)
                 if self._receive() != ("ready",):
                     raise Lost("killed")
-            except Lost as lost:
+                *_, self.main = (None, *(process.pid for process in self._processes()))
+                if self.first and not self.first.holds(self.main, self.user):
+                    raise Lost("killed")
+            except (Lost, ServerError) as error:
                 self.close()
                 said.seek(0)
-                raise NotStarted(lost.status, said.read(2**16).decode(errors="replace").strip()) from None
-        *_, self.main = (None, *(process.pid for process in self._processes()))
+                words = said.read(2**16).decode(errors="replace").strip() or str(error)
+                raise NotStarted(getattr(error, "status", "killed"), words) from None
         self.sockets = _sockets(self.main)
+
+    def _launch(self, course: Path, theirs: socket.socket, said: IO, server: Server | None) -> None:
+        """Start a kernel: cold, or a fork of the server."""
+        options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": said, "start_new_session": True}
+        argv = [sys.executable, "-c", f"from posebook.grading import guest; guest.main({theirs.fileno()})"]
+        self.user = sandbox.fresh_user()
+        if self.unsafe:
+            home = tempfile.mkdtemp(dir=course)
+            options |= {"cwd": home, "env": {**sandbox.environment(home, str(course)), "TMPDIR": home}}
+        else:
+            options["env"] = {}
+            argv = sandbox.command(None if server else argv, course=course, limits=self.limits, user=self.user)
+        if not server:
+            self.process = subprocess.Popen(argv, pass_fds=[theirs.fileno()], **options)
+        else:
+            self.process = subprocess.Popen(argv, **options | {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE})
+            self.first = First(self.process)
+            server.fork(self.first, theirs, said.fileno(), self.limits, self.user)
+        theirs.close()  # what ends is seen to end
 
     def ask(self, request: tuple, seconds: float) -> tuple:
         """Send a request and wait for the reply.
@@ -127,6 +154,12 @@ class Kernel:
     def close(self) -> None:
         """End all that runs in the sandbox: its first process dies with bubblewrap, and all others with that."""
         self.line.close()
+        if self.first:
+            self.first.end()
+            self.first = None
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(60)  # bubblewrap sees the end of it and ends
+            self.process.stdin.close()
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)  # a session of its own, in or out of a sandbox
         self.process.wait()
@@ -175,7 +208,7 @@ class Kernel:
         poll.register(self.line, event)
         while not poll.poll(1000 * LOOK):
             self._look()
-            if self.process.poll() is not None:
+            if self.process.poll() is not None or self.main and not psutil.pid_exists(self.main):
                 raise Lost("killed")
         if time.monotonic() - self.looked > LOOK:
             self._look()
@@ -259,20 +292,52 @@ def _in_use(process: psutil.Process) -> int:
         return 0
 
 
-def _launch(argv: list[str], course: Path, limits: Limits, unsafe: bool, options: dict) -> subprocess.Popen:
-    if unsafe:
-        home = tempfile.mkdtemp(dir=course)
-        variables = {**sandbox.environment(home, str(course)), "TMPDIR": home}
-        return subprocess.Popen(argv, env=variables, cwd=home, start_new_session=True, **options)
-    provisioner = sandbox.Provisioner(kernel_id="", kernel_spec=KernelSpec(argv=argv), course=str(course))
-    provisioner.limits = limits
+# ---------------------------------------------------------------------------------------------------------------------
+# One fork server for this process, as long as it does its work
 
-    async def start() -> None:
-        launch = await provisioner.pre_launch(env={}, **options)
-        await provisioner.launch_kernel(launch.pop("cmd"), **launch)
+_server: Server | None = None
+_failed: list[str] = []  # why, of servers one after the other
 
-    run_sync(start)()
-    return provisioner.process
+
+def server() -> Server | None:
+    """A fork server whose first fork was tried; None where there cannot be one."""
+    global _server
+    if _server is None and len(_failed) < 2:
+        new = None
+        try:
+            new = Server()
+            sandbox.examine(partial(_probe, new))
+        except (ServerError, SandboxError, Lost) as error:
+            if new:
+                new.close()
+            _failed.append(str(error))
+            if len(_failed) == 2:
+                warnings.warn(f"every kernel starts cold, for the fork server does not work: {error}", stacklevel=2)
+            return None
+        _server = new
+        _failed.clear()
+    return _server
+
+
+def _probe(server: Server, arguments: list[str]) -> str:
+    kernel = Kernel(sandbox.stripped(()), sandbox.PROBED, server=server)
+    try:
+        kernel.ask(("run", sandbox.PROBE, 60.0), START)
+        match kernel.ask(("call", "probe", 60.0, tuple(arguments)), START):
+            case ("returned", str(said), _):
+                return said
+        raise ServerError("its fork could not be tried out")
+    finally:
+        kernel.close()
+
+
+@atexit.register
+def stop() -> None:
+    """Throw the server away; the next kernel has a new one."""
+    global _server
+    if _server:
+        _server.close()
+    _server = None
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -286,30 +351,37 @@ class Session:
         withheld: names of library functions that the sandbox must not hold.
         limits: what the submission may use.
         unsafe: without a sandbox.
+        cold: without the fork server.
     """
 
     def __init__(self, cells: Sequence[tuple[int, str]], *, withheld: Sequence[str], limits: Limits,
-                 unsafe: bool = False):
+                 unsafe: bool = False, cold: bool = False):
         self.cells, self.withheld, self.limits, self.unsafe = cells, withheld, limits, unsafe
+        self.cold = cold or unsafe
         self.statuses: list[str] = []  # what went wrong for good
         self.lost = ""  # why the last kernel was lost
         self.cell_notes: dict[int, str] = {}
         self.kernel: Kernel | None = None
         self.left = limits.total  # seconds
-        self._folder = tempfile.TemporaryDirectory(prefix="posebook-course-")
-        self._course = Path(self._folder.name, "course")
+        self._own = ExitStack()
+        self._course = self._own_copy() if unsafe else sandbox.stripped(tuple(withheld))
         self._run = 0  # how many cells have run in this kernel
         self._tried = False  # a problem, in this kernel: its inputs may be in what later cells say
         self._died: set[int] = set()
         self._skipped: set[int] = set()
-        sandbox.strip(self._course, withheld)
+
+    def _own_copy(self) -> Path:
+        """Without a sandbox cells might change it."""
+        folder = self._own.enter_context(tempfile.TemporaryDirectory(prefix="posebook-course-"))
+        sandbox.strip(Path(folder, "course"), self.withheld)
+        return Path(folder, "course")
 
     def __enter__(self) -> "Session":
         return self
 
     def __exit__(self, *error: object) -> None:
         self.drop()
-        self._folder.cleanup()
+        self._own.close()
 
     def drop(self) -> None:
         """Let the kernel go."""
@@ -362,12 +434,16 @@ class Session:
             raise MachineFull("the machine ran out of memory: close other programs, or grade fewer at a time (-j)")
 
     def _fresh(self) -> Kernel:
+        """A fork, or a cold kernel where a fork fails or a kernel was killed: what costs points has happened there."""
+        cold = self.cold or self.lost == "killed"
         for last in (False, True):
             try:
-                kernel = Kernel(self._course, self.limits, unsafe=self.unsafe)
+                warm = None if cold or last else server()
+                kernel = Kernel(self._course, self.limits, unsafe=self.unsafe, server=warm)
                 self.left -= kernel.cpu()
                 return kernel
             except NotStarted as lost:
+                stop()
                 if last:
                     self.lost = lost.status
                     self.check_machine()
@@ -430,6 +506,10 @@ class Proxy:
     def __call__(self, *args: object) -> object:
         return self._ask("call", args)
 
+    def quiet(self, args: tuple) -> object:
+        """As :func:`posebook.checks.calling.quiet`."""
+        return self._ask("quiet", args)
+
     def vjp(self, args: tuple, index: int, output: int, cotangent: Tensor) -> tuple:
         """As :func:`posebook.checks.calling.vjp`."""
         match self._ask("vjp", args, index, output, cotangent):
@@ -453,6 +533,8 @@ class Proxy:
                 raise calling.Told(self.session.why_missing(self.name))
             case ("in place",):
                 raise calling.InPlace
+            case ("moved",):
+                raise calling.Moved
             case ("withheld", str(name)) if name in self.session.withheld:
                 raise calling.Withheld(name)
             case ("raised", str(kind), bool(has_words)):

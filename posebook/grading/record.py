@@ -5,19 +5,15 @@ nbgrader records: the cells' texts, text cells made harmless, and under each che
 and the score, in the place where nbgrader looks for it.
 """
 
-import base64
 import html
 import re
 import shutil
 from functools import cache
-from io import BytesIO
 from pathlib import Path
 
 import bleach
 import nbformat
-from matplotlib.font_manager import FontProperties
-from matplotlib.mathtext import math_to_image
-from nbconvert.exporters import HTMLExporter, NotebookExporter
+from nbconvert.exporters import NotebookExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -36,9 +32,13 @@ from nbgrader.preprocessors import (
 )
 from traitlets.config import Config
 
-from posebook.checks import Report
+from posebook._files import write
+from posebook.checks import PROBLEMS, Report
+from posebook.checks.example import example, known
+from posebook.grading import roster
 from posebook.grading.course import Course, find_alembic
 from posebook.grading.export import Grades
+from posebook.grading.feedback import FeedbackPage
 from posebook.grading.results import HandedIn
 from posebook.grading.submission import PICTURES, Cell, Submission
 
@@ -58,8 +58,8 @@ def configure(c: Config) -> None:
         ClearMarkScheme, ComputeChecksums, CheckCellMetadata,
     ]
     c.Autograde.exporter_class = GradedNotebook
-    c.Autograde.sanitize_preprocessors = [RemoveOtherFiles, OverwriteCells, CheckCellMetadata]
-    c.Autograde.autograde_preprocessors = [SaveAutoGrades, AssignLatePenalties, CheckCellMetadata]
+    c.Autograde.sanitize_preprocessors = [RemoveOtherFiles, OverwriteCells]  # the marks are those of the release
+    c.Autograde.autograde_preprocessors = [KeepScores, Extend, AssignLatePenalties, Recorded]
     c.GenerateFeedback.exporter_class = FeedbackPage
     c.ExportApp.plugin_class = Grades
     c.Autograde.create_student = False  # a folder of an unknown name is a mistake, not a student
@@ -81,14 +81,58 @@ class RemoveOtherFiles(NbGraderPreprocessor):
     """Autograde: nbgrader copies whatever lay beside a submission, and would show it in formgrader."""
 
     def preprocess(self, notebook: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
-        marks = resources["nbgrader"]
-        course = Course(Path(self.parent.parent.coursedir.root), self.config)
+        marks, course = resources["nbgrader"], _course(self)
         for path in course.folder("autograded", marks["assignment"], marks["student"]).glob("*"):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             elif path.name != "timestamp.txt":
                 path.unlink()
         return notebook, resources
+
+
+class KeepScores(SaveAutoGrades):
+    """Autograde: ask a human grader to look again only where the notebook or the automatic score is another one."""
+
+    def preprocess(self, notebook: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
+        marks = resources["nbgrader"]
+        self.same = HandedIn.read(_course(self), marks["assignment"], marks["student"]).was_recorded()
+        return super().preprocess(notebook, resources)
+
+    def _add_score(self, cell: NotebookNode, resources: dict) -> None:
+        grade = self.gradebook.find_grade(cell.metadata.nbgrader.grade_id, self.notebook_id, self.assignment_id,
+                                          self.student_id)
+        before = grade.auto_score, grade.needs_manual_grade
+        super()._add_score(cell, resources)
+        if self.same and grade.manual_score is not None and before == (grade.auto_score, False):
+            grade.needs_manual_grade = False
+            self.gradebook.db.commit()
+
+
+class Extend(NbGraderPreprocessor):
+    """Autograde: enter the student's own due date, before the penalty is taken."""
+
+    def preprocess(self, notebook: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
+        marks, course = resources["nbgrader"], _course(self)
+        name, student = marks["assignment"], marks["student"]
+        due, own = course.due(name), roster.due(course, name, student)
+        with course.gradebook() as gradebook:
+            extension = own - due if due and own != due else None
+            gradebook.update_or_create_submission(name, student, extension=extension)
+        return notebook, resources
+
+
+class Recorded(NbGraderPreprocessor):
+    """Autograde: say that the scores are in the gradebook; a run that is killed before that is done again."""
+
+    def preprocess(self, notebook: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
+        marks = resources["nbgrader"]
+        its = HandedIn.read(_course(self), marks["assignment"], marks["student"])
+        write(its.mark, its.tag().encode(), mode=0o600)
+        return notebook, resources
+
+
+def _course(step: NbGraderPreprocessor) -> Course:
+    return Course(Path(step.parent.parent.coursedir.root), step.config)
 
 
 class GradedNotebook(NotebookExporter):
@@ -102,44 +146,9 @@ class GradedNotebook(NotebookExporter):
             return super().from_filename(filename, resources, **options)
         resources = self._init_resources(resources)
         resources["metadata"] |= {"name": name, "path": str(Path(filename).parent)}
-        return self.from_notebook_node(graded(HandedIn.read(course, name, student)), resources, **options)
-
-
-class FeedbackPage(HTMLExporter):
-    """Feedback: nbgrader's page, with the problems' names in its table of contents and nothing fetched from elsewhere.
-
-    The set's own formulas are drawn; a student's stay as they were typed.
-    """
-
-    def from_notebook_node(self, notebook: NotebookNode, resources: dict | None = None, **options) -> tuple[str, dict]:
-        page, resources = super().from_notebook_node(notebook, resources, **options)
-        page = re.sub("<!-- Load mathjax -->.*?<!-- End of mathjax configuration -->", "", page, flags=re.DOTALL)
-        ours = "\n".join(cell.source for cell in notebook.cells  # a student's begins with <div>, see harmless
-                         if cell.cell_type == "markdown" and not cell.source.startswith("<div>"))
-        for formula in sorted(set(FORMULA.findall(ours)), key=len, reverse=True):
-            page = page.replace(html.escape(formula, quote=False), picture(formula))
-        return re.sub(r'(<a href="#check-(\w+)">)Test cell', r"\1<code>\2</code>", page), resources
-
-
-FORMULA = re.compile(r"\$\$[^$]+\$\$|\$(?!\s)[^$]+(?<!\s)\$")
-
-
-@cache
-def picture(formula: str) -> str:
-    """A formula between $ or $$ as an image in HTML, or as it is where matplotlib cannot draw it.
-
-    >>> picture(r"$\\nonesuch{x}$")
-    '$\\\\nonesuch{x}$'
-    """
-    text, svg = formula.strip("$").replace("\n", " ").strip(), BytesIO()
-    try:
-        depth = math_to_image(f"${text}$", svg, prop=FontProperties(size=12, math_fontfamily="cm"), format="svg")
-    except ValueError:
-        return html.escape(formula, quote=False)
-    source = base64.b64encode(svg.getvalue()).decode()
-    image = (f'<img src="data:image/svg+xml;base64,{source}" alt="{html.escape(text)}" '
-             f'style="vertical-align: {-depth / 12:.2f}em">')
-    return f'<p style="text-align:center">{image}</p>' if formula.startswith("$$") else image
+        its = HandedIn.read(course, name, student)
+        its.unmark()
+        return self.from_notebook_node(graded(its), resources, **options)
 
 
 def graded(its: HandedIn) -> NotebookNode:
@@ -159,8 +168,7 @@ def graded(its: HandedIn) -> NotebookNode:
         cells.insert(0, new_markdown_cell(one_line(f"<div><p><b>From the grader</b></p><ul>{lines}</ul></div>")))
     for number, cell in enumerate(cells):
         cell.id = f"cell-{number}"
-    metadata = {"kernelspec": release.metadata.get("kernelspec", {}), "language_info": {"name": "python"},
-                "posebook": {"recorded": its.tag()}}
+    metadata = {"kernelspec": release.metadata.get("kernelspec", {}), "language_info": {"name": "python"}}
     return new_notebook(cells=cells, metadata=metadata)
 
 
@@ -198,8 +206,27 @@ def _cell(cell: Cell, original: NotebookNode | None, trusted: set[str]) -> Noteb
 def output(report: Report | None) -> NotebookNode:
     """A check cell's output: the report for eyes; as plain text the score, which nbgrader takes as partial credit."""
     score, page = (report.score, report._repr_html_()) if report else (0.0, "<p>This check was not graded.</p>")
+    page += shown(report.name, report.diagnosis) if report and report.diagnosis else ""
     page = page.replace("text-align:left", "text-align:left; padding-right:1em")  # nbgrader's pages give it no space
-    return new_output("execute_result", {"text/html": page, "text/plain": repr(float(score))})
+    metadata = {"posebook": gist(report)} if report else {}
+    return new_output("execute_result", {"text/html": page, "text/plain": repr(float(score))}, metadata=metadata)
+
+
+def gist(report: Report) -> dict:
+    """What the line at the top of the feedback page says of a problem: the mistake, else the first case that failed."""
+    failed = [row for row in report.rows if not row.passed]
+    first = f"{failed[0].case}: {failed[0].message}".removesuffix(": ") if failed else ""
+    return {"passed": len(report.rows) - len(failed), "cases": len(report.rows),
+            "says": report.diagnosis if failed and report.diagnosis else first}
+
+
+@cache
+def shown(name: str, diagnosis: str) -> str:
+    """What the known mistake does to a small input, as HTML; the input is the page's own, never a hidden one."""
+    mistake = known(PROBLEMS[name], diagnosis) if name in PROBLEMS else None
+    found = example(PROBLEMS[name], mistake) if mistake else None
+    return ("<p>For example, on an input on which your answer was not tried:</p>"
+            f'<pre tabindex="0">{html.escape(str(found))}</pre>') if found else ""
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
 
 from posebook import checks
 from posebook._files import write
+from posebook.grading import roster
 from posebook.grading.course import Course
 from posebook.grading.grade import Result
 from posebook.grading.pool import Task, work
@@ -38,7 +40,7 @@ class HandedIn:
         """When it was handed in, and how late that was, if it was late."""
         folder = self.course.folder("submitted", self.set, self.student)
         when = self.course.coursedir.get_existing_timestamp(str(folder))
-        due = self.course.due(self.set)
+        due = roster.due(self.course, self.set, self.student)
         if not when or not due or when.replace(tzinfo=UTC) <= due:
             return []
         late = duration((when.replace(tzinfo=UTC) - due).total_seconds())
@@ -49,13 +51,30 @@ class HandedIn:
         """The stored result's file."""
         return self.course.grading / "results" / self.set / self.student / f"{self.submission.sha256}.json"
 
+    @property
+    def mark(self) -> Path:
+        """The file that holds the :meth:`tag` of what is recorded; it is gone while nbgrader records."""
+        return self.course.mark(self.set, self.student)
+
+    def unmark(self) -> None:
+        """Say that nbgrader records; what was recorded before is kept aside."""
+        with suppress(FileNotFoundError):
+            self.mark.replace(self.mark.with_name("before"))
+
+    def was_recorded(self) -> bool:
+        """While nbgrader records: whether it did so before, and the last time what was handed in was the same."""
+        before = self.mark.with_name("before")
+        return before.is_file() and before.read_text().partition(" ")[0] == self.submission.sha256
+
     def stored(self) -> Result | None:
         """The result that today's checks gave, or None."""
         try:
             record = json.loads(self.path.read_bytes())
         except (OSError, ValueError):
             return None
-        return Result.from_json(json.dumps(record["result"])) if record["checks"] == checks_version() else None
+        found = Result.from_json(json.dumps(record["result"])) if record["checks"] == checks_version() else None
+        asked = {problem.name for problem in self.course.problems(self.set)}  # a set may have gained one
+        return found if found and asked <= {report.name for report in found.reports} else None
 
     def store(self, result: str) -> None:
         """Keep a result, which is JSON."""
@@ -75,11 +94,11 @@ class HandedIn:
         return found
 
     def tag(self) -> str:
-        """Fingerprint of all that the recorded notebook follows from; it stands there once that is recorded."""
+        """Hash of what was handed in, and of all that the recorded notebook and its scores follow from."""
         timestamp = self.course.folder("submitted", self.set, self.student) / "timestamp.txt"
-        due = str(self.course.due(self.set)).encode()
+        due = str(roster.due(self.course, self.set, self.student)).encode()
         parts = [self.path.read_bytes(), due, timestamp.read_bytes() if timestamp.is_file() else b""]
-        return hashlib.sha256(b"\0".join(parts)).hexdigest()
+        return self.submission.sha256 + " " + hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
 def duration(seconds: float) -> str:

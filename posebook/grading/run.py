@@ -11,9 +11,8 @@
 """
 
 import fcntl
-import json
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 from nbgrader.api import MissingEntry
@@ -22,25 +21,30 @@ from sqlalchemy.exc import SAWarning
 from posebook.grading.course import Course, CourseError, Line, Score, Student, reason
 from posebook.grading.pool import Task
 from posebook.grading.results import HandedIn, duration
+from posebook.grading.roster import check_extensions
 from posebook.grading.submission import Malformed, plain
 
 Graded = Iterable[tuple[Task, bool, str]]
 
 
-def run(course: Course, name: str, *, grade_all: Callable[[list[Task]], Graded], force: bool = False,
-        unsafe: bool = False, progress: Callable[..., Iterable] = lambda items, total: items) -> list[Line]:
+def run(course: Course, name: str, *, grade_all: Callable[[list[Task]], Graded], only: Collection[str] = (),
+        force: bool = False, unsafe: bool = False,
+        progress: Callable[..., Iterable] = lambda items, total: items) -> list[Line]:
     """Grade and record what was handed in and is not yet graded; one line for each folder in submitted/.
 
     Args:
         grade_all: :func:`posebook.grading.pool.grade_all` with its number of jobs, or one that does the same elsewhere.
+        only: these students; none for all.
         force: grade anew what has a result.
         unsafe: without a sandbox.
         progress: passes on what is iterated over, such as ``tqdm``.
     """
     course.problems(name)
     course.scores(name)  # raises where the set was not released
+    course.check_students(only)
+    check_extensions(course)
     with only_run(course):
-        lines, handed_in = scan(course, name)
+        lines, handed_in = scan(course, name, only)
         known = {student for student, its in handed_in.items() if not force and is_graded(its, unsafe)}
         tasks = [its.task(unsafe=unsafe) for student, its in handed_in.items() if student not in known]
 
@@ -55,11 +59,13 @@ def run(course: Course, name: str, *, grade_all: Callable[[list[Task]], Graded],
     return sorted(lines, key=lambda line: line.name)
 
 
-def scan(course: Course, name: str) -> tuple[list[Line], dict[str, HandedIn]]:
-    """What cannot be graded, each with its reason, and what can, by student."""
+def scan(course: Course, name: str, only: Collection[str] = ()) -> tuple[list[Line], dict[str, HandedIn]]:
+    """What cannot be graded, each with its reason, and what can, by student; ``only``: these students, none for all."""
     students, lines, handed_in = course.students(), [], {}
     for folder in sorted(course.grading.glob(f"submitted/*/{name}")):
         student = folder.parent.name
+        if only and student not in only:
+            continue
         if student not in students:
             lines.append(Line(student, False, "not on the roster"))
             continue
@@ -78,7 +84,8 @@ def is_graded(its: HandedIn, unsafe: bool) -> bool:
 
 def record(its: HandedIn, *, again: bool = False) -> Line:
     """Enter a stored result into the gradebook through nbgrader, unless just this result is there already."""
-    result = its.stored()
+    if (result := its.stored()) is None:
+        return Line(its.student, False, f"{its.set} has gained a problem meanwhile: posebook grade {its.set}")
     says = "" if result.status == "ok" else result.status
     if again or not is_recorded(its):
         with its.course.only_the_notebook(its.set), warnings.catch_warnings():
@@ -90,13 +97,14 @@ def record(its: HandedIn, *, again: bool = False) -> Line:
 
 
 def is_recorded(its: HandedIn) -> bool:
+    """Whether nbgrader got to the end with just this result, and all is still there."""
     try:
-        notebook = json.loads(its.course.notebook("autograded", its.set, its.student).read_bytes())
+        tag = its.mark.read_text()
         with its.course.gradebook() as gradebook:
             gradebook.find_submission(its.set, its.student)
-    except (OSError, ValueError, MissingEntry):
+    except (OSError, MissingEntry):
         return False
-    return notebook["metadata"].get("posebook", {}).get("recorded") == its.tag()
+    return tag == its.tag() and its.course.notebook("autograded", its.set, its.student).is_file()
 
 
 @contextmanager
@@ -107,6 +115,8 @@ def only_run(course: Course) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise CourseError("another posebook grade is at work in this course") from None
+        for draft in course.grading.glob("results/*/*/.draft-*"):  # of a run that was killed as it wrote
+            draft.unlink()
         yield
 
 
@@ -124,5 +134,8 @@ def table(lines: list[Line], scores: dict[str, Score], students: dict[str, Stude
     nothing = sorted(students.keys() - {line.name for line in lines})
     shown += [f"handed in nothing: {', '.join(nothing)}"] if nothing else []
     before = "; the grade of what was handed in before stands"
-    return shown + [f"NOT GRADED {plain(line.name)}: {plain(line.says, 1000)}{before if line.name in scores else ''}"
-                    for line in lines if not line.good]
+    shown += [f"NOT GRADED {plain(line.name)}: {plain(line.says, 1000)}{before if line.name in scores else ''}"
+              for line in lines if not line.good]
+    late = sum(scores[student].late > 0 for student in good.keys() & scores.keys())
+    return [*shown, f"{len(good)} graded, {late} of them late; {len(lines) - len(good)} not graded; "
+                    f"{len(nothing)} handed in nothing"]

@@ -5,21 +5,25 @@ sandbox; as an ordinary user there is one, since without it bubblewrap may not m
 """
 
 import ast
+import atexit
+import compileall
 import functools
 import importlib.metadata
 import json
 import os
 import platform
+import py_compile
 import re
 import secrets
 import shutil
 import site
 import socket
+import struct
 import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
@@ -66,8 +70,20 @@ class Limits:
 # What it shows
 
 
+@functools.cache
+def stripped(withheld: tuple[str, ...]) -> Path:
+    """Such a copy as :func:`strip` makes, once a process: the sandbox can only read it."""
+    folder = tempfile.mkdtemp(prefix="posebook-course-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    strip(Path(folder), withheld)
+    return Path(folder)
+
+
 def strip(target: Path, withheld: Iterable[str]) -> None:
-    """A copy of posebook for students' code to import: without references, cases and the functions asked for."""
+    """A copy of posebook for students' code to import: without references, cases and the functions asked for.
+
+    It paints no pictures, since nobody would see them, and is compiled, since each submission imports it anew.
+    """
     def hide(folder: str, names: list[str]) -> list[str]:
         paths = [Path(folder, name).relative_to(PACKAGE).as_posix() for name in names]
         closed = [path for path in paths if path.startswith(("checks/", "grading/")) and path not in SHOWN]
@@ -79,18 +95,22 @@ def strip(target: Path, withheld: Iterable[str]) -> None:
         function = resolve_name(name)  # its module may be another one, from which a package takes the name
         source = Path(sys.modules[function.__module__].__file__).resolve()
         path = target / source.relative_to(PACKAGE.parent)
-        path.write_text(_without_body(path.read_text(), function.__qualname__.split("."), name))
+        words = f"from posebook.checks.calling import Withheld\nraise Withheld({name!r})"
+        path.write_text(_with_body(path.read_text(), function.__qualname__.split("."), words))
+    painter = target / "posebook/draw.py"
+    painter.write_text(_with_body(painter.read_text(), ["png"], "return b''"))
+    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    compileall.compile_dir(target, quiet=2, stripdir=target, prependdir=COURSE, invalidation_mode=mode)
     for path in (target, *target.rglob("*")):  # another user reads them
         path.chmod(0o755 if path.is_dir() else 0o644)
 
 
-def _without_body(source: str, path: list[str], name: str) -> str:
-    """The source with one function (or method, by its path) that only says that it is withheld."""
+def _with_body(source: str, path: list[str], lines: str) -> str:
+    """The source with these lines instead of those of one function (or method, by its path)."""
     tree = body = ast.parse(source)
     for part in path:
         body = next(node for node in body.body if getattr(node, "name", "") == part)
-    words = f"from posebook.checks.calling import Withheld\nraise Withheld({name!r})"
-    body.body = [*body.body[:ast.get_docstring(body) is not None], *ast.parse(words).body]
+    body.body = [*body.body[:ast.get_docstring(body) is not None], *ast.parse(lines).body]
     return ast.unparse(tree)
 
 
@@ -171,15 +191,18 @@ def _hidden(shown: Iterable[Path]) -> set[Path]:
 # The command
 
 
-def command(argv: list[str], *, course: Path | None = None, limits: Limits | None = None,
-            shared: Path | None = None) -> list[str]:
+def command(argv: list[str] | None, *, course: Path | None = None, limits: Limits | None = None,
+            shared: Path | None = None, user: int | None = None) -> list[str]:
     """The command that runs another one in the sandbox.
 
     Args:
-        argv: the command, as it is called inside.
+        argv: the command, as it is called inside. None: the sandbox's first process writes a line and waits there for
+            a fork of the fork server, and for all that are left alone, until its standard input is closed: bubblewrap
+            may not end it, where root gave it a user id of its own.
         course: folder with what Python is to import there besides its own packages, see :func:`strip`.
         limits: what it may use.
         shared: a folder that it may write to, for sockets between inside and outside.
+        user: whom it runs as where root starts it; a fresh one without.
 
     Raises:
         SandboxError: there is no bubblewrap.
@@ -189,19 +212,20 @@ def command(argv: list[str], *, course: Path | None = None, limits: Limits | Non
         raise SandboxError(NEEDED)
     limits = limits or Limits()
     options = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
-               "--die-with-parent", "--new-session", "--clearenv"]
+               "--die-with-parent", "--new-session", "--clearenv", *([] if argv else ["--as-pid-1"])]
     own = {Path(COURSE): ["--ro-bind", str(course)]} if course else {}
     own |= {shared: ["--bind", str(shared)]} if shared else {}
     options += [*_mounts(limits, own), "--chdir", "/home/student"]
     for name, value in environment().items():
         options += ["--setenv", name, value]
+    inside = [*_limited(limits), *_filtered(), *(argv or ())]
     if os.geteuid() != 0:
-        return [bwrap, *options, "--unshare-user", "--disable-userns", "--", *_limited(limits), *_filtered(), *argv]
+        return [bwrap, *options, "--unshare-user", "--disable-userns", "--", *inside]
     drop = ["--cap-drop", "ALL", *(f for cap in ("SETUID", "SETGID", "SETPCAP") for f in ("--cap-add", f"CAP_{cap}"))]
-    owner = str(shared.stat().st_uid if shared else fresh_user())
-    user = ["setpriv", f"--reuid={owner}", f"--regid={owner}", "--clear-groups", "--no-new-privs",
-            "--bounding-set=-all", "--inh-caps=-all"]
-    return [bwrap, *options, *drop, "--", *user, *_limited(limits), *_filtered(), *argv]
+    owner = shared.stat().st_uid if shared else user or fresh_user()
+    become = ["setpriv", f"--reuid={owner}", f"--regid={owner}", "--clear-groups", "--no-new-privs",
+              "--bounding-set=-all", "--inh-caps=-all", "--pdeathsig=keep"]
+    return [bwrap, *options, *drop, "--", *become, *inside]
 
 
 def environment(home: str = "/home/student", course: str = COURSE) -> dict[str, str]:
@@ -217,9 +241,13 @@ def environment(home: str = "/home/student", course: str = COURSE) -> dict[str, 
 
 def _limited(limits: Limits) -> list[str]:
     """Inside, since there the processes of a sandbox are counted apart from those of the grader."""
-    values = {"as": limits.memory, "cpu": round(limits.total), "fsize": limits.disk, "nofile": 512,
-              "nproc": limits.processes, "core": 0}
-    return ["prlimit", *(f"--{name}={value}:{value}" for name, value in values.items()), "--"]
+    return ["prlimit", *(f"--{name}={value}:{value}" for name, value in resources(limits).items()), "--"]
+
+
+def resources(limits: Limits) -> dict[str, int]:
+    """What the system itself limits for each process."""
+    return {"as": limits.memory, "cpu": round(limits.total), "fsize": limits.disk, "nofile": 512,
+            "nproc": limits.processes, "core": 0}
 
 
 # Memory that lasts without belonging to any process could be neither counted nor limited. So the calls that make it are
@@ -227,27 +255,47 @@ def _limited(limits: Limits) -> list[str]:
 # and io_uring_setup, and every call of another architecture (x32 is one).
 CALLS = {"x86_64": (0xC000003E, (319, 447, 29, 64, 68, 425)), "aarch64": (0xC00000B7, (279, 447, 194, 190, 186, 425))}
 _FILTER = """
-import ctypes, os, struct, sys
-arch, *calls = map(int, sys.argv[1].split(","))
-load, equal, above, end = 0x20, 0x15, 0x35, 0x06
-tests = [(load, 0, 0, 4), (equal, 0, len(calls) + 3, arch), (load, 0, 0, 0), (above, len(calls) + 1, 0, 2**30)]
-tests += [(equal, len(calls) - n, 0, call) for n, call in enumerate(calls)]
-code = b"".join(struct.pack("HBBI", *test) for test in [*tests, (end, 0, 0, 0x7FFF0000), (end, 0, 0, 0x50001)])
+import ctypes, os, select, signal, struct, sys
+code = bytes.fromhex(sys.argv[1])
 program = struct.pack("HP", len(code) // 8, ctypes.addressof(held := ctypes.create_string_buffer(code)))
 libc = ctypes.CDLL(None, use_errno=True)
 libc.prctl(38, 1, 0, 0, 0)
 if libc.prctl(22, 2, program, 0, 0):
     sys.exit(f"seccomp: {os.strerror(ctypes.get_errno())}")
-os.execvp(sys.argv[2], sys.argv[2:])
+if sys.argv[2:]:
+    os.execvp(sys.argv[2], sys.argv[2:])
+libc.prctl(4, 0, 0, 0, 0)
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+print(flush=True)
+os.dup2(os.open(os.devnull, os.O_RDWR), 1)
+os.dup2(1, 2)
+grader = select.poll()
+grader.register(0, 0)  # standard input, whose other end the grader holds: it closes when that is killed
+while not grader.poll(10):
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
 """
 
 
-def _filtered() -> list[str]:
-    """Refuse the system calls above; on a processor that is not known the probe finds that they are not."""
+def refused() -> bytes:
+    """A filter that refuses the system calls above; on a processor that is not known it refuses none, and the probe
+    finds that.
+    """
+    load, equal, above, end = 0x20, 0x15, 0x35, 0x06
+    allow = struct.pack("HBBI", end, 0, 0, 0x7FFF0000)
     if platform.machine() not in CALLS:
-        return []
+        return allow
     arch, calls = CALLS[platform.machine()]
-    return [sys.executable, "-I", "-S", "-c", _FILTER, ",".join(map(str, (arch, *calls)))]
+    tests = [(load, 0, 0, 4), (equal, 0, len(calls) + 3, arch), (load, 0, 0, 0), (above, len(calls) + 1, 0, 2**30)]
+    tests += [(equal, len(calls) - n, 0, call) for n, call in enumerate(calls)]
+    return b"".join(struct.pack("HBBI", *test) for test in tests) + allow + struct.pack("HBBI", end, 0, 0, 0x50001)
+
+
+def _filtered() -> list[str]:
+    return [sys.executable, "-I", "-S", "-c", _FILTER, refused().hex()]
 
 
 def fresh_user() -> int:
@@ -293,35 +341,36 @@ class Provisioner(LocalProvisioner):
 # ---------------------------------------------------------------------------------------------------------------------
 # Does it contain?
 
-_PROBE = """
+PROBED = Limits(processes=64)
+PROBE = """
 import json, os, socket, sys, time
-marker, target, port, course = sys.argv[1:]
-held = {}
 def refused(action):
     try:
         action()
     except OSError:
         return True
     return False
-held["hides files"] = refused(lambda: open(marker).read()) and not os.path.exists(course)
-held["lets nothing be written"] = all(refused(lambda p=p: open(p, "w")) for p in (target, "/x", "/usr/x", "/dev/x"))
-held["has no network"] = refused(lambda: socket.create_connection(("127.0.0.1", int(port)), 2))
-status = dict(line.split(":", 1) for line in open("/proc/self/status"))
-held["has no rights"] = int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 0 == int(status["NoNewPrivs"]) - 1
-held["hides processes"] = all(int(name) < 100 for name in os.listdir("/proc") if name.isdigit())
-children = []
-def fork():
-    for _ in range(200):
-        child = os.fork()
-        if not child:
-            time.sleep(60)
-            os._exit(0)
-        children.append(child)
-held["bounds memory"] = refused(lambda: os.memfd_create("x"))
-held["limits processes"] = refused(fork)
-for child in children:
-    os.kill(child, 9)
-print(json.dumps(held))
+def probe(marker, target, port, course):
+    held = {}
+    held["hides files"] = refused(lambda: open(marker).read()) and not os.path.exists(course)
+    held["lets nothing be written"] = all(refused(lambda p=p: open(p, "w")) for p in (target, "/x", "/usr/x", "/dev/x"))
+    held["has no network"] = refused(lambda: socket.create_connection(("127.0.0.1", int(port)), 2))
+    status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+    held["has no rights"] = int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 0 == int(status["NoNewPrivs"]) - 1
+    held["hides processes"] = all(int(name) < 100 for name in os.listdir("/proc") if name.isdigit())
+    children = []
+    def fork():
+        for _ in range(200):
+            child = os.fork()
+            if not child:
+                time.sleep(60)
+                os._exit(0)
+            children.append(child)
+    held["bounds memory"] = refused(lambda: os.memfd_create("x"))
+    held["limits processes"] = refused(fork)
+    for child in children:
+        os.kill(child, 9)
+    return json.dumps(held)
 """
 
 
@@ -332,20 +381,26 @@ def probe() -> None:
     Raises:
         SandboxError: it does not, or bubblewrap is missing.
     """
+    def cold(arguments: list[str]) -> str:
+        code = PROBE + "print(probe(*sys.argv[1:]))"
+        argv = command([sys.executable, "-I", "-c", code, *arguments], limits=PROBED)
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600)
+        if not done.stdout:
+            raise SandboxError(reason(done.stderr.strip() or f"it ended with status {done.returncode}"))
+        return done.stdout
+
+    examine(cold)
+
+
+def examine(run: Callable[[list[str]], object]) -> None:
+    """Raises SandboxError where what ``run`` calls the function of PROBE in does not contain it."""
     with tempfile.TemporaryDirectory(prefix="posebook-probe-") as folder, socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         marker = Path(folder, "marker")
         marker.write_text("outside")
-        arguments = [str(marker), str(Path(folder, "target")), str(listener.getsockname()[1]),
-                     str(PACKAGE / "checks")]
-        argv = command([sys.executable, "-I", "-c", _PROBE, *arguments], limits=Limits(processes=64))
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600)
-    try:
-        held = json.loads(done.stdout)
-    except ValueError:
-        raise SandboxError(reason(done.stderr.strip() or f"it ended with status {done.returncode}")) from None
-    failed = [words for words, holds in held.items() if not holds]
+        said = run([str(marker), str(Path(folder, "target")), str(listener.getsockname()[1]), str(PACKAGE / "checks")])
+    failed = [words for words, holds in json.loads(said).items() if not holds]
     if failed:
         raise SandboxError(f"the sandbox does not contain here; not true: it {', it '.join(failed)}")
 

@@ -3,12 +3,19 @@
 import html
 import re
 import secrets
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
+from io import BytesIO
+from pathlib import Path, PurePosixPath
 
+from traitlets import TraitError
+
+from posebook import _html
 from posebook._files import write, write_new
+from posebook.grading.collect import CANVAS, MOODLE, NAME_FILE
 from posebook.grading.course import Course, CourseError, Line, check_name, reason
+from posebook.grading.feedback import FeedbackPage
 from posebook.grading.results import HandedIn
 from posebook.grading.roster import read_roster
 from posebook.grading.submission import Malformed
@@ -29,13 +36,10 @@ record.configure(c)  # folders, and the steps of release and autograde
 
 # Late submissions: "none" takes nothing away, "zero" takes every point. For a rule of your own see INSTRUCTORS.md.
 c.LateSubmissionPlugin.penalty_method = "none"
+
+# Where you published the web book (make site): feedback then links to it.
+# c.FeedbackPage.book = "https://example.org/book"
 '''
-
-
-UNREADABLE = """<!DOCTYPE html>
-<html lang="en"><meta charset="utf-8"><title>{name}</title>
-<h1>{name}</h1><p>Your notebook could not be graded: {reason}. Please hand it in again.</p></html>
-"""
 
 
 def init(root: Path, *, roster: Path | None = None, db: str = "") -> list[str]:
@@ -54,11 +58,17 @@ def init(root: Path, *, roster: Path | None = None, db: str = "") -> list[str]:
         done.append(f"{path.relative_to(root)}: {'written' if is_new else 'kept as it was'}")
     course = Course.open(root)
     if db and course.coursedir.db_url != db:
-        raise CourseError(f"nbgrader_config.py names the gradebook {course.coursedir.db_url}: change it there")
-    with course.gradebook() as gradebook:
+        raise CourseError(f"nbgrader_config.py names the gradebook {course.address}: change it there")
+    try:
+        opened = course.gradebook()
+    except CourseError:
+        if db and "written" in done[-1]:  # the wrong URL is not to stay there
+            (root / "nbgrader_config.py").unlink()
+        raise
+    with opened as gradebook:
         for student in students:
             gradebook.update_or_create_student(student.id, **{k: v for k, v in student._asdict().items() if k != "id"})
-        done.append(f"roster: {len(gradebook.students)} students in {course.coursedir.db_url}")
+        done.append(f"roster: {len(gradebook.students)} students in {course.address}")
     return done
 
 
@@ -106,16 +116,23 @@ def release(course: Course, name: str, *, due: datetime | None = None) -> list[s
     return lines + ([f"due {due:%Y-%m-%d %H:%M %Z}"] if due else [])
 
 
-def feedback(course: Course, name: str) -> Iterator[Line]:
+def feedback(course: Course, name: str, only: Collection[str] = ()) -> Iterator[Line]:
     """Write a page for each student who handed something in; says of each, as soon as it is done, where it is or what
-    went wrong.
+    went wrong. ``only``: these students, none for all.
     """
     course.problems(name)
+    course.check_students(only)
+    try:
+        FeedbackPage(config=course.config)
+    except (ValueError, TraitError) as error:
+        raise CourseError(f"nbgrader_config.py: c.FeedbackPage.book: {error}") from None
     folders = [path for step in ("submitted", "autograded") for path in course.grading.glob(f"{step}/*/{name}")]
     for student in sorted({folder.parent.name for folder in folders}):
+        if only and student not in only:
+            continue
         page = course.notebook("feedback", name, student).with_suffix(".html")
         where = str(page.relative_to(course.root))
-        if course.notebook("autograded", name, student).is_file():
+        if course.mark(name, student).is_file() and course.notebook("autograded", name, student).is_file():
             with course.only_the_notebook(name):
                 result = course.api.generate_feedback(name, student)
             yield Line(student, result["success"], where if result["success"] else reason(result))
@@ -123,7 +140,30 @@ def feedback(course: Course, name: str) -> Iterator[Line]:
         try:
             HandedIn.read(course, name, student)
         except Malformed as error:
-            write(page, UNREADABLE.format(name=name, reason=html.escape(str(error))).encode())
+            says = f"Your notebook could not be graded: {html.escape(str(error))}. Please hand it in again."
+            write(page, _html.page(f"{name}: feedback", [f"<h1>{name}</h1>", f"<p>{says}</p>"]).encode())
             yield Line(student, True, f"{where}, which says only that {error}")
         else:
             yield Line(student, False, f"not graded yet: posebook grade {name}")
+
+
+def zip_pages(course: Course, name: str, path: Path) -> list[str]:
+    """Put all feedback pages of a set into an archive, under the names that the platform gave to what was handed in, so
+    that it can be uploaded there; a student whose file came otherwise gets <id>_<set>.html. Returns those names.
+    """
+    pages = {page.parent.parent.name: page for page in sorted(course.grading.glob(f"feedback/*/{name}/{name}.html"))}
+    if not pages:
+        raise CourseError(f"{name} has no feedback: posebook feedback {name}")
+    if path.is_dir():
+        raise CourseError(f"--zip: want a file's name, {path} is a folder")
+    archive, names = BytesIO(), []
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        for student, page in pages.items():
+            kept = course.folder("submitted", name, student) / NAME_FILE
+            own = PurePosixPath(kept.read_text() if kept.is_file() else "")
+            place = next((i for i, part in enumerate(own.parts) if CANVAS.match(part) or MOODLE.match(part)), None)
+            parts = own.with_suffix(".html").parts[place:] if place is not None else (f"{student}_{name}.html",)
+            names.append("/".join(parts))
+            file.write(page, names[-1])
+    write(path, archive.getvalue(), mode=0o600)
+    return names

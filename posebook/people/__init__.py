@@ -7,13 +7,17 @@ of a body are in units of its height, until :func:`sample_scene` turns them into
 
 :mod:`~posebook.people.poses` bends the joints, :mod:`~posebook.people.body` builds what stands between them,
 :mod:`~posebook.people.scene` puts people and things into an image, :mod:`~posebook.people.paint` paints it.
+:mod:`~posebook.people.motion` lets them do what :mod:`~posebook.people.actions` lists, in meters, before any cameras.
 """
 
+from posebook.people.actions import ACTIONS
+from posebook.people.motion import Motion, sample_motion, seen_by
 from posebook.people.paint import People, render
 from posebook.people.poses import POSES
 from posebook.people.scene import BACKGROUNDS, Scene, sample_scene
 
-__all__ = ["BACKGROUNDS", "POSES", "People", "Scene", "draw_people", "render", "sample_scene"]
+__all__ = ["ACTIONS", "BACKGROUNDS", "POSES", "Motion", "People", "Scene", "draw_people", "render", "sample_motion",
+           "sample_scene", "seen_by"]  # fmt: skip
 
 
 def draw_people(count: int, hw: tuple[int, int] = (64, 64), **options) -> People:

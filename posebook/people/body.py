@@ -165,19 +165,25 @@ def rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
     return value[..., None] * (1 - saturation[..., None] * (1 - pure))
 
 
-def _cloth(draws: Draws) -> Tensor:
-    return rgb(draws(), draws() ** 1.3 * 0.85, draws(0.15, 0.95))
+SKIN, CLOTHES = (0.0, 1.0), (0.15, 0.95)  # from light to dark; brightness
 
 
-def _looks(draws: Draws, sits: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+def _cloth(draws: Draws, value: tuple[float, float] = CLOTHES) -> Tensor:
+    return rgb(draws(), draws() ** 1.3 * 0.85, draws(*value))
+
+
+def _looks(
+    draws: Draws, sits: Tensor, tones, clothes
+) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:  # fmt: skip
     """Colors ``(B, P, 3)``, seams ``(B, P)`` and which parts are shown ``(B, P)``."""
-    tone = draws(0, len(_SKIN) - 1.001)
+    darkest = len(_SKIN) - 1.001
+    tone = draws(darkest * tones[0], darkest * tones[1])
     low = tone.long()
     skins = tone.new_tensor(_SKIN)
     skin = torch.lerp(skins[low], skins[low + 1], (tone - low)[..., None]) * draws(0.93, 1.04)[..., None]
     hair = tone.new_tensor(_HAIR)[(draws() * len(_HAIR)).long().clamp(max=len(_HAIR) - 1)] * draws(0.8, 1.15)[..., None]
-    color = {"skin": skin, "hair": hair, "shirt": _cloth(draws), "trousers": _cloth(draws),
-             "shoes": _cloth(draws) * 0.7, "white": torch.full_like(skin, 0.9),
+    color = {"skin": skin, "hair": hair, "shirt": _cloth(draws, clothes), "trousers": _cloth(draws, clothes),
+             "shoes": _cloth(draws, clothes) * 0.7, "white": torch.full_like(skin, 0.9),
              "pupil": torch.full_like(skin, 0.07) + 0.25 * hair,
              "mouth": skin * skin.new_tensor([0.78, 0.48, 0.48]), "nose": skin * 0.93,
              "seat": _cloth(draws) * 0.8}  # fmt: skip
@@ -197,9 +203,11 @@ def _looks(draws: Draws, sits: Tensor) -> tuple[dict[str, Tensor], dict[str, Ten
     return color, seam, shown
 
 
-def person_slabs(frame, point, length, draws: Draws, sits: Tensor) -> dict[str, Tensor]:
+def person_slabs(
+    frame, point, length, draws: Draws, sits: Tensor, tones=SKIN, clothes=CLOTHES
+) -> dict[str, Tensor]:
     """Slabs of each person in body heights about its root: ``(B, P, n, ...)``, ends still 3-D."""
-    color, seam, shown = _looks(draws, sits)
+    color, seam, shown = _looks(draws, sits, tones, clothes)
     parts = (*PARTS, _SEAT)
     scale = {row[0]: row[4] for row in _POINTS}
     wide = torch.stack([length["head"] if scale[p.start] == "head" else length["girth"] for p in parts], -1)[..., None]

@@ -12,7 +12,8 @@ from posebook.people.body import PART_INDEX, PARTS
 from posebook.people.scene import Scene
 from posebook.skeleton import COCO_17
 
-_CHUNK = 128 * 64**2  # pixels painted at once: so few stay in a CPU's cache
+_CHUNK = {"cpu": 128 * 64**2}  # pixels painted at once: so few stay in its cache ...
+_CHUNK_ELSEWHERE = 2048 * 64**2  # ... where what counts is how many calls there are, not the cache
 _TILE = 8  # px
 _K = {name: k for k, name in enumerate(COCO_17.names)}
 
@@ -68,7 +69,7 @@ def render(scene: Scene, hw: tuple[int, int] = (64, 64)) -> People:
         ValueError: ``hw`` is not two whole numbers >= 1.
     """
     _args.size("hw", hw)
-    at_once = max(1, _CHUNK // (hw[0] * hw[1]))
+    at_once = max(1, _CHUNK.get(scene.base.device.type, _CHUNK_ELSEWHERE) // (hw[0] * hw[1]))
     starts = range(0, max(1, len(scene.base)), at_once)
     with _args.exact(scene.base.device):
         chunks = [_paint(scene.mapped(lambda tensor, at=at: tensor[at : at + at_once]), hw) for at in starts]
@@ -283,9 +284,9 @@ def _visibility(scene: Scene, hw: tuple[int, int]) -> Tensor:
     top = torch.where(covers, n, -1).amax(-1)  # (B, P*K)
     front = top.clamp(min=0)
     owner, part, depth = (v.gather(1, front).view(b, p, k) for v in (scene.owner, scene.part, scene.depth))
-    far = _showing().to(covers.device)[torch.arange(k, device=covers.device), part]
+    far = _args.sent(_showing(), covers.device)[torch.arange(k, device=covers.device), part]
     mine = (owner == torch.arange(p, device=owner.device)[:, None]) & (top.view(b, p, k) >= 0)
     seen = mine & (scene.xy_depth - depth < far)
-    size = scene.xy.new_tensor([hw[1], hw[0]])
+    size = _args.constant((hw[1], hw[0]), scene.xy)
     inside = ((scene.xy >= -0.5) & (scene.xy < size - 0.5)).all(-1) & scene.present[..., None]
     return torch.where(inside, 1 + seen.long(), 0)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from posebook import _args
-from posebook.people.body import LENGTHS, PARTS, frames, joints, person_slabs, rgb, turn
+from posebook.people.body import CLOTHES, LENGTHS, PARTS, SKIN, frames, joints, person_slabs, rgb, turn
 from posebook.people.poses import POSES, Draws, joint_angles
 from posebook.skeleton import COCO_17
 from posebook.warp import Affine
@@ -61,7 +61,7 @@ class Scene:
 
     def _moved(self, zoom: float, degrees: float, shift: tuple[float, float]) -> "Scene":
         c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-        turn, shift = self.xy.new_tensor([[c, s], [-s, c]]), self.xy.new_tensor(shift)  # of row vectors
+        turn, shift = _args.constant(((c, s), (-s, c)), self.xy), _args.constant(shift, self.xy)  # of row vectors
         k = self.wave[..., :2] @ turn / zoom
         wave = torch.cat((k, (self.wave[..., 2] - k @ shift)[..., None]), -1)
         light = torch.cat((self.light[:, :2] @ turn, self.light[:, 2:]), -1)
@@ -77,6 +77,7 @@ class Scene:
 
 _CLUTTER = 3  # things behind everybody
 _PERSON, _IMAGE = 80, 128  # random numbers of a person and of an image, some to spare
+BACKDROP = (0.2, 0.95)  # brightness of a background
 BACKGROUNDS = ("mixed", "plain", "waves", "stripes", "clutter")
 
 
@@ -86,6 +87,8 @@ def sample_scene(
     yaw: tuple[float, float] = (-45.0, 45.0), pitch: tuple[float, float] = (-5.0, 20.0), tilt: float = 6.0,
     truncate: float = 0.05, occluder: float = 0.2, background: str = "mixed",
     brightness: tuple[float, float] = (0.8, 1.1), crowding: float = 0.0, twins: bool = False,
+    skin: tuple[float, float] = SKIN, clothes: tuple[float, float] = CLOTHES,
+    backdrop: tuple[float, float] = BACKDROP,
 ) -> Scene:  # fmt: skip
     """Draw people and their surroundings, without painting them yet.
 
@@ -107,6 +110,9 @@ def sample_scene(
         brightness: (least, most) factor of all light.
         crowding: from 0, each person in a part of the image's width that is its own, to 1, all behind one another.
         twins: all people of an image are copies of its first one, in other places.
+        skin: (least, most) tone of the skin, from 0, the lightest, to 1, the darkest.
+        clothes: (least, most) brightness of shirt, trousers and shoes, from 0, black, to 1.
+        backdrop: (least, most) brightness of the background's main color, from 0, black, to 1.
 
     Raises:
         ValueError: an unknown pose or background, a number or a range that makes no sense.
@@ -114,16 +120,18 @@ def sample_scene(
     bounds = persons if isinstance(persons, (tuple, list)) else (persons, persons)
     _check(count=count, hw=hw, persons=bounds, seed=seed, size=size, poses=poses, yaw=yaw, pitch=pitch,
            tilt=tilt, truncate=truncate, occluder=occluder, background=background, brightness=brightness,
-           crowding=crowding, twins=twins)  # fmt: skip
+           crowding=crowding, twins=twins, skin=skin, clothes=clothes, backdrop=backdrop)  # fmt: skip
     with torch.device("cpu"), _args.exact(torch.device("cpu")):  # whatever the program's defaults are
         scene = _sample(count, hw, bounds, seed, size, tuple(POSES if poses is None else poses), yaw, pitch, tilt,
-                        truncate, occluder, background, brightness, crowding, twins)  # fmt: skip
+                        truncate, occluder, background, brightness, crowding, twins, skin, clothes,
+                        backdrop)  # fmt: skip
     return scene.mapped(lambda tensor: tensor.to(device))
 
 
 def _sample(
-    count, hw, persons, seed, size, poses, yaw, pitch, tilt, truncate, occluder, background, brightness, crowding, twins
-) -> Scene:
+    count, hw, persons, seed, size, poses, yaw, pitch, tilt, truncate, occluder, background, brightness, crowding,
+    twins, skin, clothes, backdrop,
+) -> Scene:  # fmt: skip
     least, most = persons
     draw = torch.Generator().manual_seed(seed)
     uniform = torch.rand(count, _IMAGE + most * _PERSON, generator=draw, dtype=torch.float32)
@@ -133,33 +141,44 @@ def _sample(
     present = torch.arange(most) < (least + (around() * (most - least + 1)).floor())[:, None]
     camera = turn(("z", torch.deg2rad(around(-tilt, tilt))), ("x", torch.deg2rad(around(*pitch))))[:, None]
     view = turn(("y", -torch.deg2rad(each(*yaw))))
-    slabs, body, share = _bodies(each, camera @ view, size, poses)
+    slabs, body, share = _bodies(each, camera @ view, size, poses, skin, clothes)
     zoom, low, high, cut = _sized(slabs, share, each, hw, truncate)
     each.uniform = own  # twins differ in their places only
     place = _placed(zoom, low, high, cut, _spots(each, crowding, crowd), hw)
     rank = _rank(place + zoom * high, present)
     slabs = _projected(slabs, zoom[..., None], place[:, :, None], rank, present)
     xy = zoom[..., None] * body[..., :2] + place[:, :, None]
-    base, wave, swing, strewn = _background(around, background, hw)
-    slabs = _sorted([slabs, _clutter(around, hw, strewn), _occluder(around, hw, occluder, xy)], most)
+    return assembled(slabs, body[..., 2], xy, present, rank, around, hw, occluder, background, brightness, backdrop)
+
+
+def assembled(
+    slabs: dict[str, Tensor], xy_depth: Tensor, xy: Tensor, present: Tensor, rank: Tensor, around: Draws, hw,
+    occluder: float, background: str, brightness: tuple[float, float],
+    backdrop: tuple[float, float] = BACKDROP,
+) -> Scene:  # fmt: skip
+    """People's slabs in px ``(B, P*n, ...)`` and keypoints ``(B, P, K, ...)`` with what is drawn around them."""
+    base, wave, swing, strewn = _background(around, background, hw, backdrop)
+    slabs = _sorted([slabs, _clutter(around, hw, strewn), _occluder(around, hw, occluder, xy)], xy.shape[1])
     light = _light(around, brightness)
-    return Scene(**slabs, xy=torch.where(present[..., None, None], xy, 0.0), xy_depth=body[..., 2], present=present,
+    return Scene(**slabs, xy=torch.where(present[..., None, None], xy, 0.0), xy_depth=xy_depth, present=present,
                  rank=rank, base=1.25 * base * light[:, 2:], wave=wave, swing=swing, light=light)  # fmt: skip
 
 
 def _check(
     *, count, hw, persons, seed, size, poses, yaw, pitch, tilt, truncate, occluder, background, brightness, crowding,
-    twins,
+    twins, skin, clothes, backdrop,
 ) -> None:  # fmt: skip
     _args.whole("count", count, 0)
     _args.size("hw", hw)
     if len(persons) != 2 or not all(map(_args.is_whole, persons)) or not 1 <= persons[0] <= persons[1]:
         _args.fail("persons", "a whole number >= 1, or (least, most) of them", persons)
     _args.whole("seed", seed)
-    for name, bounds in {"size": size, "yaw": yaw, "pitch": pitch, "brightness": brightness}.items():
-        pair = isinstance(bounds, (tuple, list)) and len(bounds) == 2 and all(map(_args.is_number, bounds))
-        if not pair or bounds[0] > bounds[1]:
-            _args.fail(name, "(least, most), two finite numbers", bounds)
+    shades = {"skin": skin, "clothes": clothes, "backdrop": backdrop}
+    for name, bounds in ({"size": size, "yaw": yaw, "pitch": pitch, "brightness": brightness} | shades).items():
+        _args.bounds(name, bounds)
+    for name, bounds in shades.items():
+        for bound in bounds:
+            _args.within(name, bound, (0, 1))
     _args.positive("size", size[0])
     _args.at_least("brightness", brightness[0], 0)
     _args.at_least("tilt", tilt, 0)
@@ -175,7 +194,7 @@ def _check(
         _args.one_of("poses", pose, tuple(POSES))
 
 
-def _bodies(draws: Draws, root: Tensor, size, poses) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+def _bodies(draws: Draws, root: Tensor, size, poses, skin, clothes) -> tuple[dict[str, Tensor], Tensor, Tensor]:
     """The people's slabs ``(B, P, n, ...)`` and keypoints ``(B, P, K, 3)`` in body heights, and how much of the image
     each is to fill ``(B, P)``.
     """
@@ -184,7 +203,7 @@ def _bodies(draws: Draws, root: Tensor, size, poses) -> tuple[dict[str, Tensor],
     angle, sits = joint_angles(draws, poses)
     frame = frames(angle, root)
     point = joints(frame, length)
-    slabs = person_slabs(frame, point, length, draws, sits)
+    slabs = person_slabs(frame, point, length, draws, sits, skin, clothes)
     return slabs, torch.stack([point[name] for name in COCO_17.names], 2), share
 
 
@@ -240,15 +259,25 @@ def _projected(
     slabs: dict[str, Tensor], zoom: Tensor, place: Tensor, rank: Tensor, present: Tensor
 ) -> dict[str, Tensor]:
     """The people's slabs in px, ``(B, P*n, ...)``, the nearest person's in front."""
-    across = slabs["across"][..., :2]
+    start, end = (zoom * slabs[name][..., :2] + place for name in ("start", "end"))
+    order = slabs["depth"] + 4.0 * rank[..., None]
+    return in_pixels(slabs, start, end, slabs["across"][..., :2], zoom, order, present)
+
+
+def in_pixels(
+    slabs: dict[str, Tensor], start: Tensor, end: Tensor, across: Tensor, zoom: Tensor, order: Tensor, present: Tensor
+) -> dict[str, Tensor]:
+    """People's slabs ``(B, P, n, ...)`` between ``start`` and ``end`` in px, as ``(B, P*n, ...)``.
+
+    ``across (B, P, n, 2)``: what a sweep by 1 looks like, without the ``zoom``, which broadcasts with the two ends.
+    """
     foreshortened = across.norm(dim=-1, keepdim=True)
     many = slabs["depth"].shape
     owner = torch.arange(many[1])[:, None].expand(many)
     flat = dict(
-        slabs, start=zoom * slabs["start"][..., :2] + place, end=zoom * slabs["end"][..., :2] + place,
-        radius=zoom * slabs["radius"], half=zoom * slabs["half"] * foreshortened,
+        slabs, start=start, end=end, radius=zoom * slabs["radius"], half=zoom * slabs["half"] * foreshortened,
         across=across / foreshortened.clamp(min=1e-6), opacity=slabs["opacity"] * present[..., None],
-        order=slabs["depth"] + 4.0 * rank[..., None], owner=torch.where(slabs["part"] < len(PARTS), owner, many[1]),
+        order=order, owner=torch.where(slabs["part"] < len(PARTS), owner, many[1]),
     )  # fmt: skip
     return {name: value.flatten(1, 2) for name, value in flat.items()}
 
@@ -298,11 +327,11 @@ def _occluder(draws: Draws, hw, probability: float, xy: Tensor) -> dict[str, Ten
     return thing
 
 
-def _background(draws: Draws, style: str, hw) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _background(draws: Draws, style: str, hw, backdrop) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Base color ``(B, 3)``, waves ``(B, T, 3)``, their amplitudes ``(B, T, 3)``, and where clutter stands ``(B)``."""
     mixed = (draws() * 4).long().clamp(max=3) + 1
     kind = torch.full_like(mixed, BACKGROUNDS.index(style)) if style != "mixed" else mixed
-    base = rgb(draws(), draws() ** 1.5 * 0.5, draws(0.2, 0.95))
+    base = rgb(draws(), draws() ** 1.5 * 0.5, draws(*backdrop))
     direction = draws(0, 2 * math.pi, 6)
     period = torch.cat((draws(1.2, 3.0, 2), draws(0.25, 0.8, 3), draws(0.06, 0.25, 1)), -1) * hw[0]  # px
     k = torch.stack((direction.cos(), direction.sin()), -1) * (2 * math.pi / period)[..., None]

@@ -128,7 +128,7 @@ def alias_error(u: Tensor, q: float) -> Tensor:
     See chapter 2, section 2.6.
     """
     u = _args.double(u)
-    n = _harmonics(q).to(u.device)
+    n = _args.sent(_harmonics(q), u.device)
     weight = (-1) ** n / torch.sinh(2 * math.pi**2 * q**2 * n)
     return 2 * math.pi * q**2 * (torch.sin(2 * math.pi * u[..., None] * n) @ weight)
 

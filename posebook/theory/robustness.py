@@ -179,7 +179,7 @@ def expected_oks(kappa: float | Tensor, covariance: Tensor, *, bias: Tensor | No
     valid = (xx >= 0) & (yy >= 0) & (xy.abs() <= 1.01 * size) & ((xy - s[..., 1, 0]).abs() <= 0.01 * size)  # round-off
     if _args.readable(s) and not valid.all():
         _args.fail("covariance", "symmetric and positive semidefinite", "values that are not")
-    k2 = _args.double(kappa).to(s.device) ** 2
+    k2 = _args.sent(_args.double(kappa), s.device) ** 2
     det = k2 * (k2 + xx + yy) + (xx * yy - xy**2).clamp(min=0)
     mean = k2 / det.sqrt()
     if bias is None:

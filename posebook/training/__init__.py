@@ -3,7 +3,9 @@
 ``train(net, loss, fresh(), steps=300)`` is all it takes. Data and learning rate depend on the number of the step alone,
 so that an interrupted run, resumed, ends with the numbers of a run that never stopped. What a net is trained on is in
 :mod:`posebook.training.methods`; ``python -m posebook.training table`` makes the stored results of chapter 1 anew,
-``python -m posebook.training robustness`` those of chapter 4.
+``python -m posebook.training robustness`` those of chapter 4,
+``python -m posebook.training actions`` and ``fairness`` those of chapter 5; ``python -m posebook.training run``
+trains one method at any size, on one device or several.
 """
 
 from posebook.training.data import Batch, Data, alone, finite, fresh

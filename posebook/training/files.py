@@ -1,5 +1,6 @@
 """Files that hold weights and checkpoints: safetensors, which run no code of their author, whole or not at all."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -37,21 +38,24 @@ def save_checkpoint(path: str | Path, net: nn.Module, optimizer: Optimizer, run:
     for i, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{name}": t for name, t in state.items()}
     tensors["losses"] = torch.tensor(losses, dtype=torch.float64)
-    write_tensors(path, tensors, {"net": run["net"], "run": run})
+    write_tensors(path, tensors, {"net": run["net"], "run": run, "sha256": _digest(tensors)})
 
 
 def resume(path: str | Path, net: nn.Module, optimizer: Optimizer, run: dict) -> list[float]:
     """Bring net and optimizer to where the checkpoint left them; returns the losses so far.
 
     Raises:
-        ValueError: a file that is cut short, or that another net or another run wrote.
+        ValueError: a file that is cut short or damaged, or that another net or another run wrote.
     """
     tensors, about = read_tensors(path)
     weights = {name.removeprefix("net."): t for name, t in tensors.items() if name.startswith("net.")}
+    if "run" in about:
+        _same_run(path, about, run)
     _fit(path, net, weights, about)
-    for name, value in run.items():
-        if about.get("run", {}).get(name) != value:
-            _args.fail("checkpoint", f"one of this run, {name} {value}", f"{about.get('run', {}).get(name)} in {path}")
+    if "sha256" not in about:
+        raise ValueError(f"{path}: of an older posebook; delete it to start anew")
+    if about["sha256"] != _digest(tensors):
+        raise ValueError(f"{path}: damaged, what it holds is not what was written; delete it to start anew")
     net.load_state_dict(weights)
     state: dict[int, dict[str, Tensor]] = {}
     for name in tensors:
@@ -60,6 +64,22 @@ def resume(path: str | Path, net: nn.Module, optimizer: Optimizer, run: dict) ->
             state.setdefault(int(i), {})[part] = tensors[name]
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return tensors["losses"].tolist()
+
+
+def _same_run(path: str | Path, about: dict, run: dict) -> None:
+    """What a checkpoint says about itself is this run."""
+    for name, value in run.items():
+        if about.get("run", {}).get(name) != value:
+            _args.fail("checkpoint", f"one of this run, {name} {value}", f"{about.get('run', {}).get(name)} in {path}")
+
+
+def _digest(tensors: dict[str, Tensor]) -> str:
+    """A sum over names, dtypes, shapes and values: safetensors has none."""
+    parts = hashlib.sha256()
+    for name in sorted(tensors):
+        t = tensors[name].detach().cpu().contiguous()
+        parts.update(f"{name} {t.dtype} {tuple(t.shape)} ".encode() + t.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return parts.hexdigest()
 
 
 def write_tensors(path: str | Path, tensors: dict[str, Tensor], about: dict) -> None:
@@ -76,10 +96,10 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            tensors, about = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
-    except SafetensorError as error:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            return tensors, json.loads((file.metadata() or {}).get("posebook", "{}"))
+    except (SafetensorError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: cut short, or no safetensors file ({error}); delete it to start anew") from None
-    return tensors, json.loads(about.get("posebook", "{}"))
 
 
 def _fit(path: str | Path, net: nn.Module, tensors: dict[str, Tensor], about: dict) -> None:

@@ -47,7 +47,7 @@ def train(
     Raises:
         ValueError: bad numbers; a checkpoint that is cut short, or that another net or another run wrote.
 
-    Source: AdamW, Loshchilov and Hutter 2019, arXiv:1711.05101; one cycle, Smith and Topin 2018, arXiv:1708.07120.
+    Source: AdamW, Loshchilov and Hutter 2019, arXiv:1711.05101; one cycle, Smith and Topin 2019, arXiv:1708.07120.
     """
     _args.whole("steps", steps, 1)
     _args.positive("lr", lr)
@@ -59,7 +59,7 @@ def train(
     bar = tqdm(total=steps, initial=len(losses), unit="step", disable=not progress, leave=False)
 
     net.train()
-    with bar, _noted_interrupts() as interrupted:
+    with bar, noted_interrupts() as interrupted:
         for step in range(len(losses), steps):
             for group in optimizer.param_groups:
                 group["lr"] = lr * one_cycle(step / steps)
@@ -127,7 +127,7 @@ def evaluating(net: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _noted_interrupts() -> Iterator[list]:
+def noted_interrupts() -> Iterator[list]:
     """Ctrl-C is noted in the list, so that a step ends whole; a second one raises at once."""
     noted: list[int] = []
 

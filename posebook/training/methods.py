@@ -79,8 +79,8 @@ def _soft(grid: Grid, logits: Tensor) -> Tensor:
     return grid.to_image(expectation.soft_argmax(logits))
 
 
-def _dark_of_softmax(net: HeatmapNet, logits: Tensor) -> Tensor:
-    return net.grid.to_image(decode.refine_dark(expectation.spatial_softmax(logits)))
+DECODERS = {"soft-argmax": expectation.soft_argmax, "argmax": decode.argmax,
+            "DARK": lambda logits: decode.refine_dark(expectation.spatial_softmax(logits))}  # of logits, in cells
 
 
 _ARGMAX = {"argmax": lambda net, maps: net.grid.to_image(decode.argmax(maps))}
@@ -92,7 +92,8 @@ METHODS = {
         "DARK": lambda net, maps: net.grid.to_image(decode.refine_dark(maps, blur=1.0)),
         **_SOFT,  # of a map that is no logits: chapter 2 shows why that fails
     }),
-    "cross-entropy": Method(HeatmapNet, cross_entropy, _SOFT | _ARGMAX | {"DARK": _dark_of_softmax}),
+    "cross-entropy": Method(HeatmapNet, cross_entropy, _SOFT | _ARGMAX | {
+        "DARK": lambda net, logits: net.grid.to_image(DECODERS["DARK"](logits))}),
     "integral": Method(HeatmapNet, integral, _SOFT | _ARGMAX),
     "SimCC": Method(SimCCNet, simcc, {
         "best bin": lambda net, bins: decode.decode_simcc(*bins, ratio=net.ratio),

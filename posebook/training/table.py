@@ -154,19 +154,20 @@ def _loss(run: Run) -> Loss:
 
 
 def errors(net: nn.Module, method: str, images: Batch) -> dict[str, dict[str, float]]:
-    """For each decoder: median, mean and 90th percentile of the error in px over visible keypoints, and PCK."""
+    """For each decoder what :func:`scores` says of it."""
     image, xy, vis = images
-    seen, side = vis == 2, (xy.amax(1) - xy.amin(1)).amax(-1, keepdim=True)  # the larger side of the keypoints' box
-    table = {}
     with evaluating(net):
         output = net(image / 255)
-    for decoder, decode in METHODS[method].decoders.items():
-        found = decode(net, output)
-        error = epe(found, xy)[seen]
-        numbers = {"median": error.median(), "mean": error.mean(), "p90": error.quantile(0.9),
-                   "pck@0.05": pck(found, xy, seen, threshold=0.05 * side)}  # fmt: skip
-        table[decoder] = {name: round(value.item(), 4) for name, value in numbers.items()}
-    return table
+    return {name: scores(decode(net, output), xy, vis) for name, decode in METHODS[method].decoders.items()}
+
+
+def scores(found: Tensor, xy: Tensor, vis: Tensor) -> dict[str, float]:
+    """Median, mean and 90th percentile of the error in px over visible keypoints, and PCK."""
+    seen, side = vis == 2, (xy.amax(1) - xy.amin(1)).amax(-1, keepdim=True)  # the larger side of the keypoints' box
+    error = epe(found, xy)[seen]
+    numbers = {"median": error.median(), "mean": error.mean(), "p90": error.quantile(0.9),
+               "pck@0.05": pck(found, xy, seen, threshold=0.05 * side)}  # fmt: skip
+    return {name: round(value.item(), 4) for name, value in numbers.items()}
 
 
 # ---------------------------------------------------------------------------------------------------------------------

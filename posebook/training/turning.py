@@ -8,8 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from posebook.decode import argmax, refine_dark
-from posebook.expectation import soft_argmax, spatial_softmax
+from posebook.expectation import spatial_softmax
 from posebook.people import Scene, render, sample_scene
 from posebook.training import methods, variants
 from posebook.training.data import Batch, alone
@@ -55,8 +54,7 @@ def answers(image: Tensor) -> dict[str, Tensor]:
 
 
 def _decoded(net: nn.Module, logits: Tensor, name: str) -> Tensor:
-    find = {"soft-argmax": soft_argmax, "argmax": argmax, "DARK": lambda z: refine_dark(spatial_softmax(z))}[name]
-    return net.grid.to_image(find(logits))
+    return net.grid.to_image(methods.DECODERS[name](logits))
 
 
 def measure(degrees: int, people: Scene, before: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:

@@ -5,7 +5,7 @@
 # bright at the wrist? With two rulers? The form of the answer is called the **representation**. It decides what the network has to learn, what it can
 # express, and what is lost before training has begun.
 #
-# Each section asks a question. Answer it for yourself before you run the cells: a wrong guess is the best way to remember.
+# Each section asks a question. Answer it for yourself before you run the cells: a wrong guess is the best way to remember. A cell below each *Predict* takes your answer, if you like, and the chapter's end shows how often you were right, and how sure.
 #
 # | | |
 # |---|---|
@@ -13,7 +13,7 @@
 # | Time | about 5 hours, and two for the problems; the short path takes 2 |
 # | Problems | [the set *representations*](../exercises/representations/representations.ipynb) |
 #
-# Under each heading stands how long its section takes, by a rule of thumb: one minute for 120 words, for the Predict question and for each picture; two minutes for each
+# Under each heading stands how long its section takes, by a rule of thumb: one minute for 120 words, for the Predict question with its cell, for each picture and for each question of the quiz; two minutes for each
 # code cell and each equation; five for each explorer with its answers. What is folded in does not count. In a hurry? Take the **short path**: read the sections that are
 # marked so, and run the cells of the others without reading them (*Run*, *Run All Cells* does that at once), because later cells use what earlier ones define.
 
@@ -27,6 +27,7 @@ from posebook import draw, theory
 from posebook.encode import gaussian_heatmap
 from posebook.grid import Grid
 from posebook.people import draw_people
+from posebook.predictions import prediction, predictions
 from posebook.skeleton import COCO_17, Skeleton
 
 torch.set_printoptions(precision=3, sci_mode=False)
@@ -41,7 +42,11 @@ torch.set_printoptions(precision=3, sci_mode=False)
 # pixels (px), $x$ to the right and $y$ down.
 #
 # > **Predict.** You mirror a picture of width $W$. Her left wrist was in row 9 of the table. Which number changes, and in which row is it now?
-#
+
+# %%
+prediction("1.1")
+
+# %% [markdown]
 # *Left* is the person's left. In the mirror image her left wrist is where a right wrist would be, and nobody can tell that the picture was mirrored.
 # So the rows of a pair change places. With $\pi(k)$ the partner of keypoint $k$, or $k$ itself, and whole numbers at pixel centers,
 #
@@ -107,7 +112,11 @@ draw.show(draw.people(images, torch.stack((xy, flipped, wrong)), COCO_17,
 #
 # > **Predict.** A network is exactly right about all that is labeled. Two of a person's 17 keypoints are not labeled and stored as (0, 0). The picture is
 # > 64 px high. What mean error does a program report that averages over all 17: 0 px, 1 px, 5 px?
-#
+
+# %%
+prediction("1.2")
+
+# %% [markdown]
 # With $m_k$ 1 where keypoint $k$ counts and 0 elsewhere, the mean error in px is
 #
 # $$\bar e = \frac{\sum_k m_k\, e_k}{\sum_k m_k}, \qquad e_k = \lVert \hat x_k - x_k \rVert$$
@@ -207,8 +216,12 @@ assert len(hidden) == 4
 # Between a photograph and a heatmap the picture is cropped, resized and strided over. Each time its points must move with it.
 #
 # > **Predict.** A picture of 64 px is averaged down to 16: a new pixel is the mean of 4 x 4 old ones. A dot had its center at old pixel $x = 20$. Is it now at 5,
-# > at 4.625 or at 5.25? And if the new picture takes every fourth pixel instead?
-#
+# > at 4.625 or at 5.375? And if the new picture takes every fourth pixel instead?
+
+# %%
+prediction("1.3")
+
+# %% [markdown]
 # It depends on where a new pixel *looks*. The mean of 4 x 4 makes new pixel 0 of the old pixels 0 to 3, whose middle is at 1.5. With the **stride** $s$, the
 # number of old px per new one,
 #
@@ -289,7 +302,7 @@ assert torch.allclose(x / 4 - center.to_cells(x), torch.tensor(0.375))
 ramp = torch.arange(64.0)[None, None]  # each pixel holds its own place
 for k, s, p in ((4, 2, 1), (2, 2, 0), (3, 3, 0), (3, 2, 1), (5, 2, 2), (3, 2, 0), (4, 2, 0)):
     seen_at = F.conv1d(ramp, torch.full((1, 1, k), 1 / k), stride=s, padding=p)[0, 0]
-    first = round(seen_at[4].item() - 4 * s, 4)  # of cell 4, which sees no padding
+    first = round(seen_at[4].item() - 4 * s, 4) + 0.0  # cell 4 sees no padding; no -0.0
     rule = {(s - 1) / 2: "center", 0: "index"}.get(first, "neither")
     print(f"{k} weights, stride {s}, padding {p}: cell 0 lies at {first} px, {rule}")
     assert first == (k - 1) / 2 - p
@@ -311,7 +324,11 @@ for k, s, p in ((4, 2, 1), (2, 2, 0), (3, 3, 0), (3, 2, 1), (5, 2, 2), (3, 2, 0)
 #
 # > **Predict.** The heatmap is a Gaussian with peak 1, one cell wide. What is the highest number that the grid holds, if the keypoint falls on a corner where four
 # > cells meet?
-#
+
+# %%
+prediction("1.4")
+
+# %% [markdown]
 # With $u_k = (x_k - \mathrm{offset}) / s$ the keypoint in cells, $u$ a cell and $\sigma$ the width in cells,
 #
 # $$h_k(u) = \exp\left(-\frac{\lVert u - u_k \rVert^2}{2 \sigma^2}\right)$$
@@ -383,7 +400,11 @@ assert all(abs(off + 3.5) < 1e-6 for off in aside)
 # A heatmap has a peak of 1, it is nowhere negative, and it says where the keypoint probably is. Many texts call it a probability map.
 #
 # > **Predict.** $\sigma = 2$ cells. What do all its values add up to: 1, about 6, about 25?
-#
+
+# %%
+prediction("1.5")
+
+# %% [markdown]
 # $$\sum_u h(u) \approx 2 \pi \sigma^2, \qquad \sum_u h(u)^2 \approx \pi \sigma^2$$
 #
 # where $\sigma$ is in cells. The first is the volume under the bell, the second the volume under its square, which is a bell $\sqrt 2$ times narrower.
@@ -473,7 +494,11 @@ for far in (1.0, 2.5):
 # Most cells of a heatmap are nearly 0. A network that answers 0 everywhere is right about all of these.
 #
 # > **Predict.** $\sigma = 2$, 64 x 64 cells. One network answers with a perfect bump, 4 cells beside the keypoint. Another answers 0 everywhere. Whose mean squared error is lower?
-#
+
+# %%
+prediction("1.6")
+
+# %% [markdown]
 # With $N$ cells, $d$ the distance of the bump from its place, in cells, and the overlap of two bells $\sum h\,h' = \pi \sigma^2 e^{-d^2 / 4
 # \sigma^2}$,
 #
@@ -529,7 +554,11 @@ draw.show(fig, "Mean squared error of a perfect bump against its distance from t
 #
 # > **Predict.** Targets with $\sigma = 2$ cells; the labels scatter around the true place with a standard deviation of 1.5 cells on each axis. A network with endless data
 # > minimizes the mean squared error. How high is the peak of its heatmap?
-#
+
+# %%
+prediction("1.7")
+
+# %% [markdown]
 # The map that minimizes the mean squared error is the mean of the targets, and the mean of Gaussians whose centers are scattered by a Gaussian of
 # $\nu$ cells is a Gaussian again:
 #
@@ -624,7 +653,11 @@ draw.show(fig, "Error of the place read from the mean of 20 targets against thei
 #
 # > **Predict.** Stride 4, $\sigma = 2$ cells. Two people stand side by side, and the nose map is the sum of two bells. How far apart must the noses be, in px, so that
 # > it has two peaks?
-#
+
+# %%
+prediction("1.8")
+
+# %% [markdown]
 # The sum of two equal Gaussians has one peak up to a distance of $2 \sigma$ and two beyond, because at $2 \sigma$ the curvature in the middle changes its
 # sign. In px that is
 #
@@ -759,7 +792,11 @@ for apart in (8.0, 12.0):  # px: less than the 16 px of two peaks
 # fine that a bin is only a part of a pixel.
 #
 # > **Predict.** An image of 64 x 64 px, two bins per pixel. How many numbers is that, against a map of stride 1 or 4, and how far is the best bin off?
-#
+
+# %%
+prediction("1.9")
+
+# %% [markdown]
 # With $\kappa$ bins per px, bin $i$ at $i / \kappa$ px and a smoothing of $\sigma$ bins, the target on the x ruler is
 #
 # $$p_i \propto \exp\left(-\frac{(i - \kappa x)^2}{2 \sigma^2}\right), \qquad \sum_i p_i = 1$$
@@ -825,7 +862,11 @@ assert max(there) / min(there) < 1.01  # true places and ghosts are equally like
 #
 # > **Predict.** Network A is off by 1.20 px in the median, network B by 1.33 px. The annotators of your 100 test photographs scatter by 0.5 to 2 px. Can the
 # > photographs tell which network is better?
-#
+
+# %%
+prediction("1.10")
+
+# %% [markdown]
 # COCO measured how far its annotators scatter: by a distance of $\sigma_k \sqrt A$ px in root mean square, where $A$ is the area of the person's
 # silhouette in px squared and $\sigma_k$ a number for each kind of keypoint. On each of the two axes that is $\sigma_k \sqrt{A / 2}$.
 
@@ -937,7 +978,11 @@ draw.show(draw.people(crowd.image[:12], None, COCO_17),
 #
 # > **Predict.** A thousand pictures, two hundred steps of 32 of them, some ten seconds on a laptop. How far off will it be on people that it has never seen, in the median over the visible
 # > keypoints: 10 px, 3 px, 0.5 px?
-#
+
+# %%
+prediction("1.11")
+
+# %% [markdown]
 # The loss is the cross-entropy of section 1.5 between the softmax of the map's logits $z_k$ and a Gaussian target of sum 1, $\sigma = 0.5$ cells,
 # averaged over the labeled keypoints of the batch:
 #
@@ -1036,7 +1081,11 @@ print("hands, elbows and the nose are farther off than shoulders and hips")
 #
 # > **Predict.** Same trunk, same pictures, same number of steps. Which needs more pictures, regression or heatmaps? And which suffers more when people stand where
 # > nobody stood in training?
-#
+
+# %%
+prediction("1.12")
+
+# %% [markdown]
 # A convolution looks at each place with the same weights: what it learned about a wrist here, it knows there. So if the picture $I$ moves, the map $f(I)$
 # moves with it, away from the border:
 #
@@ -1253,7 +1302,11 @@ assert 0.75 < low < 0.9
 # have both heads, one that draws a map and one that says two numbers: a **hybrid**. Then one may ask that they agree.
 #
 # > **Predict.** A hybrid sees pictures without any labels, and is trained to make its two heads agree. They do, perfectly. What have they learned?
-#
+
+# %%
+prediction("1.13")
+
+# %% [markdown]
 # With $\hat x$ the soft-argmax of the map's logits and $\tilde x$ the regressed coordinates, both in px, $x$ the label and $|\cdot|_1$ the sum of the
 # absolute values on both axes,
 #
@@ -1365,7 +1418,11 @@ draw.show(fig, "Positions of two heads over 120 gradient steps. With agreement a
 # the decoders, moves argmax by a quarter of a cell towards the higher neighbor, on each axis ([section 2.9](02_decoding.ipynb)).
 #
 # > **Predict.** Rank them: regression, heatmap (mean squared error) read by argmax and by DARK, cross-entropy, integral, SimCC, hybrid.
-#
+
+# %%
+prediction("1.14")
+
+# %% [markdown]
 # What you see for each is $\bar e \pm t\,s / \sqrt n$ px: the mean of the median errors of $n = 3$ seeds, $s$ their standard deviation and $t =
 # 4.303$ Student's factor for 95 %. Such an interval says where the mean over many seeds may lie; it says nothing about other pictures or other trunks.
 
@@ -1564,7 +1621,11 @@ assert means[0.5] < 0.1 and means[1.0] < 0.1 and 0.5 < means[2.0] < 0.8
 #
 # > **Predict.** The stored heatmap network has seen whole people of much the same size, heads up, who more or less face it. Which hurts it most: people half as large, people in the dark, people seen from
 # > behind, or people upside down? And will it *say* that it is unsure?
-#
+
+# %%
+prediction("1.15")
+
+# %% [markdown]
 # The map has a spread, and section 1.7 says what it should be. Targets of width $\sigma$ and a network that is unsure by $\nu$ cells on each axis make
 # the variance $\sigma^2 + \nu^2$. So the map claims something about its own error. With $\Sigma$ the covariance of the softmax in cells squared, and if the
 # error is Gaussian,
@@ -1775,9 +1836,28 @@ else:
 # **Takeaway.** A map's spread is a claim about its error, learned from the training pictures. Here it followed the error through cover, darkness, noise, blur, half the
 # size and a side view. The further people were turned, the less it did: at 180 degrees the error is 4.4 times the claim. From behind it is 4.2 times the claim, because
 # left and right are exchanged. The map does not say which of these cases you are in.
+
+# %% [markdown]
+# ## What has stayed with you?
 #
+# *8 minutes*
+#
+# Seven short questions about the whole chapter. Nothing is graded, each answer is explained, and you may try as often as you like. Answer from memory first; then go back to
+# the section that an explanation names.
+
+# %%
+from posebook.quiz import quiz
+
+quiz(1)
+
+# %% [markdown]
 # ## What you can do now
 #
 # You know what a keypoint is, in which forms a network can answer, and what each form costs: solve [the four
 # problems](../exercises/representations/representations.ipynb). How to get the last tenths of a pixel out of a heatmap is the business of [chapter
 # 2](02_decoding.ipynb).
+#
+# And your predictions, if you made some? In the notebook, run the next cell once more to see how often you were right, and whether you were as sure as that.
+
+# %%
+predictions(1)

@@ -5,7 +5,7 @@
 # high where the keypoint seems to be. Somebody has to turn those scores into a point again. That step is called
 # **decoding**. It has no weights and no training, and it decides a surprising part of the final error.
 #
-# Each section asks a question. Answer it for yourself before you run the cells: a wrong guess is the best way to remember.
+# Each section asks a question. Answer it for yourself before you run the cells: a wrong guess is the best way to remember. A cell below each *Predict* takes your answer, if you like, and the chapter's end shows how often you were right, and how sure.
 #
 # | | |
 # |---|---|
@@ -13,7 +13,7 @@
 # | Time | about 5 hours; 2.5 more for the problems; the short path takes 2 |
 # | Problems | [the set *decoding*](../exercises/decoding/decoding.ipynb) |
 #
-# Under each heading stands how long its section takes, by a rule of thumb: one minute for 120 words, for the Predict question and for each picture; two minutes for each code cell
+# Under each heading stands how long its section takes, by a rule of thumb: one minute for 120 words, for the Predict question with its cell, for each picture and for each question of the quiz; two minutes for each code cell
 # and each equation; five for each explorer with its answers. What is folded in does not count. In a hurry? Take the **short path**: read the sections that are marked so, and run the cells of the others
 # without reading them (*Run*, *Run All Cells* does that at once), because later cells use what earlier ones define. Derivations are folded in: open them if
 # you want to know why.
@@ -29,6 +29,7 @@ from posebook.decode import argmax
 from posebook.encode import gaussian_heatmap
 from posebook.expectation import soft_argmax, spatial_softmax
 from posebook.grid import Grid
+from posebook.predictions import prediction, predictions
 
 torch.set_printoptions(precision=3, sci_mode=False)
 
@@ -42,7 +43,11 @@ torch.set_printoptions(precision=3, sci_mode=False)
 #
 # > **Predict.** The heatmap has one cell for 4 x 4 pixels. How far from the marked points do the decoded ones lie:
 # > 0 px, up to 1 px, up to 3 px?
-#
+
+# %%
+prediction("2.1")
+
+# %% [markdown]
 # The heatmap of keypoint $k$ has its peak, 1, at the exact position $u_k = x_k / s$:
 #
 # $$h_k(u) = \exp\left(-\frac{\lVert u - u_k \rVert^2}{2 \sigma^2}\right)$$
@@ -114,7 +119,11 @@ else:
 #
 # > **Predict.** A network with stride 4 makes one cell from the pixels 0, 1, 2 and 3. Pixel centers are at whole numbers. Is the
 # > center of that cell at 0, at 1.5 or at 2?
-#
+
+# %%
+prediction("2.2")
+
+# %% [markdown]
 # Every convention has the same form, with $u$ in cells and $x$ in px:
 #
 # $$x = \mathrm{offset} + s\,u$$
@@ -170,7 +179,11 @@ assert torch.allclose(Grid.center(4).to_image(cells), truth, atol=1e-4)
 #
 # > **Predict.** Stride 4, a noise-free round peak (equally wide in all directions), well inside the map. What is the largest possible distance between
 # > the keypoint and the decoded point? And the typical one?
-#
+
+# %%
+prediction("2.3")
+
+# %% [markdown]
 # On such a peak argmax answers with the nearest cell. Call the **phase** $\varphi \in (-\frac12, \frac12]$ the keypoint's position minus that
 # of its nearest cell, in cells. On each axis the error in px, decoded minus true, is
 #
@@ -243,7 +256,11 @@ assert sawtooth.abs().max() <= stats.largest
 # cells are rounded to the nearest, the peak is symmetric, keypoints are spread evenly over the cells, and the border is far.
 #
 # > **Predict.** Annotators mark whole pixels. With stride 4, is the mean error of argmax still 0?
-#
+
+# %%
+prediction("2.4")
+
+# %% [markdown]
 # Let us break one condition at a time, at stride $s = 4$ unless a row says otherwise, and measure the mean error in px. As in
 # section 2.1, cell 0 sits on pixel 0; the last row but one uses the other grid.
 
@@ -321,7 +338,11 @@ draw.show(fig, "Expected error against position for three noise levels: a sawtoo
 # sum 1; then take the mean cell.
 #
 # > **Predict.** A map has two equally high peaks, at opposite sides. Where does soft-argmax put the keypoint?
-#
+
+# %%
+prediction("2.5")
+
+# %% [markdown]
 # With $z$ the **logits**, scores of any sign and scale, $\tau > 0$ the **temperature** that divides them, and $u$ the cells:
 #
 # $$p(u) = \frac{e^{z(u) / \tau}}{\sum_v e^{z(v) / \tau}}, \qquad \hat u = \sum_u u\,p(u)$$
@@ -383,7 +404,11 @@ print(f"largest error: argmax {error.max():.2f} px, soft-argmax below 0.001 px")
 # A Gaussian seen on a grid is a few numbers, and still their mean hits the center almost perfectly. How nearly?
 #
 # > **Predict.** A Gaussian with a standard deviation of one cell. How many decimals of its center does the mean get right?
-#
+
+# %%
+prediction("2.6")
+
+# %% [markdown]
 # Take one axis, an endless grid, and as logits the logarithm of a Gaussian of $\sigma$ px. The temperature widens it, so that $p$ samples a Gaussian of the
 # width
 #
@@ -493,7 +518,11 @@ assert theory.alias_rms(0.5) < 0.02 and theory.alias_rms(0.9) < 1e-6
 # move at all. Soft-argmax has one.
 #
 # > **Predict.** The decoded point should move to the right. Which logits does the gradient raise, and which does it lower?
-#
+
+# %%
+prediction("2.7")
+
+# %% [markdown]
 # $$\frac{\partial \hat u}{\partial z(u)} = \frac{p(u)\,(u - \hat u)}{\tau}$$
 #
 # in cells per unit of logit: for x, with the x of $u$ and $\hat u$. Below, `requires_grad_` tells torch to follow a tensor, and
@@ -574,6 +603,9 @@ for tau in (1.0, 0.1):
 # > 4. Move the keypoint to the edge. What pulls the mean inward, and why does the curve know nothing of it?
 
 # %%
+prediction("2.8")
+
+# %%
 from posebook.explore import decoding
 
 decoding.explore()
@@ -614,7 +646,11 @@ assert abs(plateau - theory.argmax_distance(1)[1]) < 2e-3
 #
 # > **Predict.** The root mean square error of argmax on one axis is $s / \sqrt{12}$, 1.155 px at stride 4. By how much does the
 # > quarter shift lower it?
-#
+
+# %%
+prediction("2.9")
+
+# %% [markdown]
 # With the phase $\varphi \in (-\frac12, \frac12]$ in cells, the error in px becomes
 #
 # $$e = s\,\left(\tfrac14 \operatorname{sign} \varphi - \varphi\right)$$
@@ -661,7 +697,11 @@ draw.show(fig, "Two sawtooths over the keypoint's position: argmax between -2 an
 # The quarter shift asks only *which* neighbor is higher. **DARK** ([Zhang et al. 2020](https://arxiv.org/abs/1910.06278)) also asks *by how much*.
 #
 # > **Predict.** You know three neighboring values of a Gaussian, but neither its height nor its width. Can you find its center exactly?
-#
+
+# %%
+prediction("2.10")
+
+# %% [markdown]
 # The logarithm of a Gaussian is a parabola, and three points determine a parabola. With $L = \ln h$ at the best cell and central
 # differences, $L' = \frac{L_{+} - L_{-}}{2}$ and $L'' = L_{+} - 2 L_0 + L_{-}$ (per cell and per cell squared), the top is one Newton step away:
 #
@@ -747,7 +787,11 @@ assert abs(2 - slope / bend - 2.2523) < 1e-4
 #
 # > **Predict.** A network was trained to give Gaussian heatmaps between 0 and 1. You feed such a heatmap, 64 x 64 cells, straight into soft-argmax. Where
 # > does a keypoint at cell (20.3, 20) land?
-#
+
+# %%
+prediction("2.11")
+
+# %% [markdown]
 # **The border.** A bell of standard deviation $\sigma$ cells whose center lies $d$ cells inside the map's edge loses its outer part, and its mean moves inward by
 #
 # $$\sigma\,\frac{\varphi(d / \sigma)}{\Phi(d / \sigma)} \quad \text{cells}$$
@@ -895,7 +939,11 @@ for sigma in (1.0, 2.0, 3.0, 4.0):
 # *22 minutes*
 #
 # > **Predict.** The logits carry white noise. Is soft-argmax best at a low temperature, which trusts the peak, or at a high one, which averages?
-#
+
+# %%
+prediction("2.12")
+
+# %% [markdown]
 # **First: what does the temperature do to $p$?** It sets the width $q = \sqrt\tau\,\sigma$ (here $\sigma$ and $q$ are both in cells). Two textbook sentences
 # contradict each other: "as $\tau \to 0$ all of $p$ is in one cell" and "at low temperature $p$ is a Gaussian of width $q$". Both are true, in different ranges.
 # Where $q$ is well below 0.3 cells, $p$ is one cell, or two if the keypoint lies nearly half-way between them; from about 0.7 cells on, as long as the border is far, it is a Gaussian.
@@ -1015,7 +1063,11 @@ for noise in (0.3, 1.0):
 # *17 minutes*
 #
 # > **Predict.** You raise the temperature, and $p$ becomes wider. Does its mean become more uncertain?
-#
+
+# %%
+prediction("2.13")
+
+# %% [markdown]
 # Two variances are easily taken for one another. The first is the spread of $p$: how far its cells lie from its mean. It is $q^2 = \tau \sigma^2$ cells squared. The
 # second is the variance of the *estimate* $\hat u$: how far the mean itself moves from one noisy map to the next.
 #
@@ -1111,7 +1163,11 @@ draw.show(fig, "Two standard deviations against the temperature, on a logarithmi
 #
 # > **Predict.** A peak has a longer tail on its right. Its highest point stays. Where does the mean go, and how does that change when the whole picture is sampled
 # > at twice the stride?
-#
+
+# %%
+prediction("2.14")
+
+# %% [markdown]
 # **First: how far the mean goes.** The simplest lopsided peak has the logits $z = -x^2 / 2 \sigma^2 + \mu x^3 / 6$. Its top, the **mode**, stays at 0, because slope and
 # value of the new term are 0 there; $\sigma$ is in px and $\mu$, the lopsidedness, in px to the power $-3$. To first order in $\mu$ the mean is at
 #
@@ -1251,7 +1307,11 @@ assert torch.allclose(refine_dark(maps), refine_dark(maps.sqrt()))  # tau = 2: D
 # scores ("soft").
 #
 # > **Predict.** All offsets are exactly right. How wrong may the scores be?
-#
+
+# %%
+prediction("2.15")
+
+# %% [markdown]
 # Anchor $a_j$ with offset $\delta_j$, both in px, votes for $a_j + \delta_j$; the softmax of the scores gives weights with $\sum_j p_j = 1$. If every vote is the keypoint
 # $x^\ast$, then $\sum_j p_j x^\ast = x^\ast$, whatever $p$.
 
@@ -1326,7 +1386,11 @@ draw.show(fig, "Error against the noise on the offsets. The best vote errs as mu
 # Many pose estimators run twice, on the image and on its mirror image, flip the second heatmap back and average. With targets at $u = x / s$ (pixel $x$, stride $s$) the two do not fit.
 #
 # > **Predict.** Image of $W = s\,w$ px, map of $w$ cells, stride 4. By how many cells is the flipped-back peak off?
-#
+
+# %%
+prediction("2.16")
+
+# %% [markdown]
 # The image is mirrored about its middle, $x \to W - 1 - x$, the map about its own, $u \to w - 1 - u$:
 #
 # $$\Big(w - 1 - \frac{W - 1 - x}{s}\Big) - \frac{x}{s} = -\frac{s - 1}{s} \quad \text{cells}$$
@@ -1425,7 +1489,11 @@ for kind, shift in tried:
 # *22 minutes*
 #
 # > **Predict.** One head has standard deviation 1 px, the other 2 px. What weight should the second one get: 1/2, 1/3, 1/5, none?
-#
+
+# %%
+prediction("2.17")
+
+# %% [markdown]
 # For independent, unbiased heads with variances $v_m$ (px squared), weights $w_m$ that sum to 1 and $w^\ast_m \propto 1 / v_m$,
 #
 # $$\sum_m v_m w_m^2 = V^\ast + \sum_m v_m (w_m - w^\ast_m)^2, \qquad V^\ast = \frac{1}{\sum_m 1 / v_m}$$
@@ -1526,7 +1594,11 @@ assert fused > 3 * alone
 # *26 minutes, short path*
 #
 # > **Predict.** On clean Gaussian heatmaps, rank argmax, quarter shift, DARK and soft-argmax. Does the order change under noise? At the border?
-#
+
+# %%
+prediction("2.18")
+
+# %% [markdown]
 # All decoders of this chapter meet here. One is new: **UDP's decoder**, as the toolbox mmpose has it. UDP is known for its grid of unit lengths (section 2.2), and it comes with
 # a decoder of its own, which is DARK with three changes. Values below a thousandth of the largest one in the window are raised to it, so that noise cannot stop
 # the step. A peak in the first or last cell is refined as well, with the map's edge repeated beyond it. And the mixed derivative, which DARK takes from the four
@@ -1675,8 +1747,27 @@ assert apart["DARK"] < 1e-4 < 1e-3 < apart["UDP"]  # UDP's mixed difference look
 # **Takeaway.** Encode and decode on one grid; take DARK with a little blur to decode heatmaps, and soft-argmax to train on coordinates; take a window where there may be a second
 # peak; and keep keypoints away from the border. In the middle of a clean map of 32 x 32, with bells from 0.7 to 3 cells, each refinement beats the 0.28 cells of argmax. On 64 x 64, at a width of 0.7, soft-argmax is off by 0.83. Between the first two columns none gets below 0.2
 # cells if the bell is 1.5 cells wide or wider.
+
+# %% [markdown]
+# ## What has stayed with you?
 #
+# *8 minutes*
+#
+# Seven short questions about the whole chapter. Nothing is graded, each answer is explained, and you may try as often as you like. Answer from memory first; then go back to
+# the section that an explanation names.
+
+# %%
+from posebook.quiz import quiz
+
+quiz(2)
+
+# %% [markdown]
 # ## What you can do now
 #
 # You know what each decoder costs, why, and when: solve [the ten problems](../exercises/decoding/decoding.ipynb). What made the heatmaps, and what a network can and cannot
 # learn from them, is the business of [chapter 1](01_representations.ipynb).
+#
+# And your predictions, if you made some? In the notebook, run the next cell once more to see how often you were right, and whether you were as sure as that.
+
+# %%
+predictions(2)

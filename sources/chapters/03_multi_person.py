@@ -7,15 +7,15 @@
 # There are two ways. **Top-down**: first find the people, then cut out each of them and treat the cut as a picture of one person. **Bottom-up**: find all wrists, all
 # elbows and so on at once, then assemble them into people.
 #
-# Each section asks a question. Answer it for yourself before you run the cells: a wrong guess is the best way to remember.
+# Each section asks a question. Answer it for yourself before you run the cells: a wrong guess is the best way to remember. A cell below each *Predict* takes your answer, if you like, and the chapter's end shows how often you were right, and how sure.
 #
 # | | |
 # |---|---|
 # | You need | chapter 1; what a vector, a mean and a gradient are |
-# | Time | about 7.5 hours, and 2.5 for the problems; the short path takes 3.3 |
+# | Time | about 7.8 hours, and 2.5 for the problems; the short path takes 3.3 |
 # | Problems | [the set *multi_person*](../exercises/multi_person/multi_person.ipynb) |
 #
-# Under each heading stands how long its section takes, by a rule of thumb: one minute for 120 words, for the Predict question and for each picture; two minutes for each code cell
+# Under each heading stands how long its section takes, by a rule of thumb: one minute for 120 words, for the Predict question with its cell, for each picture and for each question of the quiz; two minutes for each code cell
 # and each equation; five for each explorer with its answers. What is folded in does not count. In a hurry? Take the **short path**: read the sections that are marked so, and run
 # the cells of the others without reading them (*Run*, *Run All Cells* does that at once), because later cells use what earlier ones define.
 
@@ -35,6 +35,7 @@ from posebook.encode import gaussian_heatmap, people_heatmap
 from posebook.evaluation import THRESHOLDS, coco_keypoint_ap, oks
 from posebook.metrics import epe
 from posebook.people import draw_people, render, sample_scene
+from posebook.predictions import prediction, predictions
 from posebook.skeleton import COCO_17
 
 torch.set_printoptions(precision=3, sci_mode=False)
@@ -48,7 +49,11 @@ torch.set_printoptions(precision=3, sci_mode=False)
 # have to become one.
 #
 # > **Predict.** Two wrists are 3 cells apart, and the Gaussians are 2 cells wide. How many peaks does the sum of the two have? How many the larger of the two in each cell?
-#
+
+# %%
+prediction("3.1")
+
+# %% [markdown]
 # The target takes the larger one. With $u_{pk}$ the place of keypoint $k$ of person $p$ and $u$ a cell, both in cells, and $\sigma$ the width in cells,
 #
 # $$h_k(u) = \max_p \exp\left(-\frac{\lVert u - u_{pk} \rVert^2}{2 \sigma^2}\right)$$
@@ -244,7 +249,11 @@ draw.show(fig, "Against the threshold: the share of keypoints found falls from a
 #
 # > **Predict.** A crop of 64 x 64 px shows 256 x 256 px of the picture. The code that brings points back takes the corner of COCO's box, where 0 is the left *edge* of the
 # picture, and adds 4 times the crop's pixel. How far off is it: not at all, half a pixel, 1.5 px?
-#
+
+# %%
+prediction("3.2")
+
+# %% [markdown]
 # A box $(x, y, w, h)$ has its left and top edge at $x, y$. Pixel centers are whole numbers, so that the picture itself is the box $(-\tfrac12, -\tfrac12, W, H)$. People
 # are rarely as wide as they are tall; stretched to a square, a standing person would become wide. So the box is enlarged about its center until it has the shape of the crop, $H_c \times W_c$ px. Then
 # with $u$ the crop's pixel and $s$ the picture's pixels per crop pixel,
@@ -411,7 +420,11 @@ for scale in (0.8, 1.0, 1.25, 1.5):
 # person are equal and those of two people differ. Which numbers it takes is left to it. This is called *associative embedding*.
 #
 # > **Predict.** Two people have mean tags of 0 and 5, and the loss wants them at least 1 apart. What pushes them?
-#
+
+# %%
+prediction("3.3")
+
+# %% [markdown]
 # Let $e_{pk}$ be the tag read off the map at keypoint $k$ of person $p$, $\bar e_p$ the mean over her $K_p$ labeled keypoints, $N$ the number of people. **Pull** draws the tags of a person
 # to their mean, **push** drives the means of each pair apart until they are a **margin** $m$ from each other (all in units of tags, which have no other unit):
 #
@@ -436,7 +449,7 @@ assert torch.allclose(torch.stack(library), torch.stack((pull, push)))
 # %%
 (pulled,) = torch.autograd.grad(-pull, tags, retain_graph=True)
 (pushed,) = torch.autograd.grad(-push, tags)
-print("pull:", pulled, "push:", pushed, sep="\n")
+print("pull:", pulled.round(decimals=3) + 0, "push:", pushed, sep="\n")  # + 0: no minus zero
 by_hand = torch.stack([-2 * (tags[p] - means[p]) / (2 * labeled[p].sum()) for p in (0, 1)])
 assert torch.allclose(pulled, by_hand.detach() * labeled)  # as if the mean stood still
 assert torch.allclose(pushed.sum(1), torch.tensor([-1.0, 1.0]))  # 1 on each mean, away
@@ -518,7 +531,11 @@ assert steps["hinge", 0.01] < steps["Gaussian", 0.01]
 #
 # > **Predict.** No tag is farther than $r$ from its person's center, and the centers are at least $m$ apart. Is $m > 2r$ enough, so that the tags of two people never
 # > mix up? Or does it take more?
-#
+
+# %%
+prediction("3.4")
+
+# %% [markdown]
 # It depends on who judges. Somebody who knows the centers needs $m > 2r$: a tag is then nearer to its own center than to any other. But the grouping does not know the centers. It
 # has only tags to compare with, or means of some of them. Two tags of one person are up to $2r$ apart, two of different people can be as near as $m - 2r$. So
 #
@@ -667,7 +684,11 @@ assert nearest[0.8] < 0.9 and enough[0.8][1] < 0.5 * enough[0.0][1]  # m > 2r
 #
 # > **Predict.** Twins stand so far from each other and from the border that the network, made of convolutions of stride 1, sees neither the other twin nor the border when it looks at one
 # > of them. You train until push is 0. How long does that take?
-#
+
+# %%
+prediction("3.5")
+
+# %% [markdown]
 # For ever. A convolution looks at each place with the same weights (section 1.12 says what a stride changes). Where it sees the same, it says the same, whatever its weights are. Let $e_1(w), e_2(w)$ be the
 # twins' tags with weights $w$. If $e_1(w) = e_2(w)$ for all $w$, their difference has no slope along any weight:
 #
@@ -775,7 +796,11 @@ assert all((slope == 0).all() for slope in list(slopes.values())[1:])
 # tags of this kind at once. (The kinds still come one after the other.)
 #
 # > **Predict.** People have mean tags 0 and 1. Two wrists come, with tags 0.45 and −0.5, in this order, and $T = 1.2$. Who gets which, greedy and optimal?
-#
+
+# %%
+prediction("3.6")
+
+# %% [markdown]
 # Let $d_{ij}$ be the distance of tag $i$ from the mean of person $j$. Optimal assigns so that those who join save as much as possible against the threshold, each tag and each person
 # once at most:
 #
@@ -895,7 +920,11 @@ print("and T = 0.8 is the better of the two thresholds for it, at each crowding"
 #
 # > **Predict.** Two forearms cross like an X. For both wrists, the elbow of the other person is nearer than their own. Can a map of vectors, which holds one vector for each cell, sort this
 # > out, although at the crossing both want the same cell?
-#
+
+# %%
+prediction("3.7")
+
+# %% [markdown]
 # With $L(u)$ the vector at cell $u$, $a$ and $b$ an elbow and a wrist in cells, the **score** of the pair is the mean of the field's part along the way, over $n$ points of the way, $n \ge 2$. With $v$ the unit vector from $a$ to $b$,
 #
 # $$E(a, b) = \frac1n \sum_{i=0}^{n-1} L\left(a + \frac{i}{n - 1} (b - a)\right) \cdot v, \qquad v = \frac{b - a}{\lVert b - a \rVert}$$
@@ -1064,7 +1093,11 @@ print("twins, against people who differ, change neither by more than 5 in 100")
 #
 # > **Predict.** What is visible of a person covers as much as a square of 96 x 96 px. The nose and the left hip were both found 10 px from their places.
 # > A value of 1 means exact, 0 hopeless. What would you give to the nose, and what to the hip?
-#
+
+# %%
+prediction("3.8")
+
+# %% [markdown]
 # The **object keypoint similarity** (OKS) of a detected pose with a labeled person is the mean, over the labeled keypoints, of
 #
 # $$s_k = \exp\left(-\frac{d_k^2}{2\, \kappa_k^2}\right), \qquad \kappa_k = 2 \sigma_k \sqrt A$$
@@ -1232,7 +1265,11 @@ assert aps[4][0] > 0.99 and aps[100][0] == 0 and max(abs(b - 0.8) for _, b in ap
 #
 # > **Predict.** Three people are to be found. A detector says five poses. By falling score they are right, right, wrong, wrong and right. Is its average precision, at one OKS
 # > threshold, 3/5, 1, or something between?
-#
+
+# %%
+prediction("3.9")
+
+# %% [markdown]
 # Three people in a row, of one keypoint each to keep the numbers readable, and five detections. With $\sigma = 0.05$ and $\sqrt A = 100$ px, $\kappa$ is 10 px.
 
 # %%
@@ -1435,7 +1472,11 @@ assert counted == [9, 8]
 #
 # > **Predict.** A detector's scores know roughly how large its errors are. Which change does the most good to its AP: (a) throwing away detections with a low score, (b) perfect scores, or (c) taking the
 # > area of the box for that of the visible person?
-#
+
+# %%
+prediction("3.10")
+
+# %% [markdown]
 # The people are those of 64 drawn pictures, as if each picture had been taken at 384 x 384 px. The made-up detector's errors are 0.5 to 4 times the
 # annotators' spread, its scores know only roughly how large the errors are, it misses every tenth person, and for every fifth it says one more pose, 150 px to the right and
 # 90 px down, far from everybody.
@@ -1666,6 +1707,9 @@ assert stats_of(photos, boxed)["APL"] > stats_of(photos, good)["APL"]
 # > **Predict.** A detector finds 100 people exactly, and each of them twice. What is its AP if all doubles have lower scores than all others? And if each double comes right behind its original?
 
 # %%
+prediction("3.11")
+
+# %%
 hundred = {"images": [{"id": n} for n in range(1, 101)],
            "annotations": [head_at(50.0, id=n, image_id=n, area=1e4) for n in range(1, 101)],
            "categories": [{"id": 1, "keypoints": ["head"]}]}
@@ -1851,7 +1895,11 @@ print("and more than half; one of 0.9 at least 0.02 less than that")
 #
 # > **Predict.** You push people closer together, until nearly all stand behind one another. Two detectors look at the whole picture and group peaks, by tags or by limbs. A
 # > third one is told a box around each person and looks at one crop at a time. Does its AP50 suffer less than that of the others?
-#
+
+# %%
+prediction("3.12")
+
+# %% [markdown]
 # The network was trained once, from one seed, with 2000 steps of 16 new pictures each (`python -m posebook.training crowds`). What follows is about this one network, and no interval stands beside its
 # numbers. Let $z$ be the scores and $h$ the target heatmap, with a bell of 0.7 cells around each person's keypoint and the highest bell in each cell. Let $F$ and $\hat F$ be the fields that are wanted and
 # found. The loss is
@@ -2106,7 +2154,11 @@ draw.show(fig, "AP50 over the threshold of a peak. By tags it rises from some 0.
 #
 # > **Predict.** She stands in the middle of the picture and does not move. He stands at its left edge, then walks past her to the right edge. Her tag at the end: what it was before, or
 # > something else?
-#
+
+# %%
+prediction("3.13")
+
+# %% [markdown]
 # Take each person's mean tag over her visible keypoints, and compare it with what might be behind it. Spearman's correlation compares two rankings: 1 is the same order, -1 the
 # opposite one, 0 none.
 
@@ -2342,9 +2394,13 @@ assert near < 0.1 and len(pairs) > 200
 #
 # Top-down looks at one crop for each person. Bottom-up looks at the whole picture once and then groups. Which is better, and which is cheaper?
 #
-# > **Predict.** Pictures of 192 x 256 px, crops of 64 x 64 px, networks of the same width. From how many people on does top-down compute more than bottom-up: 3, 15, 50? Which of them finds more
+# > **Predict.** Pictures of 192 x 256 px, crops of 64 x 64 px, networks of the same width. From how many people on does top-down compute more than bottom-up: 3, 15, 60? Which of them finds more
 # > of 30 people?
-#
+
+# %%
+prediction("3.14")
+
+# %% [markdown]
 # Count the products of a weight with a value, **multiply-adds**. With $c_\mathrm{crop}$ of them for a crop, $c_\mathrm{pass}$ for a pass over the whole picture and $g(N)$ for the grouping of $N$ people,
 #
 # $$C_\text{top-down}(N) = N\, c_\mathrm{crop}, \qquad C_\text{bottom-up}(N) = c_\mathrm{pass} + g(N)$$
@@ -2540,7 +2596,11 @@ print("AP, which is stricter, for 10 people better than limbs by more than 0.03"
 #
 # > **Predict.** Two detectors that were trained for these crowds, one from the whole picture and one from a crop around each person. Which error costs each of them most: points a little off, left
 # > taken for right, a neighbor's joints, points that are nowhere near, false people, or missed people?
-#
+
+# %%
+prediction("3.15")
+
+# %% [markdown]
 # A detection belongs to the person with whom COCO would match it at an OKS of 0.1. Then the similarity $s$ of each of its keypoints to the places where it
 # could belong decides ([Ronchi and Perona 2017](https://arxiv.org/abs/1707.05388)):
 #
@@ -2750,7 +2810,11 @@ draw.show(fig, "Two people with their true pose; lines lead from some joints to 
 # All on the same scenes now: the 96 pictures of section 3.12, with 1 to 4 people on 96 x 96 px.
 #
 # > **Predict.** By tags or by limbs, with peaks above 0.2, AP50 was much the same. Which of them has the higher AP, the mean over stricter thresholds too: tags, which fill in missing joints, or limbs, which leave them out?
-#
+
+# %%
+prediction("3.16")
+
+# %% [markdown]
 # A missing joint counts 0 in OKS. With $m$ of $K$ labeled keypoints missing, OKS is at most the following, reached where the others are exact. (COCO's files put (0, 0) for a missing joint; only near that corner does it gain.)
 #
 # $$\mathrm{OKS} \le 1 - \frac{m}{K}$$
@@ -2920,8 +2984,27 @@ else:
 # %% [markdown]
 # **Takeaway.** On pictures like those of the training, AP by tags is more than 0.03 above that by limbs; on larger pictures limbs hold and these tags fail; among many people close together all fail; with true boxes top-down is ahead in each. And scores are part of AP: one
 # mark per person, shaken by $c = 0.9$, has by the formula 0.32 if scored by its true OKS and 0.13 if scored by chance. Practice: [`match` and `average_precision`](../exercises/multi_person/multi_person.ipynb).
+
+# %% [markdown]
+# ## What has stayed with you?
 #
+# *8 minutes*
+#
+# Seven short questions about the whole chapter. Nothing is graded, each answer is explained, and you may try as often as you like. Answer from memory first; then go back to
+# the section that an explanation names.
+
+# %%
+from posebook.quiz import quiz
+
+quiz(3)
+
+# %% [markdown]
 # ## What you can do now
 #
 # You know how peaks become people, how people are scored, and what each way costs: solve [the eight problems](../exercises/multi_person/multi_person.ipynb). What a single person's heatmap says is the business of [chapter
 # 1](01_representations.ipynb), how to read it that of [chapter 2](02_decoding.ipynb).
+#
+# And your predictions, if you made some? In the notebook, run the next cell once more to see how often you were right, and whether you were as sure as that.
+
+# %%
+predictions(3)

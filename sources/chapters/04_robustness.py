@@ -9,20 +9,19 @@
 # be believed? What can be promised without believing it? And what becomes of training when labels are missing, noisy or wrong? The last section puts six
 # representations into bad weather and asks which of them fails how, and whether it says so.
 #
-# Each section asks a question. Answer it for yourself before you run the cells: a wrong guess is the best way to remember.
+# Each section asks a question. Answer it for yourself before you run the cells: a wrong guess is the best way to remember. A cell below each *Predict* takes your answer, if you like, and the chapter's end shows how often you were right, and how sure.
 #
 # | | |
 # |---|---|
 # | You need | chapter 1; what a mean, a variance and a gradient are |
-# | Time | about 7.7 hours, and 2.4 for the problems; the short path takes 3 |
+# | Time | about 8 hours, and 2.4 for the problems; the short path takes 3 |
 # | Problems | [the set *robustness*](../exercises/robustness/robustness.ipynb) |
 #
-# Under each heading stands how long its section takes, by a rule of thumb: one minute for 120 words, for the Predict question and for each picture; two minutes for each code cell
+# Under each heading stands how long its section takes, by a rule of thumb: one minute for 120 words, for the Predict question with its cell, for each picture and for each question of the quiz; two minutes for each code cell
 # and each equation; five for each explorer with its answers. What is folded in does not count. In a hurry? Take the **short path**: read the sections that are marked so, and run
 # the cells of the others without reading them (*Run*, *Run All Cells* does that at once), because later cells use what earlier ones define.
 
 # %%
-import copy
 import math
 import os
 
@@ -36,6 +35,7 @@ from posebook.expectation import mean_cell, soft_argmax, spatial_softmax
 from posebook.grid import Grid
 from posebook.metrics import epe
 from posebook.people import render, sample_scene
+from posebook.predictions import prediction, predictions
 from posebook.skeleton import COCO_17
 from posebook.training import alone, robustness, table
 from posebook.training.methods import predict, stored
@@ -53,7 +53,11 @@ torch.set_printoptions(precision=3, sci_mode=False)
 #
 # > **Predict.** A picture is 5 px wide and 3 px high. Turn it counterclockwise by 90 degrees. Where does its last pixel go, the one at $x = 4$, $y = 2$?
 # > And if the code turns points about $(W/2, H/2)$: how far off are they?
-#
+
+# %%
+prediction("4.1")
+
+# %% [markdown]
 # Let $g$ be a map of the plane, such as a turn. It moves a picture $I$ to $gI$, and points $p$ to $gp$. A detector $f$ is **equivariant** to $g$ if, for every picture,
 #
 # $$f(gI) = g f(I)$$
@@ -174,7 +178,11 @@ draw.show(draw.people(turned, followed, COCO_17),
 # a network, find out what this alone does.
 #
 # > **Predict.** A picture of pure noise, each pixel independent with variance 1, is turned by 30 degrees. What is the variance of its pixels now? And by 90 degrees?
-#
+
+# %%
+prediction("4.2")
+
+# %% [markdown]
 # In one dimension, between two pixels at a fraction $a$ of the way (no unit, 0 to 1), the new value is $(1 - a)$ times one plus $a$ times the other. For
 # independent pixels the variances add up, with squared weights. At most angles a turn brings every $a$ about equally often, and on the two axes independently:
 #
@@ -279,7 +287,11 @@ draw.show(draw.heatmaps(shown, torch.full((4, 2), torch.nan), signed=True),
 #
 # > **Predict.** Cells are 4 px apart, and argmax takes the highest. How far are the two answers apart, in the root mean square (RMS): 0, 1, 2 or 4 px? And for a turn by
 # > exactly 90 degrees?
-#
+
+# %%
+prediction("4.3")
+
+# %% [markdown]
 # Argmax rounds to the nearest cell. With stride $s$ (px per cell), a rounding is off by up to $\pm s/2$ on each axis, evenly spread: variance $s^2/12$ (section 2.1). There are two roundings,
 # one before the turn and one after it, on two axes. If they have nothing to do with each other,
 #
@@ -386,7 +398,11 @@ draw.show(fig, "Error of argmax against the angle from 0.05 to 45 degrees, logar
 #
 # > **Predict.** Chapter 1's heatmap network finds keypoints of upright people to less than 2 px, in the median. Give it the same pictures, turned by exactly 90 degrees. How far off is it: 2, 5,
 # > or 15 px? And which part of a network does not turn?
-#
+
+# %%
+prediction("4.4")
+
+# %% [markdown]
 # A convolution slides one filter $w$ over the picture $I$. It treats all places alike, so it follows every shift by whole pixels, away from the border. For a quarter turn $g$ it is different. Turn the picture *and* the
 # filter, and the result is turned:
 #
@@ -453,8 +469,7 @@ for kernel in (3, 4):
 # remain. To see that nothing else is to blame, take the trained network and symmetrize its filters, nothing else. It turns:
 
 # %%
-trained = stored("cross-entropy")
-symmetrized = copy.deepcopy(trained)
+trained, symmetrized = stored("cross-entropy"), stored("cross-entropy")
 for values in symmetrized.parameters():
     if values.ndim == 4:  # filters (out, in, height, width)
         values.data = sum(torch.rot90(values.data, k, (-2, -1)) for k in range(4)) / 4
@@ -581,7 +596,11 @@ draw.show(draw.people(image[:4], found_down[:4], COCO_17),
 #
 # > **Predict.** A detector that averages its answers over the four quarter turns is *exactly* equivariant to them. Chapter 1's network is right to less than 2 px upright, and more than 10 px off at the
 # > other three. How far off is the average, at 0 and at 90 degrees?
-#
+
+# %%
+prediction("4.5")
+
+# %% [markdown]
 # With $g$ a quarter turn, let $f_4$ turn the picture $k$ times, ask $f$, turn the answer back, and take the mean:
 #
 # $$f_4(I) = \frac14 \sum_{k=0}^{3} g^{-k} f(g^k I)$$
@@ -807,7 +826,11 @@ for degrees, error in every.items():
 #
 # > **Predict.** Order 128 people by what their maps say, and order them by how well they were found. Are the two orders alike? Does it matter whether you subtract
 # the variance that the target has anyway?
-#
+
+# %%
+prediction("4.6")
+
+# %% [markdown]
 # Training draws each target as a Gaussian of width $\sigma$ cells. A network that is unsure by $\nu$ cells on each axis, and learns by cross-entropy, makes a map of variance
 # $\sigma^2 + \nu^2$. So with $\Sigma$ the covariance of the map in cells squared and $s$ the stride in px per cell, the map claims an error of variance
 #
@@ -973,7 +996,11 @@ draw.show(fig, "OKS against the mean of v over kappa squared, one dot for each o
 #
 # > **Predict.** You add 20 px to a layer's bias, so that all its answers are 20 px further off. What happens to the variance of its answers under dropout? And if you double
 # all weights?
-#
+
+# %%
+prediction("4.7")
+
+# %% [markdown]
 # Take a single output $y = \sum_i w_i x_i z_i / (1 - p) + b$, where $z_i$ is 0 with probability $p$ and else 1, each on its own. In units of the output,
 #
 # $$\operatorname{E} y = \sum_i w_i x_i + b, \qquad \operatorname{Var} y = \frac{p}{1 - p} \sum_i w_i^2 x_i^2$$
@@ -1173,7 +1200,11 @@ draw.show(fig, "Error against claim, one dot per keypoint, on logarithmic axes. 
 #
 # > **Predict.** A keypoint's error is Gaussian with variance $v = \kappa^2$ on each axis. What is its mean similarity $e^{-\lVert e \rVert^2 / 2 \kappa^2}$? And if a network's variances have
 # exactly the right distribution, must they go with OKS?
-#
+
+# %%
+prediction("4.8")
+
+# %% [markdown]
 # For an error $e \sim N(0, v I)$, $\lVert e \rVert^2 / 2 v$ is an exponential variable of mean 1. So for a threshold $t$ between 0 and 1
 #
 # $$P(\text{similarity} \le t) = t^{\kappa^2 / v}, \qquad \operatorname{E} \text{ similarity} = \frac{\kappa^2}{\kappa^2 + v}$$
@@ -1358,7 +1389,11 @@ print("the map less its target is ahead of the map and of both dropouts, and eac
 # An order needs no size, a promise does: "within 3 px, nine times of ten". Claims that are all too large or all too small by one factor can be mended with a few labeled pictures that no training has seen. How would you find the factor?
 #
 # > **Predict.** One way: the factor that makes the errors most likely. Another: the one with which half of the errors lie inside the ellipses that claim half. On a well-trained network, do both find much the same factor?
-#
+
+# %%
+prediction("4.9")
+
+# %% [markdown]
 # With $e$ the error in px and $S$ the claimed covariance in px², $d^2 = e^\top S^{-1} e$ has no unit. If the claim is Gaussian and holds, the ellipse that holds the truth with probability $q$ is
 #
 # $$e^\top S^{-1} e \le -2 \ln(1 - q)$$
@@ -1551,7 +1586,11 @@ for n, member in enumerate(robustness.ensemble("from behind")[0]):
 #
 # > **Predict.** You measure how far the left wrist is off in nine pictures, and draw a circle with the largest of the nine distances around the wrist of a tenth. How often does it hold the
 # truth? Do you need to know the distribution of the distances?
-#
+
+# %%
+prediction("4.10")
+
+# %% [markdown]
 # Let ten pictures be **exchangeable**: any order of them is as likely as any other, as if drawn from one urn. Then the tenth distance is the largest of the ten with probability 1/10,
 # whatever the network and the distribution (without ties). In general, with $n$ distances in px and a share $\alpha$ of failures that you accept, take as the radius
 #
@@ -1692,7 +1731,11 @@ print(f"promised {1 - 0.0625:.4f}; nine pictures counted as 153 hold 0.90 within
 #
 # > **Predict.** For which of these can chapter 1's network tell the two apart: people and empty pictures, both plain; small people in clutter and clutter alone; people and shuffled body parts of other people as large; small people in clutter and
 # shuffled parts of large people?
-#
+
+# %%
+prediction("4.11")
+
+# %% [markdown]
 # A score $c$ tells pictures with somebody from pictures without if it is higher where somebody is. For each threshold there is a **true positive rate**, the share of pictures with somebody at or above it, and a **false
 # positive rate**, that of pictures without. One against the other is the **ROC curve**, and the area under it (AUC) is
 #
@@ -1736,14 +1779,14 @@ def roc(with_somebody, without):
     return [(score[:, None] >= levels).double().mean(0) for score in (without, with_somebody)]
 
 
-fig, (ax,) = draw.axes(width=4.6, height=3.4)
+fig, (ax,) = draw.axes(width=6.0)
 ax.plot([0, 1], [0, 1], ":", color="0.6")
 for (name, pair), color in zip(said.items(), (draw.BLUE, draw.RED, draw.GREEN, draw.PURPLE),
                                strict=True):
     false, true = roc(pair[0]["peak"].mean(1), pair[1]["peak"].mean(1))
     assert abs(torch.trapezoid(true, false) - areas[name]["peak"]) < 1e-6  # the area is the AUC
     ax.plot(false, true, color=color, label=name)
-ax.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
+ax.set(xlabel="false positive rate", ylabel="true positive rate")
 ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
 draw.show(fig, "ROC curves of the peak in four tests. Those of plain pictures and of shuffled "
                "parts as large run up the left edge; that of clutter lies between them and the "
@@ -1869,7 +1912,11 @@ print("from behind, against pictures as in training: AUC of the new head 0.50 to
 # > **Predict.** 30 % of all labels are missing, picked by chance. You forget to look at $v$ and train on $(0, 0)$ as if it were a mark. By how much are the
 # > network's answers off: by a little, since 70 % are right; or
 # > by a lot? And which suffers more, soft-argmax or argmax?
-#
+
+# %%
+prediction("4.12")
+
+# %% [markdown]
 # The cure is a **mask** $M$: 1 where a label is, 0 where none is. With the network's map $h$, the target $t$ and the sum over all $HW$ cells $u$,
 #
 # $$L = \frac{1}{HW} \sum_u M_u \left(h_u - t_u\right)^2, \qquad \frac{\partial L}{\partial h_u} = \frac{2}{HW} M_u \left(h_u - t_u\right)$$
@@ -2084,7 +2131,11 @@ print("masked: at most 15 % worse than with all labels; at (0, 0): more than 6 t
 # > **Predict.** Noise of $\eta = 0.2$ lies on each cell of the masks of 8 keypoints, 9 x 9 cells each. 3 keypoints are hidden, mask 0; there the network is 3 cells off, elsewhere 1 cell. Does the loss vary by about 20 % of itself, by more, or by less? And if you
 # > then clip the mask to the range from 0 to 1, as a mask should
 # > be: is the loss nearer to the true one?
-#
+
+# %%
+prediction("4.13")
+
+# %% [markdown]
 # Here $L$ is the sum, not the mean, of the mask times the squared differences $d^2$ of map and target. The noise of each cell enters times its $d^2$. Variances of
 # independent terms add, so that
 #
@@ -2263,7 +2314,11 @@ for eta in (0.1, 0.2, 0.5, 1.0):
 # some pictures were marked twice.
 #
 # > **Predict.** 30 % of the flags are wrong. Can a loss be right on average, although you do not know which? And if it can: would you train with it on 256 pictures?
-#
+
+# %%
+prediction("4.14")
+
+# %% [markdown]
 # Replace the flipped mask $M'$ by a weight that may leave the range from 0 to 1:
 #
 # $$w = \frac{M' - f}{1 - 2 f}, \qquad \mathrm{mean}\ w = M$$
@@ -2472,7 +2527,11 @@ assert abs(x_laplace - 10) < 0.25 * abs(x_blind - 10)
 # > **Predict.** On clean pictures the cross-entropy network has the smallest error. Is it still the best with strong noise, blur, JPEG, or where a rectangle covers
 # > the keypoint? Which networks say of themselves that they are
 # > lost? And if you train one of them again with another seed, does it break in the same way?
-#
+
+# %%
+prediction("4.15")
+
+# %% [markdown]
 # `corrupt` takes pictures and keypoints. Two kinds, scale and rotation, move the keypoints, too. Contrast, for one, keeps a share $a$ of the differences to the
 # picture's mean $\bar I$, $I' = \bar I + a\,(I - \bar I)$:
 
@@ -2732,9 +2791,28 @@ else:
 # **Takeaway.** The best representation of clean pictures is not the best one everywhere, and where pictures are very strange the seed
 # matters, too: one SimCC network was off by 8.8 px, another one by 36.3 px. Claims
 # rise with the error, that of cross-entropy at 0.88 to 1.90 of it in all 46 rows. And know what not looking costs, here 11.1 px, before you praise a number.
+
+# %% [markdown]
+# ## What has stayed with you?
 #
+# *8 minutes*
+#
+# Seven short questions about the whole chapter. Nothing is graded, each answer is explained, and you may try as often as you like. Answer from memory first; then go back to
+# the section that an explanation names.
+
+# %%
+from posebook.quiz import quiz
+
+quiz(4)
+
+# %% [markdown]
 # ## What you can do now
 #
 # You know what can be promised and what cannot: solve [the eight problems](../exercises/robustness/robustness.ipynb). What a heatmap is and where its width comes
 # from is the business of [chapter
 # 1](01_representations.ipynb), how to read it that of [chapter 2](02_decoding.ipynb), and how several people are told apart that of [chapter 3](03_multi_person.ipynb).
+#
+# And your predictions, if you made some? In the notebook, run the next cell once more to see how often you were right, and whether you were as sure as that.
+
+# %%
+predictions(4)

@@ -106,7 +106,8 @@ draw.show(draw.heatmaps({title: logits.flatten().softmax(0).view(6, 9)}, mean[No
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# Sum p over the rows: what is left is a distribution over the columns. What is its mean? No exponential of your own is needed, so no overflow either.
+# Sum p over the rows: what is left is a distribution over the columns. What is its mean? No exponential of your own is needed, so no overflow
+# either. What `tau` does is seen in the explorer *decoding* at tau 0.01 (section 2.8): move it up.
 #
 # </details>
 
@@ -147,7 +148,8 @@ draw.show(fig, "Target: the errors to average at stride 4, over the place in the
 # %% [markdown]
 # <details><summary>Hint 1</summary>
 #
-# As the keypoint moves through its cell, from where to where does the error run? Every value in between is equally likely.
+# As the keypoint moves through its cell, from where to where does the error run? Every value in between is equally likely. Move x in the explorer
+# *decoding* at stride 16 (section 2.8), and watch argmax.
 #
 # </details>
 # <details><summary>Hint 2</summary>
@@ -195,7 +197,7 @@ draw.show(fig, "Target: a bell with its center 1 cell inside the edge at 0; the 
 # <details><summary>Hint 1</summary>
 #
 # Measure in units of sigma first. What the map sees of the bell is a truncated normal distribution. Its mean has a closed form, made of the normal
-# density and the normal distribution function at the cut.
+# density and the normal distribution function at the cut. The explorer *target* at x 0 (section 1.4) shows a bell that is cut off, and its mean.
 #
 # </details>
 # <details><summary>Hint 2</summary>
@@ -240,8 +242,8 @@ draw.show(draw.heatmaps({f"entropy {entropy:.2f} nats": tilted.flatten().softmax
 # %% [markdown]
 # <details><summary>Hint 1</summary>
 #
-# In floating point 0 times the logarithm of 0 is NaN, and a small number added to p makes another entropy. Which function of torch gives ln p without
-# taking the logarithm of a probability?
+# In floating point 0 times the logarithm of 0 is NaN, and a small number added to p makes another entropy. Which function of torch gives ln p
+# without taking the logarithm of a probability? The explorer *temperature* at tau 0.002 (section 2.12) has such a p: what is its entropy?
 #
 # </details>
 # <details><summary>Hint 2</summary>
@@ -289,7 +291,7 @@ draw.show(fig, "Target: a symmetric bell, and one with a fatter right side: both
 # <details><summary>Hint 1</summary>
 #
 # For small mu, replace the exponential of the cubic term by the first two terms of its series. What remains is a Gaussian times a polynomial. `tau`
-# widens that Gaussian: what is its variance?
+# widens that Gaussian: what is its variance? The explorer *asymmetry* at tau 2 (section 2.14) shows the mean leave the mode.
 #
 # </details>
 # <details><summary>Hint 2</summary>
@@ -381,7 +383,8 @@ draw.show(fig, "Target: heads at 0 with variance 1 and at 10 with variance 4 fus
 # %% [markdown]
 # <details><summary>Hint 1</summary>
 #
-# Write down the variance of w a + (1 - w) b for two independent heads. Which w makes it least? The head that is surer should count more.
+# Write down the variance of w a + (1 - w) b for two independent heads. Which w makes it least? The head that is surer should count more. The bowl
+# of the explorer *fusion* (section 2.17) is this variance, drawn over w.
 #
 # </details>
 # <details><summary>Hint 2</summary>
@@ -432,7 +435,7 @@ draw.show(draw.heatmaps({"argmax (4, 3), refined (4.3, 2.6)": bump}, refined[Non
 # <details><summary>Hint 1</summary>
 #
 # Write it for one map with Python indices first, then loop over the maps of `heatmap.reshape(-1, h, w)`. Test what could go wrong before you take a
-# logarithm.
+# logarithm. The peak on the border, for one, is the explorer *decoding* at x 2 (section 2.8).
 #
 # </details>
 # <details><summary>Hint 2</summary>
@@ -487,7 +490,8 @@ draw.show(fig, "Target: at stride 4 a mirrored peak at cell 8 moves three quarte
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# All in[i - 1] together are the mirrored map moved by one column. Which column is lost, and which one comes in on the other side?
+# All in[i - 1] together are the mirrored map moved by one column. Which column is lost, and which one comes in on the other side? The explorer
+# *flip* at shift "one cell" (section 2.16) shows why a whole column is too far.
 #
 # </details>
 

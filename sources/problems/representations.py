@@ -58,7 +58,8 @@ draw.show(draw.heatmaps({title: target}, cell[None]),
 # %% [markdown]
 # <details><summary>Hint 1</summary>
 #
-# Go from pixels to cells first: the statement says where cell u lies, so solve that for u. From there on everything is in cells, `sigma` too.
+# Go from pixels to cells first: the statement says where cell u lies, so solve that for u. From there on everything is in cells, `sigma` too. The
+# explorer *target* at grid "mixed" (section 1.4) shows what becomes of every decoder where two conventions meet.
 #
 # </details>
 # <details><summary>Hint 2</summary>

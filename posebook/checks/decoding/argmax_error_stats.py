@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from posebook._links import See
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited, uniform
 
 
@@ -30,6 +31,11 @@ def _by_midpoints(stride, convention="round"):
     return bias, mse - bias**2, mse
 
 
+AXES = See("decoding",
+           "the dashed line, argmax 0.41, is the root of 2 / 12: cells, and both axes together; one axis has the root "
+           "of 1 / 12")
+UNITS = See("decoding", "argmax is off by 5.87 px or 0.37 cells: the stride, 16, is between the two", stride=16)
+
 PROBLEM = Problem(
     name="argmax_error_stats", points=2, minutes=10,
     reference=argmax_error_stats,
@@ -52,7 +58,7 @@ PROBLEM = Problem(
         Mistake("This is the standard deviation: the variance is its square.",
                 changed(argmax_error_stats, result=lambda out: (out[0], out[1]**0.5, out[2]))),
         Mistake("The variance is that of cells: it is in px squared, so multiply by the square of the stride.",
-                changed(argmax_error_stats, result=lambda out: (out[0], 1 / 12, out[2]))),
+                changed(argmax_error_stats, result=lambda out: (out[0], 1 / 12, out[2])), see=UNITS),
         Mistake("Variances grow with the square of the stride, here it is the stride itself.",
                 edited(argmax_error_stats, {"stride**2": "stride"})),
         Mistake("Both conventions get the figures of rounding: look at `convention`.",
@@ -66,11 +72,11 @@ PROBLEM = Problem(
         Mistake("This is the root of the mean square: px squared are asked for, so take no root.",
                 changed(argmax_error_stats, result=lambda out: (out[0], out[1], out[2]**0.5))),
         Mistake("These are the figures of both axes together: the error along one axis is asked for.",
-                changed(argmax_error_stats, result=lambda out: (out[0], 2 * out[1], 2 * out[2]))),
+                changed(argmax_error_stats, result=lambda out: (out[0], 2 * out[1], 2 * out[2])), see=AXES),
         Mistake("These are the figures of both axes together: the error along one axis is asked for.",
-                changed(argmax_error_stats, result=lambda out: tuple(2 * number for number in out))),
+                changed(argmax_error_stats, result=lambda out: tuple(2 * number for number in out)), see=AXES),
         Mistake("Everything is in cells: multiply the bias by the stride, the squares by its square.",
-                changed(argmax_error_stats, stride=1.0)),
+                changed(argmax_error_stats, stride=1.0), see=UNITS),
         Mistake("Variance and mean square are exchanged: bias, variance, mean square is the order.",
                 changed(argmax_error_stats, result=lambda out: (out[0], out[2], out[1]))),
         Mistake("The two conventions are exchanged: `round` has no bias, `floor` has one.",

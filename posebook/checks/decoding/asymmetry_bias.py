@@ -2,6 +2,7 @@
 
 import torch
 
+from posebook._links import See
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited, uniform
 
 
@@ -38,6 +39,12 @@ def _twice_as_wide(rng):
     return (mu, 1.3, 1.0), (mu, 2.6, 1.0)
 
 
+TAU = See("asymmetry", "the law says 0.12 px; move tau from 2 to 1, and it is half of that", mu=3e-05, tau=2.0)
+SIGMA = See("asymmetry",
+            "the law says 0.31 px; move sigma from 12 to 8: five times less, by the fourth power of 12 / 8",
+            mu=3e-05, sigma=12.0)
+SIGN = See("asymmetry", "with mu > 0 the mean lies 0.63 px right of the mode, never left")
+
 PROBLEM = Problem(
     name="asymmetry_bias", points=2, minutes=15,
     reference=asymmetry_bias,
@@ -54,28 +61,29 @@ PROBLEM = Problem(
     ),
     mistakes=(
         Mistake("`tau` is missing: a higher temperature widens the peak, and a wider peak leans more.",
-                changed(asymmetry_bias, tau=1.0)),
+                changed(asymmetry_bias, tau=1.0), see=TAU),
         Mistake("`tau` divides where it should multiply: it widens the variance and flattens mu, and the bias has two "
-                "powers of the first for one of the second.", changed(asymmetry_bias, tau=lambda tau: 1 / tau)),
+                "powers of the first for one of the second.", changed(asymmetry_bias, tau=lambda tau: 1 / tau),
+                see=TAU),
         Mistake("One power of `tau` too many: sigma^4 gives tau^2, but mu is divided by tau as well.",
-                changed(asymmetry_bias, tau=lambda tau: tau**2)),
+                changed(asymmetry_bias, tau=lambda tau: tau**2), see=TAU),
         Mistake("The power of sigma is 4, from E[x^4] = 3 sigma^4; this is 2.",
-                edited(asymmetry_bias, {"sigma**4": "sigma**2"})),
+                edited(asymmetry_bias, {"sigma**4": "sigma**2"}), see=SIGMA),
         Mistake("The power of sigma is 4, from E[x^4] = 3 sigma^4; this is 3.",
-                edited(asymmetry_bias, {"sigma**4": "sigma**3"})),
+                edited(asymmetry_bias, {"sigma**4": "sigma**3"}), see=SIGMA),
         Mistake("The factor is 3 / 6 = 1 / 2: a Gaussian's E[x^4] is 3 sigma^4, not sigma^4.",
                 edited(asymmetry_bias, {"/ 2": "/ 6"})),
         Mistake("The factor 1 / 6 of the cubic term is missing: mu is the third derivative.",
                 edited(asymmetry_bias, {"/ 2": "* 3"})),
         Mistake("The sign is wrong: mu > 0 raises the logits on the right, so the mean lies right of the mode.",
-                changed(asymmetry_bias, mu=lambda mu: -mu)),
+                changed(asymmetry_bias, mu=lambda mu: -mu), see=SIGN),
         Mistake("The bias has the sign of mu.", changed(asymmetry_bias, mu=lambda mu: abs(mu))),
         Mistake("The root of `tau` is taken: sigma^4 gives tau^2, divided by tau once.",
-                changed(asymmetry_bias, tau=lambda tau: tau**0.5)),
+                changed(asymmetry_bias, tau=lambda tau: tau**0.5), see=TAU),
         Mistake("The factor 1 / 2 is missing: 3 / 6, from E[x^4] = 3 sigma^4 and the 6 of the cubic term.",
                 edited(asymmetry_bias, {" / 2": ""})),
         Mistake("The power of sigma is 4, from E[x^4] = 3 sigma^4; this is 5.",
-                edited(asymmetry_bias, {"sigma**4": "sigma**5"})),
+                edited(asymmetry_bias, {"sigma**4": "sigma**5"}), see=SIGMA),
         *(Mistake("The factor is not 1 / 2: it is that of the cubic term, 1 / 6, times the 3 of E[x^4] = 3 sigma^4.",
                   edited(asymmetry_bias, {"/ 2": factor})) for factor in ("/ 3", "* 15 / 6", "* 3 / 2")),
         Mistake("A factor 1 / 2 too many: the cubic term has 1 / 6, and E[x^4] = 3 sigma^4 makes it 1 / 2.",

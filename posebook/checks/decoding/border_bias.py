@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from posebook._links import See
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited, uniform
 
 
@@ -33,6 +34,9 @@ def _by_cells(distance, sigma):
     return ((weight * x).sum() / weight.sum()).item() - distance
 
 
+INWARD = See("target", "the keypoint lies at x = 0.00, soft-argmax at 3.00: the bias goes inward", x=0.0)
+CUT = See("target", "the border cuts off 45 % of the bump; the sum is 3.47, and what is left is divided by that", x=0.0)
+
 PROBLEM = Problem(
     name="border_bias", points=2, minutes=15,
     reference=border_bias,
@@ -49,14 +53,14 @@ PROBLEM = Problem(
     ),
     mistakes=(
         Mistake("The bias is inward and counts as positive: the part of the bell that is cut off lies outside.",
-                changed(border_bias, result=lambda out: -out)),
+                changed(border_bias, result=lambda out: -out), see=INWARD),
         Mistake("What is left of the bell must be made to sum to 1 again: divide by the part that lies inside the map.",
-                edited(border_bias, {" / inside": ""})),
+                edited(border_bias, {" / inside": ""}), see=CUT),
         Mistake("The result is in units of sigma: multiply by sigma to have cells. In terms of "
                 "z = distance / sigma the density is exp(-z^2 / 2) / sqrt(2 pi), with no other sigma in it.",
                 edited(border_bias, {"sigma * density": "density"})),
         Mistake("You divide by the part of the bell that lies outside the map; the mean is over the part inside.",
-                edited(border_bias, {"/ inside": "/ max(1 - inside, 1e-12)"})),
+                edited(border_bias, {"/ inside": "/ max(1 - inside, 1e-12)"}), see=CUT),
         Mistake("`distance` is measured from the edge of the first cell, not from its center: nothing is to be added.",
                 changed(border_bias, distance=lambda distance: distance + 0.5)),
         Mistake("`distance` is measured from the edge of the first cell, not from its center: subtract nothing.",

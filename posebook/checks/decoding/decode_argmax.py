@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from posebook._links import See
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited, uniform
 
 
@@ -79,6 +80,10 @@ def _tie(rng):
 
 INDEX = "heatmap.flatten(-2).argmax(-1)"  # which the known mistakes find otherwise
 
+OFFSET = See("target",
+             "the decoder's offset is not that of the target, and every decoder is -1.50 px off on both axes",
+             grid="mixed")
+
 PROBLEM = Problem(
     name="decode_argmax", points=2, minutes=10,
     reference=decode_argmax,
@@ -105,7 +110,7 @@ PROBLEM = Problem(
                 "`offset + stride * cell`.", changed(decode_argmax, offset=lambda offset, stride: stride * offset)),
         Mistake("The stride is missing: cells are not pixels yet, `offset + stride * cell`.",
                 changed(decode_argmax, stride=1.0)),
-        Mistake("The offset is missing: `offset + stride * cell`.", changed(decode_argmax, offset=0.0)),
+        Mistake("The offset is missing: `offset + stride * cell`.", changed(decode_argmax, offset=0.0), see=OFFSET),
         Mistake("The flat index is taken apart with the height: a row is W cells long, so x = index % W, "
                 "y = index // W.", edited(decode_argmax, {"shape[-1]": "shape[-2]"})),
         Mistake("Rows and columns are summed before the maximum: a long low ridge then beats the highest cell. "
@@ -115,7 +120,7 @@ PROBLEM = Problem(
                 "other. Find one cell, then take its index apart.",
                 edited(decode_argmax, {INDEX: "heatmap.amax(-1).argmax(-1) * w + heatmap.amax(-2).argmax(-1)"})),
         Mistake("Half a cell, or half of (stride - 1), is added: the statement puts cell u at offset + stride * u.",
-                changed(decode_argmax, offset=lambda offset, stride: offset + (stride - 1) / 2)),
+                changed(decode_argmax, offset=lambda offset, stride: offset + (stride - 1) / 2), see=OFFSET),
         Mistake("Half a cell is added: the statement puts cell u at offset + stride * u.",
                 changed(decode_argmax, offset=lambda offset, stride: offset + stride / 2)),
         Mistake("The offset is subtracted: `offset + stride * cell`.",

@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from posebook._links import See
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited, uniform
 
 
@@ -76,6 +77,12 @@ def _tie(rng):
     return logits, 1.0
 
 
+UNDERFLOW = See("temperature", "nearly every probability has become 0, and the entropy is 0.00 nats, no NaN", tau=0.002)
+NEVER = See("temperature", "the Gaussian formula says -1.99 nats, the entropy is 0.00: it is never below 0", tau=0.002)
+TAU = See("temperature",
+          "at tau 0.1 the entropy is 1.92 nats; move tau to 10, which is 1 / 0.1, and the map is nearly flat", tau=0.1)
+NO_TAU = See("temperature", "move tau: entropy, 4.22 nats, and spread, 2.00 cells, both follow", tau=1.0)
+
 PROBLEM = Problem(
     name="entropy_cov", points=3, minutes=20,
     reference=entropy_cov,
@@ -96,7 +103,7 @@ PROBLEM = Problem(
         Mistake("0 times the logarithm of 0 is NaN where a probability underflows. `torch.log_softmax` stays finite, "
                 "and `torch.special.entr` knows the limit.",
                 edited(entropy_cov, {"torch.log_softmax(logits.flatten(-2) / tau, dim=-1)":
-                                     "torch.softmax(logits.flatten(-2) / tau, dim=-1).log()"})),
+                                     "torch.softmax(logits.flatten(-2) / tau, dim=-1).log()"}), see=UNDERFLOW),
         Mistake("x and y are swapped in the covariance: x, the last axis of `logits`, comes first.",
                 changed(entropy_cov, result=lambda out: (out[0], out[1].flip(-1, -2)))),
         Mistake("The mean is not subtracted: this is the second moment about cell (0, 0).",
@@ -106,11 +113,12 @@ PROBLEM = Problem(
         Mistake("The logarithm is to base 2; nats have the natural one.",
                 changed(entropy_cov, result=lambda out: (out[0] / math.log(2), out[1]))),
         Mistake("The sign of the entropy is wrong: probabilities are below 1, so their logarithms are negative.",
-                changed(entropy_cov, result=lambda out: (-out[0], out[1]))),
+                changed(entropy_cov, result=lambda out: (-out[0], out[1])), see=NEVER),
         Mistake("These are standard deviations: take no root.",
                 changed(entropy_cov, result=lambda out: (out[0], out[1].clamp(min=0).sqrt()))),
-        Mistake("`tau` multiplies where it should divide.", changed(entropy_cov, tau=lambda tau: 1 / tau)),
-        Mistake("`tau` is missing: divide the logits by it before the softmax.", changed(entropy_cov, tau=1.0)),
+        Mistake("`tau` multiplies where it should divide.", changed(entropy_cov, tau=lambda tau: 1 / tau), see=TAU),
+        Mistake("`tau` is missing: divide the logits by it before the softmax.", changed(entropy_cov, tau=1.0),
+                see=NO_TAU),
         Mistake("The spread of a distribution is a sum over cells weighted by p, with no N / (N - 1).",
                 edited(entropy_cov, {"@ apart": "@ apart * (h * w / (h * w - 1))"})),
         *(Mistake("A number is added inside the logarithm, or small probabilities are cut off: that falsifies them. "
@@ -136,9 +144,9 @@ PROBLEM = Problem(
         Mistake("The results are always float32. They should have the dtype of `logits`.",
                 changed(entropy_cov, result=lambda out: tuple(part.float() for part in out))),
         Mistake("`tau` is missing in the entropy: both results are of the softmax of z / tau.",
-                changed(entropy_cov, result=lambda out, logits: (entropy_cov(logits)[0], out[1]))),
+                changed(entropy_cov, result=lambda out, logits: (entropy_cov(logits)[0], out[1])), see=NO_TAU),
         Mistake("`tau` is missing in the covariance: both results are of the softmax of z / tau.",
-                changed(entropy_cov, result=lambda out, logits: (out[0], entropy_cov(logits)[1]))),
+                changed(entropy_cov, result=lambda out, logits: (out[0], entropy_cov(logits)[1])), see=NO_TAU),
         Mistake("The two results are exchanged: entropy, then covariance.",
                 changed(entropy_cov, result=lambda out: out[::-1])),
         Mistake("The entropy is divided by its largest value: nats are asked for.",

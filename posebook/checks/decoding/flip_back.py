@@ -2,6 +2,7 @@
 
 import torch
 
+from posebook._links import See
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited
 
 
@@ -49,6 +50,11 @@ def _impulse(rng):
 
 PAIRS = ((1, 2), (3, 4))
 
+NONE = See("flip", "the flipped-back peak lies -3.00 px, or -0.75 cells, beside the other one")
+WHOLE = See("flip",
+            "one cell is too far: the flipped-back peak lies +1.00 px, or +0.25 cells, beside the other one",
+            shift="one cell")
+
 PROBLEM = Problem(
     name="flip_back", points=3, minutes=15,
     reference=flip_back,
@@ -67,9 +73,9 @@ PROBLEM = Problem(
     ),
     mistakes=(
         Mistake("The shift is missing: with targets at u = x / stride the mirrored peak is (stride - 1) / stride cells "
-                "too far left.", edited(flip_back, {"(stride - 1) / stride": "0.0"})),
+                "too far left.", edited(flip_back, {"(stride - 1) / stride": "0.0"}), see=NONE),
         Mistake("The shift is a whole cell; it is (stride - 1) / stride of one.",
-                edited(flip_back, {"(stride - 1) / stride": "1.0"})),
+                edited(flip_back, {"(stride - 1) / stride": "1.0"}), see=WHOLE),
         Mistake("The shift goes to the left, or comes before the mirror, which is the same: mirror first, then out[i] "
                 "takes from in[i - 1].",
                 edited(flip_back, {"mirrored[..., :1], mirrored[..., :-1]": "mirrored[..., 1:], mirrored[..., -1:]"})),
@@ -93,7 +99,7 @@ PROBLEM = Problem(
         Mistake("f is half as large as it should be: (stride - 1) / stride.",
                 edited(flip_back, {"(stride - 1) / stride": "(stride - 1) / (2 * stride)"})),
         Mistake("f is rounded: it is a fraction of a cell.",
-                edited(flip_back, {"(stride - 1) / stride": "round((stride - 1) / stride)"})),
+                edited(flip_back, {"(stride - 1) / stride": "round((stride - 1) / stride)"}), see=WHOLE),
         Mistake("f is (stride - 1) px: divide by the stride to have cells.",
                 edited(flip_back, {"(stride - 1) / stride": "(stride - 1)"})),
         Mistake("All channels are reversed: swap those of each pair, and leave the others.",

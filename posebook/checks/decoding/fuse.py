@@ -2,6 +2,7 @@
 
 import torch
 
+from posebook._links import See
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited
 
 
@@ -59,6 +60,21 @@ def _weighted(weight):
                          f"(({weight})[..., None] * estimates).sum(0) / ({weight}).sum(0)"})
 
 
+TURNED = See("fusion",
+             "as if weighted by the variances: head 1, the better one, has the weight 0.20, and the mean 3.25 times "
+             "the best variance", s2=2.0, reported=0.5)
+ROOTS = See("fusion",
+            "as if weighted by 1 / sd: weight 0.80 in place of 0.94, and worse than head 1 alone", s2=4.0, reported=2.0)
+EQUAL = See("fusion",
+            "with equal weights the mean has 1.56 times the best variance, more than head 1 alone",
+            s2=2.0, reported=1.0)
+SQUARED = See("fusion",
+              "as if weighted by 1 / variance^2: weight 0.94 in place of 0.80, and 1.12 times the best variance",
+              s2=2.0, reported=4.0)
+FUSED = See("fusion",
+            "the best mean has the variance 0.80 and the sd 0.89, both below those of head 1", s2=2.0, reported=2.0)
+ALONE = See("fusion", "head 1 alone has 1.25 times the best variance", s2=2.0, reported=2.0)
+
 PROBLEM = Problem(
     name="fuse", points=2, minutes=10,
     reference=fuse,
@@ -81,33 +97,34 @@ PROBLEM = Problem(
     ),
     mistakes=(
         Mistake("The weights are the variances: the head with the larger variance should count less.",
-                _weighted("variances")),
+                _weighted("variances"), see=TURNED),
         Mistake("The weights are 1 / standard deviation; minimum variance needs 1 / variance.",
-                _weighted("precision**0.5")),
-        Mistake("All heads count the same: weight them by 1 / variance.", _weighted("precision**0")),
+                _weighted("precision**0.5"), see=ROOTS),
+        Mistake("All heads count the same: weight them by 1 / variance.", _weighted("precision**0"), see=EQUAL),
         Mistake("The place is right; the fused variance is 1 / (sum of 1 / variance), not the mean of the variances.",
-                changed(fuse, result=lambda out, variances: (out[0], variances.mean(0)))),
+                changed(fuse, result=lambda out, variances: (out[0], variances.mean(0))), see=FUSED),
         Mistake("The place is right; the variance of a weighted sum has the squares of the weights: sum of w^2 v.",
                 changed(fuse, result=lambda out, variances: (out[0], len(variances) * out[1]))),
         Mistake("The place is right; the sum of the precisions is returned where its inverse, the variance, is wanted.",
                 edited(fuse, {", 1 / total": ", total"})),
         Mistake("The place is right; this is a standard deviation: the variance is wanted.",
-                edited(fuse, {", 1 / total": ", total**-0.5"})),
+                edited(fuse, {", 1 / total": ", total**-0.5"}), see=FUSED),
         Mistake("The place is right; the variance is divided by the number of heads once more.",
                 changed(fuse, result=lambda out, variances: (out[0], out[1] / len(variances)))),
         Mistake("The weights do not sum to 1: divide by the sum of 1 / variance.",
                 edited(fuse, {" / total[..., None]": ""})),
         Mistake("The least uncertain head decides alone; the others know something too.",
                 lambda estimates, variances: (
-                    torch.take_along_dim(estimates, variances.argmin(0)[None, ..., None], 0)[0], variances.amin(0))),
+                    torch.take_along_dim(estimates, variances.argmin(0)[None, ..., None], 0)[0], variances.amin(0)),
+                see=ALONE),
         Mistake("The weights are 1 / standard deviation; minimum variance needs 1 / variance.",
                 changed(fuse, result=lambda out, estimates, variances: (
-                    fuse(estimates, variances**0.5)[0], _of_weights(variances, variances**-0.5)))),
+                    fuse(estimates, variances**0.5)[0], _of_weights(variances, variances**-0.5))), see=ROOTS),
         Mistake("The weights are the variances: the head with the larger variance should count less.",
                 changed(fuse, result=lambda out, estimates, variances: (
-                    fuse(estimates, 1 / variances)[0], _of_weights(variances, variances)))),
+                    fuse(estimates, 1 / variances)[0], _of_weights(variances, variances))), see=TURNED),
         *(Mistake("This is the plain mean: weight the heads by 1 / variance.",
-                  lambda estimates, variances, of=of: (estimates.mean(0), of(variances)))
+                  lambda estimates, variances, of=of: (estimates.mean(0), of(variances)), see=EQUAL)
           for of in (lambda v: v.mean(0) / len(v), lambda v: v.mean(0), lambda v: v.sum(0))),
         *(Mistake("The weights are normalized over all keypoints: for each keypoint those of the M heads sum to 1.",
                   edited(fuse, {"/ total[..., None], 1 / total": text}))
@@ -120,15 +137,15 @@ PROBLEM = Problem(
                     (torch.softmax(-variances, 0)[..., None] * estimates).sum(0),
                     _of_weights(variances, torch.softmax(-variances, 0))))),
         Mistake("The place is right; the fused variance is 1 / (sum of 1 / variance), not the sum of the variances.",
-                changed(fuse, result=lambda out, variances: (out[0], variances.sum(0)))),
+                changed(fuse, result=lambda out, variances: (out[0], variances.sum(0))), see=FUSED),
         Mistake("The place is right; the fused variance is below the least of them: 1 / (sum of 1 / variance).",
-                changed(fuse, result=lambda out, variances: (out[0], variances.amin(0)))),
+                changed(fuse, result=lambda out, variances: (out[0], variances.amin(0))), see=FUSED),
         Mistake("The variance has an axis too many: the D axes share one.",
                 changed(fuse, result=lambda out: (out[0], out[1][..., None].expand_as(out[0])))),
         Mistake("The fused variance is missing: return both, the place and its variance.",
                 changed(fuse, result=lambda out: out[0])),
         Mistake("The weights are 1 / variance^2: `variances` are squares already.",
-                changed(fuse, variances=lambda variances: variances**2)),
+                changed(fuse, variances=lambda variances: variances**2), see=SQUARED),
         *(Mistake("A number is added to the variances: they are positive, and a small one counts.",
                   edited(fuse, {"1 / variances": f"1 / (variances + 1e-{n})"})) for n in range(3, 8)),
         *(Mistake("A number is added to the sum of 1 / variance: it is positive, so nothing can be divided by 0.",

@@ -3,6 +3,7 @@
 import torch
 from torch.nn import functional
 
+from posebook._links import See
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited, uniform
 
 
@@ -172,6 +173,10 @@ def _blurred(heatmap):
 
 SECOND = "z[1, 2] - 2 * z[1, 1] + z[1, 0], z[2, 1] - 2 * z[1, 1] + z[0, 1]"
 
+QUARTER = See("decoding",
+              "the diamond, a quarter of a cell toward the higher neighbor, is 1.12 px off; the triangle, DARK, 0.00")
+BORDER = See("decoding", "the peak is in the first column: DARK stays on its cell, as argmax does, 3.44 px off", x=2.0)
+
 PROBLEM = Problem(
     name="refine_dark", points=3, minutes=25,
     reference=refine_dark,
@@ -223,7 +228,7 @@ PROBLEM = Problem(
                 edited(refine_dark, {"if det > 0": "if True"})),
         Mistake("A peak on the border has no neighbor on one side, and none may be invented: leave it unrefined.",
                 changed(refine_dark, heatmap=lambda heatmap: functional.pad(heatmap, (1, 1, 1, 1), value=1e-3),
-                        result=lambda out: out - 1)),
+                        result=lambda out: out - 1), see=BORDER),
         Mistake("You count on four axes, or another fixed number: `...` stands for any number of leading axes, none "
                 "included. `heatmap.shape[-2:]` and `flatten(-2)` do not care.",
                 edited(refine_dark, {"h, w = heatmap.shape[-2:]": "b, k, h, w = heatmap.shape"})),
@@ -259,7 +264,8 @@ PROBLEM = Problem(
                                      "(z[2, 1] - z[0, 1]) / 2": "z[2, 1] - z[1, 1]"})),
         Mistake("This is a step of the gradient alone: multiply it by the inverse Hessian.",
                 edited(refine_dark, {"(c * gx - b * gy, a * gy - b * gx)) / det": "(-gx, -gy))"})),
-        Mistake("This is a quarter of a cell toward the higher neighbor: a Newton step is asked for.", _quarter),
+        Mistake("This is a quarter of a cell toward the higher neighbor: a Newton step is asked for.", _quarter,
+                see=QUARTER),
         Mistake("The heatmap is blurred first: the statement wants it as it is.", _blurred),
         Mistake("Of equal peaks the last one wins, or that in the first column: the lowest flat index is in the first "
                 "row.",

@@ -5,6 +5,7 @@ from itertools import combinations
 
 import torch
 
+from posebook._links import See
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited
 
 
@@ -111,6 +112,16 @@ def _all_alike(rng):
 ALL, SOME, LACKING = ("1111",) * 4, ("1101", "0110", "1111", "0001"), ("1101", "0000", "0111", "0000", "1000")
 Near = partial(Case, atol=1e-5, rtol=1e-5)  # as far as `pairwise_distance`, which adds 1e-6, is right
 
+REST = See("tags", "the mean tags are 1.00 apart, the margin: the hinge is at rest, and pushes by 0.00", steps=100.0)
+NEWELL = See("tags",
+             "the tags are 1.33 apart, more than the margin, and the Gaussian still pushes by 0.16",
+             push="Gaussian", steps=100.0)
+MARGIN = See("tags", "with a margin of 0.50 the mean tags come to rest 0.50 apart", margin=0.5, steps=200.0)
+SAME = See("tags", "people 1 and 2 have the same mean tag, and are pushed by 0.00: no NaN", gap=0.0)
+MOVES = See("tags",
+            "the arrows at the mean tags, -1.00 and +1.00, are push's gradient; more steps part the people by it",
+            steps=25.0)
+
 PROBLEM = Problem(
     name="ae_loss", points=3, minutes=25,
     reference=ae_loss,
@@ -182,11 +193,11 @@ PROBLEM = Problem(
         Mistake("Push is divided by the margin: it is max(0, margin - distance) as it stands.",
                 edited(ae_loss, {SHORT: f"{SHORT} / margin"})),
         Mistake("Push goes below 0 for people far apart: max(0, ...). Beyond the margin there is nothing to gain.",
-                edited(ae_loss, {SHORT: "(margin - apart)"})),
+                edited(ae_loss, {SHORT: "(margin - apart)"}), see=REST),
         Mistake("The squared distance is compared with the margin: it is the distance.",
-                edited(ae_loss, {SHORT: "(margin - apart.square()).clamp(min=0)"})),
+                edited(ae_loss, {SHORT: "(margin - apart.square()).clamp(min=0)"}), see=MARGIN),
         Mistake("This is Newell's push, a Gaussian of the distance: the statement wants max(0, margin - distance).",
-                edited(ae_loss, {SHORT: "torch.exp(-apart.square() / 2)"})),
+                edited(ae_loss, {SHORT: "torch.exp(-apart.square() / 2)"}), see=NEWELL),
         Mistake("Push compares tags with tags: it compares the mean tags.",
                 edited(ae_loss, {APART: "(tags[first][:, :, None] - tags[second][:, None]).norm(dim=-1).mean((1, "
                                         "2))"})),
@@ -194,7 +205,7 @@ PROBLEM = Problem(
                 edited(ae_loss, {"dim=-1)\n": "ord=1, dim=-1)\n"})),
         Mistake("The root of a sum of squares has the gradient NaN at 0, where two people have the same mean. Which "
                 "function of torch knows what to do there?",
-                edited(ae_loss, {APART: "(means[first] - means[second]).square().sum(-1).sqrt()"})),
+                edited(ae_loss, {APART: "(means[first] - means[second]).square().sum(-1).sqrt()"}), see=SAME),
         Mistake("For fewer than two people the mean over no pairs is NaN: push is 0 then.",
                 edited(ae_loss, {"both.sum().clamp(min=1)": "both.sum()"})),
         Mistake("With nobody labeled the mean over no people is NaN: pull is 0 then.",
@@ -206,11 +217,12 @@ PROBLEM = Problem(
                     out[0], out[1] + margin))),
         Mistake("The means are cut off from the tags in push: then nobody moves. No `detach`, `item` or `numpy` on the "
                 "way.",
-                edited(ae_loss, {"means[first] - means[second]": "(means[first] - means[second]).detach()"})),
+                edited(ae_loss, {"means[first] - means[second]": "(means[first] - means[second]).detach()"}),
+                see=MOVES),
         Mistake("Push comes first in your result: want (pull, push).", changed(ae_loss, result=lambda out: out[::-1])),
         Mistake("Pull and push are added: return both, and let the caller weigh them.",
                 changed(ae_loss, result=lambda out: (out[0] + out[1], out[1]))),
-        Mistake("The margin is always 1: use `margin`.", changed(ae_loss, margin=1.0)),
+        Mistake("The margin is always 1: use `margin`.", changed(ae_loss, margin=1.0), see=MARGIN),
         Mistake("Tags are rounded to float32: far from 0 their differences are lost.",
                 changed(ae_loss, tags=lambda tags: tags.float(),
                         result=lambda out, tags: tuple(part.to(tags.dtype) for part in out))),

@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from posebook._links import See
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited
 
 
@@ -106,6 +107,20 @@ def _last_is_lower(rng):
 
 Near = partial(Case, atol=1e-6, rtol=1e-5)
 
+WRONG_FIRST = See("precision",
+                  "the wrong detection 3 has the highest score and comes first, and AP at 0.50 is 0.667",
+                  score3=0.95, third="nobody")
+EQUAL = See("precision",
+            "detections 1 and 3 have equal scores: AP at 0.50 is 0.835 in their order, 0.667 if that is turned around",
+            score3=0.7, third="nobody")
+WRONG_THEN_RIGHT = See("precision",
+                       "first a wrong one, then two right ones: all dots lie at the precision of the last place, and "
+                       "AP at 0.50 is 0.667", shift=100.0)
+MISSED = See("precision",
+             "person 2 is missed: 51 of the 101 readings are above 0, the others count with 0, and AP at 0.50 is "
+             "0.505", error=30.0, third="none")
+LAST = See("precision", "in the end 2 of 3 are right, and AP at 0.50 is 1.000: what is wrong comes last")
+
 PROBLEM = Problem(
     name="average_precision", points=3, minutes=25,
     reference=average_precision,
@@ -130,21 +145,22 @@ PROBLEM = Problem(
     ),
     mistakes=(
         Mistake("The detections are not sorted: the highest score comes first.",
-                edited(average_precision, {f"[{ORDER}]": ""})),
+                edited(average_precision, {f"[{ORDER}]": ""}), see=WRONG_FIRST),
         Mistake("The lowest score comes first: sort with `descending=True`.",
-                edited(average_precision, {"descending=True": "descending=False"})),
+                edited(average_precision, {"descending=True": "descending=False"}), see=WRONG_FIRST),
         Mistake("Equal scores are turned around: turning a rising order round also turns the equal ones. Ask for a "
                 "falling and stable order.",
-                edited(average_precision, {ORDER: "scores.argsort(stable=True).flip(0)"})),
+                edited(average_precision, {ORDER: "scores.argsort(stable=True).flip(0)"}), see=EQUAL),
         Mistake("Of equal scores the right ones come first: that flatters. They keep the order given.",
                 edited(average_precision, {ORDER: "torch.from_numpy(np.lexsort((~matched, -scores)))"})),
         Mistake("Of equal scores some change places: the sort is not stable. Ask for it, `stable=True` in torch, "
                 "`kind=\"stable\"` in numpy.",
                 edited(average_precision, {ORDER: "torch.from_numpy(np.argsort(-scores.numpy(), kind=\"heapsort\"))"})),
         Mistake("The precision is not raised: at each place it becomes the highest at its own or any later place.",
-                edited(average_precision, {RAISED: "precision"})),
+                edited(average_precision, {RAISED: "precision"}), see=WRONG_THEN_RIGHT),
         Mistake("The precision is raised from the front: later places count, not earlier ones. In which direction must "
-                "the running maximum go?", edited(average_precision, {RAISED: "precision.cummax(0).values"})),
+                "the running maximum go?", edited(average_precision, {RAISED: "precision.cummax(0).values"}),
+                see=WRONG_THEN_RIGHT),
         Mistake("The precision is raised to the next place only: any later place counts.",
                 edited(average_precision, {RAISED: "torch.maximum(precision, precision.roll(-1))"})),
         Mistake("This is the area below the curve: COCO reads the curve at 101 recalls and averages what it reads.",
@@ -159,11 +175,13 @@ PROBLEM = Problem(
         Mistake("There are 100 recalls, and 1 is not among them: `arange(0, 1, 0.01)` ends before 1. Want 101.",
                 edited(average_precision, {RECALLS: "torch.linspace(0, 1, 101)[:-1]"})),
         Mistake("Recalls that are never reached are left out of the mean: they count, with 0.",
-                _mean("raised[first[first < len(raised)]].mean().item()")),
+                _mean("raised[first[first < len(raised)]].mean().item()"), see=MISSED),
         Mistake("Recalls that are never reached have the last precision: they have 0. What would a detector get that "
-                "finds one person of a hundred?", _mean("raised[first.clamp(max=len(raised) - 1)].mean().item()")),
+                "finds one person of a hundred?", _mean("raised[first.clamp(max=len(raised) - 1)].mean().item()"),
+                see=MISSED),
         Mistake("Recall is divided by the number of those found: it is the share of all people, `n_gt`. Missed people "
-                "must cost something.", changed(average_precision, n_gt=lambda matched: max(1, int(matched.sum())))),
+                "must cost something.", changed(average_precision, n_gt=lambda matched: max(1, int(matched.sum()))),
+                see=MISSED),
         Mistake("Recall is divided by the number of detections: it is the share of all people, `n_gt`.",
                 changed(average_precision, n_gt=lambda matched: max(1, len(matched)))),
         Mistake("Precision is divided by the number of all detections: at each place only those so far count.",
@@ -191,14 +209,14 @@ PROBLEM = Problem(
                 edited(average_precision, {RAISED: "precision.max().expand(len(hits))"})),
         Mistake("Wrong detections are left out: they lower the precision of all places after them.",
                 changed(average_precision, scores=lambda scores, matched: scores[matched],
-                        matched=lambda matched: matched[matched])),
+                        matched=lambda matched: matched[matched]), see=WRONG_FIRST),
         Mistake("Scores of 0.5 or less are left out: each detection counts. Only the order of scores matters.",
                 changed(average_precision, scores=lambda scores: scores[scores > 0.5],
                         matched=lambda matched, scores: matched[scores > 0.5])),
         Mistake("Scores are weights here: only their order matters.",
                 _mean("(raised * scores.sort(descending=True).values).sum().item() / max(1e-9, scores.sum().item())")),
-        Mistake("This is the precision in the end, without a curve.", _mean("precision[-1].item()")),
-        Mistake("This is the recall in the end, without a curve.", _mean("(hits[-1] / n_gt).item()")),
+        Mistake("This is the precision in the end, without a curve.", _mean("precision[-1].item()"), see=LAST),
+        Mistake("This is the recall in the end, without a curve.", _mean("(hits[-1] / n_gt).item()"), see=WRONG_FIRST),
         Mistake("This is a percentage: the result is from 0 to 1.",
                 changed(average_precision, result=lambda out: 100 * out)),
         Mistake("Scores are rounded to float32: where they are close, their order is lost.",

@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from posebook._links import See
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited
 
 
@@ -175,6 +176,11 @@ def _none(rng):
     return torch.rand(3, 4, 2, generator=rng), torch.zeros(3, 4, dtype=torch.bool), 0.5
 
 
+WIDE = See("tags", "T = 1.00 is above 0.99, and one group holds two people; move T to 0.5", steps=300.0, threshold=1.0)
+SQUARED = See("tags",
+              "T = 0.50 mixes people; T = 0.25 would not, but squared distances pass it up to 0.5",
+              steps=25.0, threshold=0.5)
+
 PROBLEM = Problem(
     name="group_tags", points=3, minutes=30,
     reference=group_tags,
@@ -246,10 +252,10 @@ PROBLEM = Problem(
         Mistake("The first person who is near enough is taken: take the nearest.",
                 _edit("apart < least", "apart < threshold and nearest is None")),
         Mistake("The threshold is not used: a candidate that is near nobody begins a new person.",
-                changed(group_tags, threshold=float("inf"))),
-        Mistake("The threshold is always 1: use `threshold`.", changed(group_tags, threshold=1.0)),
+                changed(group_tags, threshold=float("inf")), see=WIDE),
+        Mistake("The threshold is always 1: use `threshold`.", changed(group_tags, threshold=1.0), see=WIDE),
         Mistake("The squared distance is compared with the threshold: take the root, or square both.",
-                _edit(APART, f"{APART}.square()")),
+                _edit(APART, f"{APART}.square()"), see=SQUARED),
         Mistake("The distance is the sum of |differences|: it is Euclidean.",
                 _edit("- torch.stack(joined).mean(0)", "- torch.stack(joined).mean(0), ord=1")),
         Mistake("The distance is the largest difference of an axis: it is Euclidean.",

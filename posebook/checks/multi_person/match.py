@@ -5,6 +5,7 @@ from itertools import permutations
 import numpy as np
 import torch
 
+from posebook._links import See
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited
 
 
@@ -162,6 +163,14 @@ def _none_near(rng):
     return out, 0.5
 
 
+TAKEN = See("precision", "detection 3 has an OKS of 0.58 with person 1, and finds nobody: she is taken")
+GREEDY = See("precision",
+             "detection 3 comes first and takes person 1 with OKS 0.58; detection 1, with 0.70, is left over",
+             score3=0.95)
+FREE = See("precision",
+           "detection 3, with OKS 0.58, is below 0.60 and finds nobody; person 1 stays free for detection 1",
+           score3=0.95, threshold=0.6)
+
 PROBLEM = Problem(
     name="match", points=2, minutes=15,
     reference=match,
@@ -186,16 +195,16 @@ PROBLEM = Problem(
     ),
     mistakes=(
         Mistake("One person is taken by several detections: she is free only once. What must you remember from row to "
-                "row?", edited(match, {"free[taken[i]] = False": "pass"})),
+                "row?", edited(match, {"free[taken[i]] = False": "pass"}), see=TAKEN),
         Mistake("A detection whose nearest person is taken gets nobody: it takes the nearest of those who are free.",
                 edited(match, {"left = torch.where(free, similarity[i], -1.0)": "left = similarity[i]",
                                ENOUGH: "free.any() and left.max() >= threshold and free[left.argmax()]"})),
         Mistake("The assignment is the best in all: COCO's is greedy, and each row chooses without a look at later "
                 "ones.",
-                _best_in_all),
+                _best_in_all, see=GREEDY),
         Mistake("The highest pair of all goes first: rows choose in their order, whatever later rows would like.",
-                _highest_pair_first),
-        Mistake("The people choose: it is the detections that do, row by row.", _people_choose),
+                _highest_pair_first, see=GREEDY),
+        Mistake("The people choose: it is the detections that do, row by row.", _people_choose, see=GREEDY),
         Mistake("The detections are sorted by their similarity: they are in order already, that of their scores.",
                 _strongest_first),
         Mistake("The last row chooses first: rows choose in their order.",
@@ -207,14 +216,14 @@ PROBLEM = Problem(
         Mistake("The first person who is near enough is taken: take the nearest.",
                 edited(match, {CHOICE: "taken[i] = (left >= threshold).int().argmax()"})),
         Mistake("The threshold is not used: below it a detection takes nobody.",
-                edited(match, {"left.max() >= threshold": "True"})),
-        Mistake("The threshold is always 0.5: use `threshold`.", changed(match, threshold=0.5)),
+                edited(match, {"left.max() >= threshold": "True"}), see=FREE),
+        Mistake("The threshold is always 0.5: use `threshold`.", changed(match, threshold=0.5), see=FREE),
         Mistake("Similarities are rounded: take them as they are, however close.",
                 changed(match, similarity=lambda similarity: (100 * similarity).round() / 100)),
         Mistake("A detection below the threshold still takes its person away: only a match does.",
                 edited(match, {f"if {ENOUGH}:": "if free.any():",
                                CHOICE: "taken[i] = left.argmax() if left.max() >= threshold else -1",
-                               "free[taken[i]]": "free[left.argmax()]"})),
+                               "free[taken[i]]": "free[left.argmax()]"}), see=FREE),
         Mistake("A detection without a match has 0, which is a person: it has -1.",
                 edited(match, {"(d,), -1": "(d,), 0"})),
         Mistake("A detection without a match has G: it has -1.",
@@ -230,7 +239,7 @@ PROBLEM = Problem(
         Mistake("Only pairs who are each other's nearest are matched: a detection also takes a person to whom another "
                 "one is nearer, if it comes first.",
                 changed(match, similarity=lambda similarity: similarity * (
-                    similarity == similarity.amax(0, keepdim=True)) if similarity.numel() else similarity)),
+                    similarity == similarity.amax(0, keepdim=True)) if similarity.numel() else similarity), see=GREEDY),
         Mistake("Indices are whole numbers: the result should be int64.",
                 changed(match, result=lambda out, similarity: out.to(similarity.dtype))),
         Mistake("The result is int32: it should be int64.", changed(match, result=lambda out: out.int())),

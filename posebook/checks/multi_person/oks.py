@@ -5,6 +5,7 @@ from functools import partial
 
 import torch
 
+from posebook._links import See
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited
 
 
@@ -80,6 +81,12 @@ MIXED = ("21201", "02110", "22001")
 NAN = float("nan")
 Near = partial(Case, atol=1e-6, rtol=1e-5)
 
+SIGMA = See("precision",
+            "half of k acts like half of the height: at 70 px OKS is 0.08, and person 2 is missed; at 160 px she is "
+            "found", error=12.0, height=70.0)
+AREA = See("precision", "12 px leave the large person 2 an OKS of 0.70; move height 2 to 70", error=12.0, height=240.0)
+SMOOTH = See("precision", "move error 2: the OKS of detection 2, 0.52 here, rises and falls without a step", error=12.0)
+
 PROBLEM = Problem(
     name="oks", points=2, minutes=15,
     reference=oks,
@@ -105,7 +112,7 @@ PROBLEM = Problem(
     ),
     mistakes=(
         Mistake("k is taken for sigma: k = 2 sigma. How much stricter is your score?",
-                edited(oks, {"2 * sigmas": "sigmas"})),
+                edited(oks, {"2 * sigmas": "sigmas"}), see=SIGMA),
         Mistake("The sigmas are doubled twice: k = 2 sigma, and k^2 = 4 sigma^2.", edited(oks, {"2 * sigmas": "4 * "
                 "sigmas"})),
         Mistake("k is not squared: the denominator is 2 area k^2. Both d^2 and area are in square pixels; what must "
@@ -117,7 +124,7 @@ PROBLEM = Problem(
         Mistake("This divides by the root of the area: d^2 is in square pixels, and so must be what it is divided by.",
                 edited(oks, {"area[:, None]": "area[:, None].sqrt()"})),
         Mistake("The area is missing: the same error in pixels weighs less on a large person.",
-                edited(oks, {"area[:, None]": "1"})),
+                edited(oks, {"area[:, None]": "1"}), see=AREA),
         Mistake("The distance is not squared: exp(-d^2 / ...).",
                 edited(oks, {SQUARED: f"{SQUARED}.sqrt()"})),
         Mistake("The quotient is not in parentheses: `/ 2 * area * k**2` divides by 2 only, and multiplies by the "
@@ -176,7 +183,7 @@ PROBLEM = Problem(
         Mistake("The sigma of the whole skeleton is their mean: each keypoint has its own. A hip is harder to mark "
                 "than an eye.", changed(oks, sigmas=lambda sigmas: sigmas.mean().expand(len(sigmas)))),
         Mistake("This is the fraction of keypoints within a distance, as PCK counts: OKS falls smoothly.",
-                edited(oks, {"similarity * labeled": "(similarity > 0.5) * labeled"})),
+                edited(oks, {"similarity * labeled": "(similarity > 0.5) * labeled"}), see=SMOOTH),
         Mistake("Part of it is computed in float32: the dtype of `pred` is wanted all the way.",
                 changed(oks, pred=lambda pred: pred.float(), gt=lambda gt: gt.float(),
                         result=lambda out, pred: out.to(pred.dtype))),

@@ -5,6 +5,7 @@ from functools import partial
 
 import torch
 
+from posebook._links import See
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited, uniform
 
 
@@ -146,6 +147,8 @@ def _opposite(forth, back):
 
 Near = partial(Case, atol=1e-5, rtol=1e-5)
 
+ENDS = See("limbs", "by two samples, the ends, wrong pairs score 0.892; move samples to 10", samples=2)
+
 PROBLEM = Problem(
     name="paf_score", points=3, minutes=20,
     reference=paf_score,
@@ -184,7 +187,7 @@ PROBLEM = Problem(
                 _edit(SHARE, "torch.linspace(0, 1, samples + 2, dtype=paf.dtype)[1:-1, None]")),
         Mistake("There is one sample too many: `samples` counts both ends.",
                 changed(paf_score, samples=lambda samples: samples + 1)),
-        Mistake("The number of samples is always 10: use `samples`.", changed(paf_score, samples=10)),
+        Mistake("The number of samples is always 10: use `samples`.", changed(paf_score, samples=10), see=ENDS),
         Mistake("The vector from a to b is not made a unit vector: long limbs would score higher.",
                 _edit(UNIT, "b - a")),
         Mistake("The dot products are added up: take their mean.", _edit(".mean()", ".sum()")),
@@ -212,7 +215,7 @@ PROBLEM = Problem(
         Mistake("Only the place in the middle is looked at: another limb may cross there. Take all samples.",
                 _edit(SHARE, "torch.full((samples, 1), 0.5, dtype=paf.dtype)")),
         Mistake("Only the two ends are looked at: what lies between them is what tells two people apart.",
-                changed(paf_score, samples=2)),
+                changed(paf_score, samples=2), see=ENDS),
         Mistake("Only x takes part: the dot product has two terms.", _edit(RESULT, "(unit[0] * field[0]).mean()")),
         Mistake("The places are scaled as if the edges of the map were at -1 and 1, as `grid_sample` does by itself: "
                 "want `align_corners=True` for places in cells.",

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import torch
 
+from posebook._links import See
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited, uniform
 
 
@@ -79,6 +80,16 @@ def _shifted(rng):
     return (xy, hw, sigma, stride, offset), (xy + 10, hw, sigma, stride, offset + 10)
 
 
+OFFSET = See("target",
+             "the target is encoded with one offset and decoded with another, and every decoder is -1.50 px off on "
+             "both axes", grid="mixed")
+ROUNDED = See("target",
+              "the keypoint was rounded to a cell, and no decoder can know: all three are 1.42 px off",
+              keypoint="rounded")
+NARROW = See("target", "the highest cell holds only 0.50, and the mean, soft-argmax, is 1.08 px off", sigma=0.3)
+WIDE = See("target", "the border cuts off 9 % of so wide a bump, and soft-argmax moves inward by 0.32 px", sigma=4.0)
+PEAK = See("target", "the highest cell holds 0.94, as the keypoint lies between the cells; the sum is 6.28")
+
 PROBLEM = Problem(
     name="gaussian_heatmap", points=2, minutes=15,
     reference=gaussian_heatmap,
@@ -109,38 +120,38 @@ PROBLEM = Problem(
                 "indexing=\"ij\")` gives (W, H).",
                 changed(gaussian_heatmap, result=lambda out: out.transpose(-1, -2))),
         Mistake("The offset is missing: cell u lies at offset + stride * u, so u = (x - offset) / stride.",
-                changed(gaussian_heatmap, offset=0.0)),
+                changed(gaussian_heatmap, offset=0.0), see=OFFSET),
         Mistake("The offset is taken off in cells: it is in pixels, so subtract it before you divide by the stride.",
                 _cells("xy / stride - offset")),
         Mistake("The offset is added: cell u lies at offset + stride * u, so u = (x - offset) / stride.",
-                _cells("(xy + offset) / stride")),
+                _cells("(xy + offset) / stride"), see=OFFSET),
         Mistake("The stride is missing: pixels are not cells yet, u = (x - offset) / stride.",
                 _cells("xy - offset")),
         Mistake("Half of (stride - 1) is taken off as well: the statement puts cell u at offset + stride * u.",
-                _cells("(xy - offset - (stride - 1) / 2) / stride")),
+                _cells("(xy - offset - (stride - 1) / 2) / stride"), see=OFFSET),
         Mistake("Half a cell is taken off as well: the statement puts cell u at offset + stride * u.",
                 _cells(f"{CELLS} - 0.5")),
         Mistake("`sigma` is taken in pixels: it is in cells. Measure the distance in cells too.",
-                changed(gaussian_heatmap, sigma=lambda sigma, stride: sigma / stride)),
+                changed(gaussian_heatmap, sigma=lambda sigma, stride: sigma / stride), see=NARROW),
         Mistake("The center is rounded to a cell: that moves the target by up to half a cell on each axis, "
                 "and no network can learn it back. Keep its fraction.",
-                _cells(f"({CELLS}).round()")),
+                _cells(f"({CELLS}).round()"), see=ROUNDED),
         Mistake("The center is cut to the cell below, as `int`, `long` and `//` do. Keep its fraction.",
-                _cells(f"({CELLS}).floor()")),
+                _cells(f"({CELLS}).floor()"), see=ROUNDED),
         Mistake("A patch of 3 sigma around a rounded center: popular code does so, but the statement wants the exact "
                 "center, and no cell cut off.",
-                edited(gaussian_heatmap, {CELLS: f"({CELLS} + 0.5).floor()", BUMP: PATCH})),
+                edited(gaussian_heatmap, {CELLS: f"({CELLS} + 0.5).floor()", BUMP: PATCH}), see=ROUNDED),
         Mistake("The bump is cut off at 3 sigma: there it is still 0.011. Every cell gets its value.",
                 _bump(PATCH)),
         Mistake("The bump is cut off at a distance of 3 sigma: there it is still 0.011. Every cell gets its value.",
                 _bump(f"{BUMP} * (dx**2 + dy**2 <= 9 * sigma**2)")),
         Mistake("Each map is divided by its sum: a heatmap has peak 1. It is not a probability.",
-                changed(gaussian_heatmap, result=lambda out: out / out.sum((-2, -1), keepdim=True))),
+                changed(gaussian_heatmap, result=lambda out: out / out.sum((-2, -1), keepdim=True)), see=PEAK),
         Mistake("The density's factor 1 / (2 pi sigma^2) is there: a heatmap has peak 1.",
                 changed(gaussian_heatmap, result=lambda out, sigma: out / (2 * math.pi * sigma**2))),
         Mistake("Each map is divided by its highest cell: the peak of 1 lies at the keypoint, which is between the "
                 "cells or outside, and no cell need reach it.",
-                changed(gaussian_heatmap, result=lambda out: out / out.amax((-2, -1), keepdim=True))),
+                changed(gaussian_heatmap, result=lambda out: out / out.amax((-2, -1), keepdim=True)), see=PEAK),
         Mistake("The 2 is missing: exp(-d^2 / (2 sigma^2)).",
                 _bump("torch.exp(-(dx**2 + dy**2) / sigma**2)")),
         Mistake("`sigma` is not squared: exp(-d^2 / (2 sigma^2)).",
@@ -182,14 +193,14 @@ PROBLEM = Problem(
         Mistake("The whole denominator is squared: 2 sigma^2, not (2 sigma)^2.",
                 changed(gaussian_heatmap, sigma=lambda sigma: 2**0.5 * sigma)),
         Mistake("`sigma` is multiplied by the stride: it is in cells, and so is the distance.",
-                changed(gaussian_heatmap, sigma=lambda sigma, stride: sigma * stride)),
+                changed(gaussian_heatmap, sigma=lambda sigma, stride: sigma * stride), see=WIDE),
         Mistake("The exponent has no minus: the value falls with the distance.",
                 _bump("torch.exp((dx**2 + dy**2) / (2 * sigma**2))")),
         *(Mistake("Small values are set to 0: every cell gets its value.", _bump(f"(g := {BUMP}) * (g > {least})"))
           for least in (1e-2, 1e-4, 1.2e-7)),
         Mistake("The highest cell is set to 1: the peak of 1 lies at the keypoint, between the cells.",
                 changed(gaussian_heatmap, result=lambda out: torch.where(
-                    out == out.amax((-2, -1), keepdim=True), torch.ones_like(out), out))),
+                    out == out.amax((-2, -1), keepdim=True), torch.ones_like(out), out)), see=PEAK),
         Mistake("The maps of all keypoints are added: each has a map of its own.",
                 changed(gaussian_heatmap, result=lambda out: out.sum(0, keepdim=True).expand(out.shape))),
         Mistake("A patch around the keypoint: every cell of the map gets its value, however far away.",

@@ -3,6 +3,7 @@
 import torch
 from torch.nn import functional
 
+from posebook.checks.decoding.decode_argmax import OFFSET
 from posebook.checks.decoding.soft_argmax import soft_argmax as soft_px
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited
 from posebook.checks.representations import integral_loss as integral
@@ -171,7 +172,7 @@ PROBLEM = Problem(
         Mistake("The stride is missing: the soft-argmax is in cells, and stride * cell is in pixels.",
                 changed(hybrid_loss, stride=1.0)),
         Mistake("Half of (stride - 1) is added: the statement puts cell u at stride * u.",
-                edited(hybrid_loss, {"soft = ": "soft = (stride - 1) / 2 + "})),
+                edited(hybrid_loss, {"soft = ": "soft = (stride - 1) / 2 + "}), see=OFFSET),
         Mistake("exp of a large number such as 10000 is infinite, and infinity / infinity is NaN; `torch.softmax` "
                 "takes care of that.", edited(hybrid_loss, {
                     "torch.softmax(logits.flatten(-2), dim=-1).unflatten(-1, (h, w))":

@@ -3,8 +3,19 @@
 import torch
 from torch.nn import functional
 
+from posebook._links import See
 from posebook.checks.decoding import soft_argmax
-from posebook.checks.decoding.soft_argmax import NO_EXPONENTIAL, ONE_AXIS, OVERFLOWS, UNDERFLOWS, softmax_as
+from posebook.checks.decoding.decode_argmax import OFFSET
+from posebook.checks.decoding.soft_argmax import (
+    BETWEEN,
+    NO_EXPONENTIAL,
+    NO_TAU,
+    ONE_AXIS,
+    OVERFLOWS,
+    TAU,
+    UNDERFLOWS,
+    softmax_as,
+)
 from posebook.checks.decoding.soft_argmax import soft_argmax as soft_px
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited
 
@@ -131,6 +142,9 @@ def same(*losses):
     return all(torch.allclose(losses[0], other, rtol=0, atol=1e-6) for other in losses)
 
 
+UNITS = See("decoding",
+            "one distance in two units: soft-argmax is off by 1.06 px or 0.13 cells, as the table's last columns say")
+
 PROBLEM = Problem(
     name="integral_loss", points=3, minutes=25,
     reference=integral_loss,
@@ -196,24 +210,24 @@ PROBLEM = Problem(
         Mistake("dx and dy are added with their signs: take absolute values first.",
                 _error("(soft - truth).sum(-1).abs()")),
         Mistake("`tau` multiplies where it should divide: a high temperature makes the distribution flatter.",
-                changed(integral_loss, tau=lambda tau: 1 / tau)),
+                changed(integral_loss, tau=lambda tau: 1 / tau), see=TAU),
         Mistake("`tau` is missing: divide the logits by it before the softmax.",
-                changed(integral_loss, tau=1.0)),
+                changed(integral_loss, tau=1.0), see=NO_TAU),
         Mistake("The offset is missing: `offset + stride * cell`.",
-                changed(integral_loss, offset=0.0)),
+                changed(integral_loss, offset=0.0), see=OFFSET),
         Mistake("The offset is multiplied by the stride: it is already in pixels, so add it last, "
                 "`offset + stride * cell`.", changed(integral_loss, offset=lambda offset, stride: stride * offset)),
         Mistake("The stride is missing: cells are not pixels yet, `offset + stride * cell`.",
                 changed(integral_loss, stride=1.0)),
         Mistake("The error is in cells: the loss is in pixels, `stride` times as much.",
-                changed(integral_loss, result=lambda out, stride: out / stride)),
+                changed(integral_loss, result=lambda out, stride: out / stride), see=UNITS),
         Mistake("Half of (stride - 1) is added: the statement puts cell u at offset + stride * u.",
-                changed(integral_loss, offset=lambda offset, stride: offset + (stride - 1) / 2)),
+                changed(integral_loss, offset=lambda offset, stride: offset + (stride - 1) / 2), see=OFFSET),
         Mistake("Half a cell is added: the statement puts cell u at offset + stride * u.",
                 changed(integral_loss, offset=lambda offset, stride: offset + stride / 2)),
         Mistake("This is argmax: it takes the highest cell, not the mean, and no gradient passes.",
                 edited(integral_loss, softmax_as("functional.one_hot(logits.flatten(-2).argmax(-1), h * w)"
-                                           ".to(logits.dtype).unflatten(-1, (h, w))"))),
+                                           ".to(logits.dtype).unflatten(-1, (h, w))")), see=BETWEEN),
         Mistake("The values are right, but the result is cut off from `logits`: no `detach`, `item` or `numpy` "
                 "on the way.", changed(integral_loss, logits=lambda logits: logits.detach())),
         *(Mistake("The softmax runs over one axis at a time. The probabilities of all H x W cells of a map sum to 1: "

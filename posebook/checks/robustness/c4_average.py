@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from posebook._links import See
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited
 from posebook.checks.robustness.rot90_points import rot90_points
 
@@ -103,6 +104,13 @@ def _turned_with_it(a, b):
 
 PX = 1e-3  # of float32: some hundred px
 
+UPRIGHT = See("angle",
+              "the network alone is 15.3 px off, upright 1.3 px: its answer does not turn with the picture; choose "
+              "the mean of four turns, which does", degrees=90)
+MEAN = See("angle",
+           "the mean is 13.4 px off, upright too, where the network alone is 1.3 px off: wrong answers move it",
+           degrees=90, answer="mean of four turns")
+
 PROBLEM = Problem(
     name="c4_average", points=3, minutes=20,
     reference=c4_average,
@@ -157,11 +165,11 @@ PROBLEM = Problem(
                 changed(c4_average, responses=lambda responses: responses.roll(1, 0))),
         Mistake("This is the median of the four: want the mean, which one wrong answer moves.",
                 edited(c4_average, {MEANS: "torch.stack((back_x.quantile(0.5, dim=0), back_y.quantile(0.5, dim=0)), "
-                                           "dim=-1)"})),
+                                           "dim=-1)"}), see=MEAN),
         Mistake("This is the lower of the two middle ones, as `torch.median` has it: want the mean.",
                 edited(c4_average, {MEANS: "torch.stack((back_x.median(0).values, back_y.median(0).values), dim=-1)"})),
         Mistake("Only the unturned image is asked: average all four.",
-                edited(c4_average, {MEANS: "torch.stack((back_x[0], back_y[0]), dim=-1)"})),
+                edited(c4_average, {MEANS: "torch.stack((back_x[0], back_y[0]), dim=-1)"}), see=UPRIGHT),
         Mistake("Only the three turned images are averaged: k = 0 is one of the four.",
                 edited(c4_average, {".mean(0)": "[1:].mean(0)"})),
         Mistake("Only k = 0 and 2 are averaged: want all four.", edited(c4_average, {".mean(0)": "[::2].mean(0)"})),

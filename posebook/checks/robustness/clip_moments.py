@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from posebook._links import See
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited, uniform
 
 
@@ -95,6 +96,15 @@ def _result(change):
 HUGE = 1e9
 Near = partial(Case, atol=2e-3)
 
+DOWN = See("masking", "all masks are 1, and clipping moves the mean loss down by 0.929", hidden=0)
+LESS = See("masking", "clipping leaves 0.584 of the standard deviation", hidden=0)
+LARGE = See("masking",
+            "at eta 1 clipping leaves 0.398 of the standard deviation; move eta to 0.2, and it leaves more: fewer "
+            "values heap at 0", eta=1.0, hidden=0)
+UNIFORM = See("masking",
+              "of uniform noise clipping leaves 0.559 of the standard deviation; choose Gaussian noise: it leaves more",
+              shape="uniform")
+
 PROBLEM = Problem(
     name="clip_moments", points=3, minutes=30,
     reference=clip_moments,
@@ -115,7 +125,7 @@ PROBLEM = Problem(
     mistakes=(
         Mistake("The shift is downwards, mean - 1: what would rise above 1 is cut, what falls stays. (Or is it the "
                 "noise alone that you clip?)",
-                _result(lambda shift, std, eta: (-shift, std))),
+                _result(lambda shift, std, eta: (-shift, std)), see=DOWN),
         Mistake("This is the mean: the shift is how far it lies from 1, mean - 1.",
                 _result(lambda shift, std, eta: (1 + shift, std))),
         Mistake("This is the variance: the standard deviation is its root.",
@@ -123,9 +133,9 @@ PROBLEM = Problem(
         Mistake("The root of the mean square distance from 1 is taken: the standard deviation is about the mean, which "
                 "is no longer 1.", edited(clip_moments, {"square - loss**2": "square"})),
         Mistake("Nothing is clipped: then there is no shift, and the standard deviation is eta.",
-                _numbers(-HUGE, HUGE)),
+                _numbers(-HUGE, HUGE), see=DOWN),
         Mistake("Only what is above 1 is cut. For little noise that gives the right -eta / sqrt(2 pi) and 0.584 eta, "
-                "but what falls below 0 is cut as well.", _numbers(-HUGE, 1)),
+                "but what falls below 0 is cut as well.", _numbers(-HUGE, 1), see=LARGE),
         Mistake("Only what is below 0 is cut: what rises above 1 is cut to 1.", _numbers(0, HUGE)),
         Mistake("It is cut at -1 and 1: a mask lies between 0 and 1.", _numbers(-1, 1)),
         Mistake("This is 0 + eta z, cut to 0 and 1: the mask is 1 here.", _numbers(
@@ -139,17 +149,17 @@ PROBLEM = Problem(
         Mistake("What falls outside is left out and counts as 0: it is cut to 0 or 1.",
                 _numbers(-HUGE, HUGE, keep=lambda z, value: value * ((value >= 0) & (value <= 1)))),
         Mistake("The heap at 0 is missing, as if values below 0 were set to 1: they are cut to 0, where 1 - clip is 1.",
-                edited(clip_moments, {LOSS: LOSS[:-7], SQUARE: SQUARE[:-7]})),
+                edited(clip_moments, {LOSS: LOSS[:-7], SQUARE: SQUARE[:-7]}), see=LARGE),
         Mistake("The heap at 0 is missing in the mean square: values below 0 are cut to 0, where 1 - clip is 1.",
                 edited(clip_moments, {SQUARE: SQUARE[:-7]})),
         Mistake("The heap at 0 is missing in the mean: values below 0 are cut to 0, where 1 - clip is 1.",
                 edited(clip_moments, {LOSS: LOSS[:-7], "square - loss**2": "max(0.0, square - loss**2)"})),
         Mistake("The standard deviation is always 0.584 eta: that holds for little noise only.",
-                _result(lambda shift, std, eta: (shift, math.sqrt(0.5 - 0.5 / math.pi) * eta))),
+                _result(lambda shift, std, eta: (shift, math.sqrt(0.5 - 0.5 / math.pi) * eta)), see=LARGE),
         Mistake("The standard deviation is that of the noise, eta: clipping makes it smaller.",
-                _result(lambda shift, std, eta: (shift, eta))),
+                _result(lambda shift, std, eta: (shift, eta)), see=LESS),
         Mistake("The shift is 0: half of the noise would rise above 1, and is cut.",
-                _result(lambda shift, std, eta: (0.0, std))),
+                _result(lambda shift, std, eta: (0.0, std)), see=DOWN),
         Mistake("The shift is that of the cut ends of all of z: only the half with z > 0 is cut to 1.",
                 _result(lambda shift, std, eta: (2 * shift, std))),
         Mistake("`far` is eta, not 1 / eta: how many standard deviations below 1 does 0 lie?",
@@ -171,7 +181,7 @@ PROBLEM = Problem(
                 "that at b.", edited(clip_moments, {" - density[1])": ")"})),
         Mistake("The noise is taken for uniform between -eta and eta: z is standard normal.", _uniform_noise),
         Mistake("The noise is taken for uniform, with eta its standard deviation: z is standard normal.",
-                lambda eta: _uniform_noise(math.sqrt(3) * eta)),
+                lambda eta: _uniform_noise(math.sqrt(3) * eta), see=UNIFORM),
         Mistake("The standard deviation comes first in your result: want (shift, std).",
                 _result(lambda shift, std, eta: (std, shift))),
         Mistake("Both are in units of eta: they are in units of the mask.",

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from posebook._links import See
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited, uniform
 
 
@@ -132,6 +133,16 @@ def _twice(rng):
 
 Near = partial(Case, atol=1e-6, rtol=1e-5)
 
+INFINITE = See("conformal",
+               "of 10 pictures there is no rank 11: the circles are infinite, and the promise holds", n=10, alpha=0.09)
+LAST = See("conformal", "rank 10 of 10 is the largest residual, 1.83 px, and no infinite circle yet", n=10)
+ROUNDED_UP = See("conformal", "rank 91 of 100: n + 1 counts, and the product is rounded up")
+NEAREST = See("conformal",
+              "11 times 0.91 is a little more than 10: the rank is 11, which 10 pictures do not have", n=10, alpha=0.09)
+WHOLE = See("conformal", "rank 90 of 99: 100 times 0.9 is a whole number, and stays", n=99)
+ALPHA = See("conformal",
+            "circles that may fail 1 % of the time have 21.29 px; move alpha to 0.3, and they shrink", alpha=0.01)
+
 PROBLEM = Problem(
     name="conformal_radius", points=2, minutes=15,
     reference=conformal_radius,
@@ -159,13 +170,14 @@ PROBLEM = Problem(
     ),
     mistakes=(
         Mistake("n is taken for n + 1: the new residual is one of n + 1, and each place among them is as likely.",
-                _rank("max(1, math.ceil(n * (1 - alpha)))")),
+                _rank("max(1, math.ceil(n * (1 - alpha)))"), see=ROUNDED_UP),
         Mistake("The rank is rounded down: then fewer than 1 - alpha lie within. Round up.",
-                edited(conformal_radius, {"math.ceil": "math.floor", "[rank - 1]": "[max(rank, 1) - 1]"})),
+                edited(conformal_radius, {"math.ceil": "math.floor", "[rank - 1]": "[max(rank, 1) - 1]"}),
+                see=ROUNDED_UP),
         Mistake("The rank is rounded to the nearest: round up, or less than 1 - alpha may lie within.",
-                edited(conformal_radius, {"math.ceil": "round", "[rank - 1]": "[max(rank, 1) - 1]"})),
+                edited(conformal_radius, {"math.ceil": "round", "[rank - 1]": "[max(rank, 1) - 1]"}), see=NEAREST),
         Mistake("The rank is one too high where (n + 1)(1 - alpha) is a whole number: rounded up, that stays as it is.",
-                _rank("int((n + 1) * (1 - alpha)) + 1")),
+                _rank("int((n + 1) * (1 - alpha)) + 1"), see=WHOLE),
         Mistake("The list is counted from 0: the first smallest has the index 0. This is one place too far.",
                 edited(conformal_radius, {"rank > n": "rank >= n", "[rank - 1]": "[rank]"})),
         Mistake("One place too far, but for the largest: the list counts from 0, and so does a quantile of the level "
@@ -176,22 +188,22 @@ PROBLEM = Problem(
         Mistake("One place too low: the rank counts from 1.",
                 edited(conformal_radius, {"[rank - 1]": "[max(rank - 2, 0)]"})),
         Mistake("The largest residual stands for infinity: with too few residuals no radius is large enough.",
-                edited(conformal_radius, {TOO_MANY: "rank = min(rank, n)\n    "})),
+                edited(conformal_radius, {TOO_MANY: "rank = min(rank, n)\n    "}), see=INFINITE),
         Mistake("Where there are too few residuals an index is out of range: the result is infinity then.",
-                edited(conformal_radius, {TOO_MANY: ""})),
+                edited(conformal_radius, {TOO_MANY: ""}), see=INFINITE),
         Mistake("Where there are too few residuals an index is out of range: the result is infinity then.",
-                _always("residuals.kthvalue(rank).values.item()")),
+                _always("residuals.kthvalue(rank).values.item()"), see=INFINITE),
         Mistake("Where there are too few residuals NaN comes back: it is infinity then.",
-                edited(conformal_radius, {"return math.inf": "return math.nan"})),
+                edited(conformal_radius, {"return math.inf": "return math.nan"}), see=INFINITE),
         Mistake("Where there are too few residuals None comes back: it is infinity then.",
-                edited(conformal_radius, {"return math.inf": "return None"})),
+                edited(conformal_radius, {"return math.inf": "return None"}), see=INFINITE),
         Mistake("Infinity comes one residual too early: the n-th smallest is the largest, and there is one.",
-                edited(conformal_radius, {"rank > n": "rank >= n"})),
+                edited(conformal_radius, {"rank > n": "rank >= n"}), see=LAST),
         Mistake("The residuals are not sorted.", edited(conformal_radius, {"residuals.sort().values": "residuals"})),
         Mistake("The residuals are sorted from the largest on: it is the rank-th smallest.",
                 edited(conformal_radius, {"sort()": "sort(descending=True)"})),
         Mistake("`alpha` is taken for the share that lies within: it is the share that may lie beyond.",
-                _rank("math.ceil((n + 1) * alpha)")),
+                _rank("math.ceil((n + 1) * alpha)"), see=ALPHA),
         Mistake("`alpha` is halved, as for an interval with two ends: a circle has one.",
                 changed(conformal_radius, alpha=lambda alpha: alpha / 2)),
         Mistake("This is the quantile 1 - alpha, interpolated between two residuals: want the one of the rank, and it "
@@ -222,7 +234,7 @@ PROBLEM = Problem(
                 changed(conformal_radius, residuals=lambda residuals: residuals[residuals > 0])),
         Mistake("The residuals are squared: the radius is a distance.",
                 changed(conformal_radius, residuals=lambda residuals: residuals**2)),
-        Mistake("alpha is always 0.1: use `alpha`.", changed(conformal_radius, alpha=0.1)),
+        Mistake("alpha is always 0.1: use `alpha`.", changed(conformal_radius, alpha=0.1), see=ALPHA),
         Mistake("The result is rounded to whole px: keep the fraction.",
                 changed(conformal_radius, result=lambda out: out if math.isinf(out) else float(round(out)))),
         Mistake("The result is a tensor: a plain Python number is asked for, `.item()` makes one.",

@@ -5,6 +5,7 @@ from itertools import product
 
 import torch
 
+from posebook._links import See
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited, uniform
 
 
@@ -87,6 +88,12 @@ def _twice(rng):
 
 Near = partial(Case, atol=1e-5, rtol=1e-5)
 
+COIN = See("dropout",
+           "v = p / (1 - p) times 36.00 = 324.00 px²: what stays is divided by 1 - p, so v is far more than p (1 - p) "
+           "times 36.00", p=0.9)
+KEPT = See("dropout", "the more is dropped, the more answers vary, 324.00 px² at p = 0.9; move p to 0.1", p=0.9)
+DRAWS = See("dropout", "a variance from 201 answers still has a standard deviation of 10 %", samples=201)
+
 PROBLEM = Problem(
     name="dropout_moments", points=2, minutes=15,
     reference=dropout_moments,
@@ -114,11 +121,11 @@ PROBLEM = Problem(
         Mistake("The mean is divided by 1 - p: only what stays is, and it stays with probability 1 - p.",
                 _mean(lambda mean, p: mean / (1 - p))),
         Mistake("The variance is that of the coin, p (1 - p): what stays is divided by 1 - p, so its variance by the "
-                "square of that.", edited(dropout_moments, {FACTOR: "p * (1 - p)"})),
+                "square of that.", edited(dropout_moments, {FACTOR: "p * (1 - p)"}), see=COIN),
         Mistake("What stays is not divided by 1 - p, neither in the mean nor in the variance.",
-                changed(dropout_moments, result=lambda out, p: ((1 - p) * out[0], (1 - p) ** 2 * out[1]))),
+                changed(dropout_moments, result=lambda out, p: ((1 - p) * out[0], (1 - p) ** 2 * out[1])), see=COIN),
         Mistake("The variance of the coin is divided by 1 - p, where it takes its square.",
-                edited(dropout_moments, {FACTOR: "p"})),
+                edited(dropout_moments, {FACTOR: "p"}), see=COIN),
         Mistake("The variance of the coin, p (1 - p), is missing: only p is there.",
                 edited(dropout_moments, {FACTOR: "p / (1 - p) ** 2"})),
         Mistake("The variance of the coin is left out: a coin of probability p varies by p (1 - p).",
@@ -131,7 +138,7 @@ PROBLEM = Problem(
                 edited(dropout_moments, {"p / (1 - p) * terms.square().sum(-1)": "terms.square().sum(-1) / (1 - p) - "
                                          "mean.square()"})),
         Mistake("p is taken for the probability to stay: it is that to be dropped.",
-                edited(dropout_moments, {FACTOR: "(1 - p) / max(p, 1e-3)"})),
+                edited(dropout_moments, {FACTOR: "(1 - p) / max(p, 1e-3)"}), see=KEPT),
         Mistake("The variance is p / (1 - p) times the square of the sum: the inputs are dropped each on its own, so "
                 "it is the squares that are summed.", edited(dropout_moments, {SQUARES: "terms.sum(-1).square()"})),
         Mistake("The terms are not squared: variances go by squares.", edited(dropout_moments, {SQUARES: "mean"})),
@@ -170,7 +177,7 @@ PROBLEM = Problem(
         Mistake("All 2^n masks are tried: there are too many of them. What do you know of the variance of a sum?",
                 _by_all_masks),
         Mistake("This is a simulation: a variance from 20000 draws is right to about a hundredth. What do you know "
-                "of the variance of a sum?", _by_simulation),
+                "of the variance of a sum?", _by_simulation, see=DRAWS),
         *(Mistake("You count on one number of axes: `w` may be (n,), (m, n) or more; `w * x` does not care.",
                   edited(dropout_moments, {"terms = w * x": f"{text}\n    terms = w * x"}))
           for text in ("m, n = w.shape", "n, = w.shape")),

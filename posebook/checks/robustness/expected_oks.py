@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from posebook._links import See
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited, uniform
 
 
@@ -139,6 +140,12 @@ def _same(a, b):
 
 Near = partial(Case, atol=1e-4)
 
+CURVE = See("dropout",
+            "OKS is expected to be 0.30, as v / kappa² = 2.29; at the mean squared error it would be exp(-2.29), a "
+            "third of that", p=0.9)
+LARGE = See("dropout", "v / kappa² = 2.29, so 1 - v / kappa² is below 0; OKS is expected to be 0.30", p=0.9)
+AREA = See("dropout", "the same errors leave a small person an expected OKS of 0.50; move size to 320", size=24.0)
+
 PROBLEM = Problem(
     name="expected_oks", points=3, minutes=25,
     reference=expected_oks,
@@ -170,15 +177,16 @@ PROBLEM = Problem(
         Mistake("The area is squared: it is in square pixels already.", _edit(REACH, "area**2 * k**2")),
         Mistake("The root of the area is taken: |e|^2 is in square pixels, and so must be what it is divided by.",
                 _edit(REACH, "area**0.5 * k**2")),
-        Mistake("The area is missing: the same error in pixels weighs less on a large person.", _edit(REACH, "k**2")),
+        Mistake("The area is missing: the same error in pixels weighs less on a large person.", _edit(REACH, "k**2"),
+                see=AREA),
         Mistake("This is the similarity of the mean squared error: the mean of a curve is not the curve at the mean. "
-                "Which of both is larger here?", _result(f"torch.exp(-{VARIANCES}.sum(-1) / (2 * reach))")),
+                "Which of both is larger here?", _result(f"torch.exp(-{VARIANCES}.sum(-1) / (2 * reach))"), see=CURVE),
         Mistake("This is the similarity of an error of 1 sd along each axis of one mean variance: average over all "
                 "errors.", _result(f"torch.exp(-{VARIANCES}.mean(-1) / (2 * reach))")),
         Mistake("This is the similarity at a distance of sd x + sd y: average over all errors.",
                 _result(f"torch.exp(-{VARIANCES}.sqrt().sum(-1).square() / (2 * reach))")),
         Mistake("This is the beginning of a series, 1 - mean |e|^2 / (2 area k^2): errors are not small.",
-                _result(f"1 - {VARIANCES}.sum(-1) / (2 * reach)")),
+                _result(f"1 - {VARIANCES}.sum(-1) / (2 * reach)"), see=LARGE),
         Mistake("This is the beginning of a series, 1 / (1 + mean |e|^2 / (2 area k^2)): errors are not small, and "
                 "two axes of different size are not one.", _result(f"1 / (1 + {VARIANCES}.sum(-1) / (2 * reach))")),
         Mistake("The product of the two variances is left out: the determinant of I + S is 1 + trace S + det S.",

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from posebook._links import See
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited, uniform
 
 
@@ -80,6 +81,17 @@ def _twice_the_noise(rng):
 
 Near = partial(Case, atol=1e-7, rtol=1e-5)
 
+SHARED = See("masking",
+             "noise that a map's cells share makes the loss vary by 3.145; choose each cell, and it is less than a "
+             "quarter of that", clip="off", noise="each map")
+UNCLIPPED = See("masking", "as it is the loss varies by 0.677; only clipping makes 0.395 of it", clip="off")
+LINEAR = See("masking",
+             "at eta 0.02 the loss varies by 0.068, eta times 3.385; move eta to 0.2: ten times as much",
+             clip="off", eta=0.02)
+UNIFORM = See("masking",
+              "uniform noise with the standard deviation 0.20 makes the loss vary by 0.677, as Gaussian noise does",
+              clip="off", shape="uniform")
+
 PROBLEM = Problem(
     name="loss_noise_std", points=2, minutes=15,
     reference=loss_noise_std,
@@ -106,7 +118,7 @@ PROBLEM = Problem(
     ),
     mistakes=(
         Mistake("The weights are summed, not their squares: that holds if all mask values share one noise. What adds "
-                "up for independent ones?", _root("weights.sum().item()")),
+                "up for independent ones?", _root("weights.sum().item()"), see=SHARED),
         Mistake("This is eta times the root of the loss: the noise is multiplied by the squared difference, so its "
                 "variance by the fourth power.", _root("weights.sum().sqrt().item()")),
         Mistake("This is eta times the norm of the differences' sizes: the loss holds squares.",
@@ -118,10 +130,10 @@ PROBLEM = Problem(
         Mistake("The root of the sum is missing: only eta is in units of the loss.",
                 edited(loss_noise_std, {".sqrt()": ""})),
         Mistake("eta is squared outside the root: eta is a standard deviation, and so is the result.",
-                edited(loss_noise_std, {"eta *": "eta**2 *"})),
+                edited(loss_noise_std, {"eta *": "eta**2 *"}), see=LINEAR),
         Mistake("The root of eta is taken: it is a standard deviation, not a variance, and inside the root it is "
                 "squared.",
-                edited(loss_noise_std, {"eta *": "eta**0.5 *"})),
+                edited(loss_noise_std, {"eta *": "eta**0.5 *"}), see=LINEAR),
         Mistake("eta is missing.", edited(loss_noise_std, {"eta * ": ""})),
         Mistake("The standard deviations of the terms are averaged: the variances add.",
                 _root("weights.mean().item()")),
@@ -138,7 +150,7 @@ PROBLEM = Problem(
                 _root("(weights - weights.mean()).square().sum().sqrt().item()")),
         Mistake("All cells of a map share one noise here: each mask value has its own.",
                 _root("weights.reshape(-1, *weights.shape[-2:]).sum((-2, -1)).square().sum().sqrt().item() if "
-                      "weights.ndim > 1 else weights.sum().item()")),
+                      "weights.ndim > 1 else weights.sum().item()"), see=SHARED),
         Mistake("All cells of a row share one noise here: each mask value has its own.",
                 _root("weights.sum(-1).square().sum().sqrt().item() if weights.ndim else weights.item()")),
         Mistake("The standard deviations of the maps are added: variances add, also those of maps.",
@@ -158,11 +170,11 @@ PROBLEM = Problem(
         Mistake("`pred` and `target` are squared one by one: square their difference.",
                 edited(loss_noise_std, {WEIGHTS: "(pred.square() - target.square())"})),
         Mistake("The factor of clipping, 0.584, is in it: nothing is clipped here.",
-                edited(loss_noise_std, {"eta *": "math.sqrt(0.5 - 0.5 / math.pi) * eta *"})),
+                edited(loss_noise_std, {"eta *": "math.sqrt(0.5 - 0.5 / math.pi) * eta *"}), see=UNCLIPPED),
         Mistake("The noise is clipped to 1: nothing is clipped here.",
-                changed(loss_noise_std, eta=lambda eta: min(eta, 1.0))),
+                changed(loss_noise_std, eta=lambda eta: min(eta, 1.0)), see=UNCLIPPED),
         Mistake("The noise is taken for uniform between -eta and eta: eta is its standard deviation.",
-                edited(loss_noise_std, {"eta *": "eta / math.sqrt(3) *"})),
+                edited(loss_noise_std, {"eta *": "eta / math.sqrt(3) *"}), see=UNIFORM),
         Mistake("This is a simulation, from 20000 draws: it is right to about a hundredth. Variances of independent "
                 "terms add; which are the terms?", _by_simulation),
         *(Mistake("You count on one number of axes: `pred` and `target` may have any number of them; `.sum()` without "
