@@ -1,8 +1,12 @@
 """Names that the doctests in posebook/ use without importing them."""
 
+import importlib.util
+
 import pytest
 
 import posebook  # noqa: F401 (before torch, whose threads heed the environment that this sets)
+
+collect_ignore = [] if importlib.util.find_spec("triton") else ["posebook/_triton.py"]
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,8 @@
 """Arguments: one clear error that names the argument, what was wanted and what came; and dtypes widened."""
 
 import math
+import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from numbers import Integral, Real
 
@@ -17,10 +19,10 @@ def fail(name: str, want: str, got: object) -> None:
 
 def is_number(value: object) -> bool:
     """A plain finite number, numpy's scalars included; no bool, no tensor."""
-    try:
-        return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    except OverflowError:  # a whole number beyond every float
+    if not isinstance(value, Real) or isinstance(value, bool):
         return False
+    most = sys.float_info.max  # comparisons, as torch.compile knows no math.isfinite
+    return -most <= value <= most if isinstance(value, int) else bool(-math.inf < value < math.inf)
 
 
 def is_whole(value: object) -> bool:
@@ -56,6 +58,13 @@ def within(name: str, value: float, bounds: tuple[float, float]) -> None:
     """A plain number between two bounds, both included."""
     if not is_number(value) or not bounds[0] <= value <= bounds[1]:
         fail(name, f"a number from {bounds[0]:g} to {bounds[1]:g}", value)
+
+
+def bounds(name: str, value: tuple[float, float]) -> None:
+    """(least, most), two finite plain numbers in this order."""
+    pair = isinstance(value, (tuple, list)) and len(value) == 2 and all(map(is_number, value))
+    if not pair or value[0] > value[1]:
+        fail(name, "(least, most), two finite numbers", value)
 
 
 def one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -160,16 +169,31 @@ def widen(tensor: Tensor) -> Tensor:
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """On that device. The CPU does not wait for a CUDA card to take it; any other such copy could be read too early."""
+    return tensor.to(device, non_blocking=tensor.device.type == "cpu" and device.type == "cuda")
+
+
+def constant(values: float | Sequence, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Plain numbers as a tensor of that dtype, on its device; a card is not waited for, as ``new_tensor`` would."""
+    return sent(torch.tensor(values, dtype=dtype or like.dtype, device="cpu"), like.device)
+
+
 def double(x: Tensor | float) -> Tensor:
     """float64, a tensor where it is and a number on the CPU."""
     return x.double() if isinstance(x, Tensor) else torch.as_tensor(x, dtype=torch.float64, device="cpu")
 
 
 def readable(tensor: Tensor) -> bool:
-    """Whether Python may look at the values: not under vmap or jvp, nor of a meta, fake, traced or exported tensor."""
+    """Whether Python may look at the values: only on the CPU, as a card would have to be waited for."""
+    return tensor.device.type == "cpu" and real(tensor)
+
+
+def real(tensor: Tensor) -> bool:
+    """Whether it has values now: not under vmap or jvp, nor fake, traced or exported."""
     if torch.compiler.is_compiling() or torch.jit.is_tracing() or is_in_torch_dispatch_mode():
         return False
-    if tensor.is_meta or type(tensor) not in (Tensor, Parameter):
+    if type(tensor) not in (Tensor, Parameter):
         return False
     try:
         tensor.data_ptr()  # those of torch.func have none

@@ -1,7 +1,11 @@
 """What a map expects when it is read as a distribution: its mean cell, soft-argmax, and how wide it is."""
 
+from functools import cache
+from types import ModuleType
+
 import torch
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 
 from posebook import _args
 
@@ -82,11 +86,16 @@ def soft_argmax(logits: Tensor, tau: float = 1.0) -> Tensor:
     """
     _args.maps("logits", logits)
     _args.positive("tau", tau)
-    if logits.device.type != "cpu" or logits.requires_grad or not _args.readable(logits):  # blocks would be no gain
-        return _soft_argmax(logits, tau)
-    h, w = logits.shape[-2:]
-    blocks = logits.reshape(-1, h, w).split(max(1, _BLOCK * torch.get_num_threads() // (h * w)))  # (N, H, W)
-    return torch.cat([_soft_argmax(block, tau) for block in blocks]).view(*logits.shape[:-2], 2)
+    known = _args.real(logits) and unpack_dual(logits).tangent is None
+    if known and logits.is_cuda and logits.dtype != torch.float64 and _triton():
+        cells = _SoftArgmaxOnCard.apply(logits.contiguous(), tau)
+    elif not known or logits.device.type != "cpu" or logits.numel() <= _BLOCK:
+        cells = _plain_soft_argmax(_args.widen(logits), tau)
+    elif logits.requires_grad and torch.is_grad_enabled():
+        cells = _SoftArgmax.apply(_args.widen(logits), tau)[0]
+    else:
+        cells = _soft_argmax_in_blocks(logits.detach(), tau)
+    return cells.to(logits.dtype)
 
 
 def soft_argmax_compensated(heatmap: Tensor, *, beta: float) -> Tensor:
@@ -163,5 +172,86 @@ def spread(logits: Tensor, tau: float = 1.0) -> tuple[Tensor, Tensor]:
     return entropy.to(logits.dtype), covariance.to(logits.dtype)
 
 
-def _soft_argmax(logits: Tensor, tau: float) -> Tensor:
-    return mean_cell(spatial_softmax(_args.widen(logits), tau)).to(logits.dtype)
+def _mean(columns: Tensor, rows: Tensor) -> Tensor:
+    """Mean cell, from sums over the columns ``(..., W)`` and over the rows ``(..., H)``.
+
+    Divided by their own total: that of a softmax in float32 is 1 only to some 1e-6, which costs a digit.
+    """
+    x, y = (torch.arange(sums.shape[-1], dtype=sums.dtype, device=sums.device) for sums in (columns, rows))
+    return torch.stack(((columns * x).sum(-1), (rows * y).sum(-1)), dim=-1) / columns.sum(-1, keepdim=True)
+
+
+def _plain_soft_argmax(logits: Tensor, tau: float) -> Tensor:
+    prob = spatial_softmax(logits, tau)
+    return _mean(prob.sum(-2), prob.sum(-1))
+
+
+def _soft_argmax_in_blocks(logits: Tensor, tau: float) -> Tensor:
+    """The same in one buffer that stays in a processor's cache; at least float32."""
+    h, w = logits.shape[-2:]
+    maps = logits.reshape(-1, h * w)
+    held = _args.widen(maps[:0]).new_empty(max(1, _BLOCK * torch.get_num_threads() // (h * w)), h * w)
+    columns, rows = (held.new_empty(len(maps), n) for n in (w, h))
+    for block, column, row in zip(*(whole.split(len(held)) for whole in (maps, columns, rows)), strict=True):
+        prob, wide = held[: len(block)], _args.widen(block)
+        torch.softmax(wide if tau == 1 else torch.div(wide, tau, out=prob), -1, out=prob)
+        torch.sum(prob.unflatten(-1, (h, w)), -2, out=column)
+        torch.sum(prob.unflatten(-1, (h, w)), -1, out=row)
+    return _mean(columns, rows).view(*logits.shape[:-2], 2)
+
+
+class _SoftArgmax(torch.autograd.Function):
+    """Soft-argmax, and its probabilities p, with a gradient of two passes: p (u - mean) / tau."""
+
+    @staticmethod
+    def forward(logits: Tensor, tau: float) -> tuple[Tensor, Tensor]:
+        prob = spatial_softmax(logits, tau)
+        return _mean(prob.sum(-2), prob.sum(-1)), prob
+
+    @staticmethod
+    def setup_context(ctx, inputs: tuple, output: tuple) -> None:
+        ctx.tau = inputs[1]
+        ctx.save_for_backward(*output)
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    def backward(ctx, of_mean: Tensor | None, of_prob: Tensor | None) -> tuple[Tensor, None]:
+        """From the gradients of both outputs: p gets one where second derivatives are taken, by the formula above."""
+        mean, prob = ctx.saved_tensors
+        x, y = (torch.arange(n, dtype=prob.dtype, device="cpu") for n in (prob.shape[-1], prob.shape[-2]))
+        gx, gy = (torch.zeros_like(mean) if of_mean is None else of_mean / ctx.tau).split(1, -1)
+        slope = (gx * (x - mean[..., :1]))[..., None, :] + (gy * (y - mean[..., 1:]))[..., :, None]  # (..., H, W)
+        if of_prob is not None:
+            slope = slope + (of_prob - (of_prob * prob).sum((-2, -1), keepdim=True)) / ctx.tau
+        return slope.mul_(prob), None
+
+
+@cache
+def _triton() -> ModuleType | None:
+    """The programs for a CUDA card; None where Triton, which torch brings on Linux, or its C compiler is missing."""
+    try:
+        from posebook import _triton as programs
+
+        programs.forward(torch.zeros(1, 1, 1, device="cuda"), 1.0)
+    except Exception:  # of many kinds, as it compiles; the plain form gives the same
+        return None
+    return programs
+
+
+class _SoftArgmaxOnCard(torch.autograd.Function):
+    """Soft-argmax of contiguous logits, float32 or narrower, which keeps no probabilities; a float32 mean."""
+
+    @staticmethod
+    def forward(ctx, logits: Tensor, tau: float) -> Tensor:
+        mean, kept = _triton().forward(logits, tau)
+        ctx.tau = tau
+        ctx.save_for_backward(logits, mean, kept)
+        return mean
+
+    @staticmethod
+    def backward(ctx, of_mean: Tensor) -> tuple[Tensor, None]:
+        logits, mean, kept = ctx.saved_tensors
+        if torch.is_grad_enabled():  # second derivatives are wanted: the plain form has them
+            plain = _plain_soft_argmax(_args.widen(logits), ctx.tau)
+            return *torch.autograd.grad(plain, logits, of_mean, create_graph=True), None
+        return _triton().backward(logits, mean, kept, of_mean.contiguous(), ctx.tau), None

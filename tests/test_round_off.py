@@ -19,7 +19,7 @@ import posebook
 DOCTESTS = [
     test
     for module in pkgutil.walk_packages(posebook.__path__, "posebook.")
-    if not module.name.endswith("__main__")
+    if not module.name.endswith(("__main__", "_triton"))
     for test in doctest.DocTestFinder().find(importlib.import_module(module.name), extraglobs={"torch": torch})
     if test.examples
 ]

@@ -15,6 +15,8 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import build
+import pip
 import pytest
 import uv
 import yaml
@@ -82,8 +84,58 @@ def test_only_the_python_that_ci_runs_is_claimed():
 def test_what_is_pinned_runs_on_the_oldest_python_that_is_claimed(name):
     """Debian 12 has 3.11.2: a pin that needs 3.11.5 fails there after minutes."""
     if importlib.metadata.version(name).split("+")[0] == PINNED[name]:
-        needs = importlib.metadata.metadata(name)["Requires-Python"]
+        needs = importlib.metadata.metadata(name).get("Requires-Python")
         assert needs is None or SpecifierSet(needs).contains("3.11.0")
+
+
+def test_what_repeats_a_pin_follows_it():
+    """What installs in Binder, the ruff that looks at each commit, and the widgets that a chapter's set-up wants."""
+    pins = PINNED
+    assert (ROOT / ".binder/requirements.txt").read_text() == f"uv=={pins['uv']}\n"
+    (hooks,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert hooks["rev"] == f"v{pins['ruff']}" and hooks["hooks"] == [{"id": "ruff-check"}]
+    assert set(re.findall(r'"([\w-]+>=[\d.]+)"', build.SETUP)) == {"ipywidgets>=8.1.4"} <= {*map(str, STUDENT)}
+
+
+def test_the_hosts_run_the_python_that_ci_runs_and_fill_work():
+    (python,) = {text.split(" :: ")[-1] for text in PROJECT["classifiers"] if "Python :: 3" in text}
+    container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
+    assert container["image"] == f"python:{python}-bookworm"
+    assert (ROOT / ".binder/runtime.txt").read_text() == f"python-{python}\n"
+    assert "posebook update" in container["postCreateCommand"]
+    started = ROOT / ".binder/postBuild"
+    assert "posebook update" in started.read_text() and os.access(started, os.X_OK)
+    assert "--torch-backend cpu -c constraints.txt" in started.read_text()
+    assert container["containerEnv"] == {"UV_TORCH_BACKEND": "cpu"}  # which uv reads
+
+
+def test_each_chapter_can_be_opened_without_installing():
+    readme, places, chapters = (ROOT / "README.md").read_text(), set(), sorted(ROOT.glob("chapters/*.ipynb"))
+    for path in chapters:
+        for host, inside in (("colab.research.google.com/github", f"blob/main/chapters/{path.name}"),
+                             ("mybinder.org/v2/gh", f"main?urlpath=lab%2Ftree%2Fwork%2Fchapters%2F{path.name}")):
+            found = re.findall(rf"\(https://{re.escape(host)}/([\w-]+/[\w-]+)/{re.escape(inside)}\)", readme)
+            assert len(found) == 1, (host, path.name)
+            places |= {*found}
+    places |= {*re.findall(r"git\+https://github.com/([\w/-]+)", build.SETUP)}
+    assert len(places) == 1, "one repository"
+    counted = {name: int(n) for n, name in re.findall(r"\[(\d+) problems\]\(exercises/(\w+)/\2\.ipynb\)", readme)}
+    assert counted == {name: len(problems) for name, problems in build.SETS.items()}
+    for picture in ("docs/colab.svg", "docs/binder.svg"):
+        assert readme.count(f"({picture})") == len(chapters) and (ROOT / picture).exists()
+
+
+def test_the_pictures_of_readme_are_there_and_have_words():
+    pictures = re.findall(r"!\[([^\]]*)\]\((docs/\w+\.png)\)", (ROOT / "README.md").read_text())
+    assert {path for _, path in pictures} == {path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/*.png")}
+    assert len(pictures) == 5 and all(len(alt.split()) > 20 for alt, _ in pictures)
+
+
+def test_contributing_names_what_is_there():
+    parts = {path.name for path in ROOT.iterdir() if path.is_dir()} - {"site", "work"}
+    words = re.findall(r"`([^`\s]+/[^`\s]*)`", (ROOT / "CONTRIBUTING.md").read_text())
+    named = {word for word in words if word.split("/")[0] in parts and "<" not in word}
+    assert len(named) > 20 and [name for name in sorted(named) if not (ROOT / name).exists()] == []
 
 
 # A wheel
@@ -91,18 +143,23 @@ def test_what_is_pinned_runs_on_the_oldest_python_that_is_claimed(name):
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
+    """Made of a source distribution, as an index would."""
     folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT]
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT]
     subprocess.run(command, check=True, capture_output=True)
     return next(folder.glob("*.whl"))
 
 
-def test_a_wheel_holds_the_package_with_its_data_and_nothing_else(wheel):
+def test_a_wheel_holds_the_package_with_its_data_and_the_course_and_nothing_else(wheel):
     files = [path for path in (ROOT / "posebook").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     package = {path.relative_to(ROOT).as_posix() for path in files}
+    package |= {f"posebook/course/{path.relative_to(ROOT).as_posix()}"
+                for folder in ("chapters", "exercises") for path in (ROOT / folder).rglob("*.ipynb")
+                if ".ipynb_checkpoints" not in path.parts}
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert held == package
-    assert any(name.startswith("posebook/data/") for name in held)
+    assert {"posebook/data/portrait.json", "posebook/course/chapters/02_decoding.ipynb",
+            "posebook/course/exercises/decoding/decoding.ipynb"} <= held
 
 
 IMPORT_ALL = """
@@ -123,9 +180,10 @@ print(*[importlib.import_module(module.name).__name__
 """
 
 
-# Only these need the instructor's extra; one submission is graded without it.
+# Only these need the instructor's extras; one submission is graded without them.
 NBGRADER = [f"posebook.grading.{name}"
-            for name in ("collect", "course", "export", "record", "results", "roster", "run", "steps")]
+            for name in ("cluster", "collect", "course", "export", "feedback", "record", "report", "results", "roster",
+                         "run", "steps")]
 
 
 def test_an_installed_wheel_needs_student_dependencies_only(wheel, tmp_path):
@@ -139,9 +197,100 @@ def test_an_installed_wheel_needs_student_dependencies_only(wheel, tmp_path):
     ]
     assert {"jupytext", "nbgrader", "hypothesis"} <= set(refused)
     command = [sys.executable, "-I", "-c", IMPORT_ALL]
-    done = subprocess.run(command, input=json.dumps([str(tmp_path), refused, NBGRADER]), capture_output=True, text=True)
+    told = json.dumps([str(tmp_path), refused, [*NBGRADER, "posebook._triton"]])
+    done = subprocess.run(command, input=told, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "posebook.cli" in done.stdout.split()
+
+
+@pytest.fixture(scope="module")
+def student(wheel, tmp_path_factory) -> Path:
+    """A fresh environment with the wheel, and of what is installed here what students need, by links."""
+    folder = tmp_path_factory.mktemp("a student") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    site = next(folder.glob("lib/*/site-packages"))
+    for distribution in map(importlib.metadata.distribution, closure(STUDENT) & INSTALLED):
+        for file in distribution.files:
+            part = file if file.parts[0] == ".." else Path(file.parts[0])  # a whole package at once
+            link = Path(os.path.normpath(site / part))
+            if not {"__pycache__", "bin"} & set(part.parts) and not link.exists():
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(os.path.normpath(distribution.locate_file(part)))
+    command = [sys.executable, "-m", "pip", "--python", folder / "bin/python", "install", "--no-deps", "--no-index"]
+    subprocess.run([*command, wheel], check=True, capture_output=True)
+    return folder
+
+
+def test_a_student_who_has_only_the_wheel_solves_a_problem_set(student, tmp_path):
+    """No clone, none of the tests' packages: the course comes out of the package, and its notebooks run."""
+    here = tmp_path / "my course"
+    here.mkdir()
+    bin, env = student / "bin", {key: value for key, value in os.environ.items() if key != "POSEBOOK_PROGRESS"}
+
+    def run(*command: str | Path) -> str:
+        done = subprocess.run(command, cwd=here, env=env, timeout=600, **TOGETHER)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    found = "from importlib.util import find_spec as f; print(f('nbgrader'), f('hypothesis'), f('posebook').origin)"
+    assert re.match(f"None None {re.escape(str(student))}", run(bin / "python", "-c", found))
+    assert run(bin / "posebook", "update").splitlines()[:2] == ["New in work/:", "  chapters/01_representations.ipynb"]
+    solved = here / "work/exercises/representations/representations.ipynb"
+    shutil.copy(ROOT / "solutions/representations/representations.ipynb", solved)
+    run(bin / "python", "-m", "nbconvert", "--to", "notebook", "--execute", "--inplace", solved)
+    assert run(bin / "posebook", "progress").startswith("representations: 4 of 4 problems pass, ")
+    assert run(bin / "posebook", "reset", "hybrid_loss").startswith("hybrid_loss in work/exercises/representations/")
+    assert run(bin / "posebook", "doctor").endswith("The course can run here.\n")
+
+
+def made_up(folder: Path, name: str, version: str, *needs: str) -> None:
+    """A wheel of nothing but an empty module."""
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as file:
+        file.writestr(f"{name}.py", "")
+        required = "".join(f"Requires-Dist: {need}\n" for need in needs)
+        said = {"METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{required}",
+                "WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n", "RECORD": ""}
+        for part, text in said.items():
+            file.writestr(f"{name}-{version}.dist-info/{part}", text)
+
+
+@pytest.mark.parametrize(("widgets", "then"), [("7.7.1", "99"), ("8.1.4", "8.1.4")])
+def test_the_first_cell_adds_posebook_and_leaves_what_is_there_but_old_widgets(wheel, tmp_path, widgets, then):
+    """In an environment of made-up packages, as incomplete as a host's may be; tqdm wants another numpy than is there.
+    """
+    there = {"ipywidgets": widgets, "matplotlib": "3.9", "numpy": "1.26.4", "scipy": "1.13", "torch": "2.6.0+cu124",
+             "widgetsnbextension": "3.6.6"}
+    for name, version in there.items():
+        made_up(tmp_path, name, version, "not_there")
+        made_up(tmp_path, name, "99")
+    for name in ("comm", "jupyterlab_widgets", "safetensors"):
+        made_up(tmp_path, name, "1")
+    made_up(tmp_path, "tqdm", "1", "numpy>=99")
+    shutil.copy(wheel, tmp_path)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    (next(tmp_path.glob("venv/lib/*/site-packages")) / "pip").symlink_to(Path(pip.__file__).parent)
+    python = tmp_path / "venv/bin/python"
+    settings = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": tmp_path.as_uri(), "PIP_CONFIG_FILE": os.devnull}
+    env = {key: value for key, value in os.environ.items() if not key.startswith("PIP_")} | settings
+    command = [python, "-m", "pip", "install", "--no-deps", *(f"{name}=={version}" for name, version in there.items())]
+    subprocess.run(command, env=env, check=True, capture_output=True)
+
+    cell = re.sub(r"posebook @ git\+[^\"]+", "posebook", build.SETUP)
+    found = "import posebook, importlib.metadata as m; print(*{f'{d.name}=={d.version}' for d in m.distributions()})"
+    done = subprocess.run([python, "-c", f"{cell}\n{found}"], cwd=tmp_path, env=env, **TOGETHER)
+    added = dict.fromkeys(("comm", "jupyterlab_widgets", "safetensors", "tqdm"), "1")
+    want = there | added | {"ipywidgets": then, "posebook": PROJECT["version"]}
+    got = dict(each.split("==") for each in done.stdout.split("\n")[-2].split())
+    assert got == want, done.stdout
+
+
+def test_the_first_cell_does_nothing_where_posebook_is(monkeypatch, capfd):
+    monkeypatch.setattr(subprocess, "run", None)
+    exec(build.SETUP, {})
+    assert capfd.readouterr() == ("", "")
+    for source in ROOT.glob("sources/chapters/*.py"):
+        first = next(cell for cell in build.read(source).cells if cell.cell_type == "code")
+        assert first.source == build.SETUP and first.metadata.jupyter.source_hidden
 
 
 def test_import_posebook_is_light():
@@ -221,7 +370,7 @@ def test_make_alone_lists_the_tasks():
     status, lines = make(ROOT)
     assert status == 0
     assert [line.split("\t")[0] for line in lines] == [
-        f"make {task}" for task in ("lab", "test", "venv", "notebooks", "lint", "bench")
+        f"make {task}" for task in ("lab", "test", "venv", "notebooks", "site", "lint", "bench")
     ]
 
 

@@ -2,7 +2,8 @@
 
 import torch
 
-from posebook.checks.decoding.decode_argmax import decode_argmax
+from posebook._links import See
+from posebook.checks.decoding.decode_argmax import OFFSET, decode_argmax
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited, uniform
 
 
@@ -89,12 +90,22 @@ def _agree(a, b):
     return bool(torch.allclose(a, b, rtol=0, atol=1e-6))
 
 
+TAU = See("decoding",
+          "at tau 0.25 soft-argmax is 1.06 px off; move tau to 4, which is 1 / 0.25, and hardly any error is left",
+          tau=0.25)
+NO_TAU = See("decoding", "move tau to 0.01: the circle goes to the highest cell; without `tau` it would stay", tau=1.0)
+BETWEEN = See("decoding",
+              "the square, argmax, sits on a cell's center, 3.58 px off; the circle, soft-argmax, lies between the "
+              "cells", tau=1.0)
+FLAT = See("temperature", "a map that is nearly flat: its mean is drawn to the middle and 1.42 cells off", tau=20.0)
+
 PROBLEM = Problem(
     name="soft_argmax", points=3, minutes=15,
     reference=soft_argmax,
     own=("posebook.expectation.soft_argmax", "posebook.expectation.soft_argmax_compensated",
          "posebook.expectation.spatial_softmax", "posebook.expectation.mean_cell",
-         "posebook.decode.soft_argmax_window"),
+         "posebook.decode.soft_argmax_window", "posebook.expectation._soft_argmax_in_blocks",
+         "posebook.expectation._plain_soft_argmax"),
     cases=(
         Case("a flat map gives its center", lambda rng: (torch.zeros(1, 1, 5, 7), 1.0), fixed=True),
         Case("a Gaussian gives its center, between the cells", _gaussian_logits),
@@ -113,15 +124,16 @@ PROBLEM = Problem(
         Mistake("x and y are swapped: the last axis of `logits` is x, and x comes first in the result.",
                 changed(soft_argmax, result=lambda out: out.flip(-1))),
         Mistake("`tau` multiplies where it should divide: a high temperature makes the distribution flatter.",
-                changed(soft_argmax, tau=lambda tau: 1 / tau)),
-        Mistake("`tau` is missing: divide the logits by it before the softmax.", changed(soft_argmax, tau=1.0)),
+                changed(soft_argmax, tau=lambda tau: 1 / tau), see=TAU),
+        Mistake("`tau` is missing: divide the logits by it before the softmax.", changed(soft_argmax, tau=1.0),
+                see=NO_TAU),
         Mistake("The offset is multiplied by the stride: it is already in pixels, so add it last, "
                 "`offset + stride * cell`.", changed(soft_argmax, offset=lambda offset, stride: stride * offset)),
         Mistake("The stride is missing: cells are not pixels yet, `offset + stride * cell`.",
                 changed(soft_argmax, stride=1.0)),
-        Mistake("The offset is missing: `offset + stride * cell`.", changed(soft_argmax, offset=0.0)),
+        Mistake("The offset is missing: `offset + stride * cell`.", changed(soft_argmax, offset=0.0), see=OFFSET),
         Mistake("Half of (stride - 1) is added: the statement puts cell u at offset + stride * u.",
-                changed(soft_argmax, offset=lambda offset, stride: offset + (stride - 1) / 2)),
+                changed(soft_argmax, offset=lambda offset, stride: offset + (stride - 1) / 2), see=OFFSET),
         Mistake("Half a cell is added: the statement puts cell u at offset + stride * u.",
                 changed(soft_argmax, offset=lambda offset, stride: offset + stride / 2)),
         Mistake("The logits are divided by their sum: a softmax takes their exponentials first.",
@@ -148,7 +160,7 @@ PROBLEM = Problem(
         Mistake("Coordinates run from -1 to 1. A cell's coordinate is its index: 0, 1, ..., W - 1.",
                 edited(soft_argmax, {f"torch.arange({n})": f"torch.linspace(-1, 1, {n})" for n in "wh"})),
         Mistake("This is argmax: it takes the highest cell, not the mean, and no gradient passes.",
-                lambda logits, stride, tau=1.0, offset=0.0: decode_argmax(logits, stride, offset)),
+                lambda logits, stride, tau=1.0, offset=0.0: decode_argmax(logits, stride, offset), see=BETWEEN),
         Mistake("The values are right, but the result is cut off from `logits`: no `detach`, `item` or `numpy` "
                 "on the way.", changed(soft_argmax, logits=lambda logits: logits.detach())),
         Mistake("The result is always float32. It should have the dtype of `logits`.",
@@ -165,11 +177,13 @@ PROBLEM = Problem(
                 changed(soft_argmax, stride=lambda stride: 1 / stride)),
         Mistake("The softmax is taken twice, of the probabilities instead of the logits: that is nearly flat.",
                 edited(soft_argmax,
-                       softmax_as("(logits.flatten(-2) / tau).softmax(-1).softmax(-1).unflatten(-1, (h, w))"))),
+                       softmax_as("(logits.flatten(-2) / tau).softmax(-1).softmax(-1).unflatten(-1, (h, w))")),
+                see=FLAT),
         Mistake("The logits are cut off at some number: softmax is safe without that, and cutting moves the mean.",
                 changed(soft_argmax, logits=lambda logits: logits.clamp(-50, 50))),
         Mistake("The mean cell is rounded: it lies between the cells.",
-                edited(soft_argmax, {"torch.stack((x, y), dim=-1)": "torch.stack((x, y), dim=-1).round()"})),
+                edited(soft_argmax, {"torch.stack((x, y), dim=-1)": "torch.stack((x, y), dim=-1).round()"}),
+                see=BETWEEN),
         Mistake("Axes of length 1 are squeezed away: `...` of the input is `...` of the result.",
                 changed(soft_argmax, result=lambda out: out.squeeze())),
         Mistake("The sum of the weights is not 1: a number is added to what you divide by.",
