@@ -34,16 +34,18 @@ def page(results: dict) -> str:
 
 
 def machine(results: dict) -> list[str]:
+    """Of results.json, or of what was taken from another machine."""
     here = results["machine"]
-    memory = f"{here['memory_gb']} GB of memory"
-    return [f"- {here['processor']}, {here['processors']} processors, {memory}, {here['system']}",
-            "- " + ", ".join(map(" ".join, results["versions"].items()))]
+    parts = [here["card"]] if "card" in here else []
+    parts += [here["processor"], f"{here['processors']} processors", f"{here['memory_gb']} GB of memory",
+              here["system"]]
+    return ["- " + ", ".join(parts), "- " + ", ".join(map(" ".join, results["versions"].items()))]
 
 
 def warnings(results: dict) -> list[str]:
     runs, many = results["runs"], results["machine"]["processors"]
     quick = [name for name in runs if runs[name]["quick"]]
-    busy = max((run["load"] for run in runs.values()), default=0)
+    busy = max((run["load"] for run in runs.values() if "elsewhere" not in run), default=0)
     said = []
     if quick:
         which = "all of it" if len(quick) == len(runs) else ", ".join(quick)
@@ -73,8 +75,11 @@ def goals(results: dict) -> list[str]:
 def section(name: str, results: dict) -> str:
     run, rows = results["runs"][name], [row for row in results["rows"] if row["benchmark"] == name]
     about = " ".join(run["about"].split())
-    lines = [f"## {name}", "", about, "", f"{run['date']}, {run['seconds']} s, load before {run['load']}"
+    load = f", load before {run['load']}" if "load" in run else ""  # not known of every machine
+    lines = [f"## {name}", "", about, "", f"{run['date']}, {run['seconds']} s{load}"
              + (", quick run." if run["quick"] else "."), ""]
+    if "elsewhere" in run:
+        lines += ["On another machine:", "", *machine(run["elsewhere"]), ""]
     if run["failed"]:
         lines += [f"**Failed**: {plain(run['failed'])}", ""]
     if rows:

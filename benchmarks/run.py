@@ -1,10 +1,13 @@
 """Every benchmark, each in a process of its own: results.json, RESULTS.md and its plots.
 
     python benchmarks/run.py [--quick] [--only NAME ...] [--threads 1 2]
+    python benchmarks/run.py --take FILE --only gpu
 
 Each benchmark runs once for each number of threads; explorers, gpu, grading, interaction and start only with the first.
-What ran earlier on this machine with these versions stays where --only leaves it out. The exit status is 1 if a
-benchmark failed; a missed goal is told at the top of the page, and changes no status.
+What ran earlier on this machine with these versions stays where --only leaves it out. --take runs nothing: it puts in
+what the results.json of another machine, such as one with a CUDA device, holds of a benchmark; the page says where it
+was measured, and it stays until it is measured again. The exit status is 1 if a benchmark failed; a missed goal is told
+at the top of the page, and changes no status.
 """
 
 import argparse
@@ -19,6 +22,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import torch
 from _measure import PACKAGES, version
 from _page import page, plots
 
@@ -30,8 +34,9 @@ ONCE = ("explorers", "gpu", "grading", "interaction", "start")  # with the first
 
 def machine() -> dict:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    card = {"card": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
     return {"processor": processor(), "processors": os.cpu_count(), "memory_gb": round(memory),
-            "system": platform.system()}
+            "system": platform.system()} | card
 
 
 def processor() -> str:
@@ -67,23 +72,32 @@ def measured(name: str, threads: int, quick: bool) -> tuple[list[dict], str]:
 
 
 def earlier(file: Path) -> dict:
-    """What is stored, if it was measured here and still exists; else nothing yet."""
+    """What is stored, if it was measured here, or taken, and still exists; else nothing yet."""
     here = {"machine": machine(), "versions": versions()}
-    stored = json.loads(file.read_text()) if file.exists() else {}
-    if stored and {key: stored[key] for key in here} != here:
-        print(f"{file.name} is of another machine or other versions: it is replaced")
-        stored = {}
-    runs = {name: run for name, run in stored.get("runs", {}).items() if name in NAMES}
-    return here | {"runs": runs, "rows": [row for row in stored.get("rows", []) if row["benchmark"] in runs]}
+    stored = json.loads(file.read_text()) if file.exists() else here | {"runs": {}, "rows": []}
+    same = {key: stored[key] for key in here} == here
+    if not same:
+        print(f"{file.name} is of another machine or other versions: it is replaced, but for what it has taken")
+    runs = {name: run for name, run in stored["runs"].items() if name in NAMES and (same or "elsewhere" in run)}
+    return here | {"runs": runs, "rows": [row for row in stored["rows"] if row["benchmark"] in runs]}
+
+
+def take(results: dict, name: str, other: dict) -> None:
+    """One benchmark as another machine measured it."""
+    results["rows"] = [row for row in results["rows"] if row["benchmark"] != name] + [
+        row for row in other["rows"] if row["benchmark"] == name]
+    results["runs"][name] = other["runs"][name] | {"elsewhere": {key: other[key] for key in ("machine", "versions")}}
 
 
 def add(results: dict, name: str, options: argparse.Namespace, load: float) -> None:
-    """Run one benchmark; its rows take the place of earlier ones."""
+    """Run one benchmark; its rows take the place of earlier ones, but of taken ones only if something was measured."""
     start, found, failed = time.monotonic(), [], ""
     for threads in options.threads[:1] if name in ONCE else options.threads:
         print(f"\n== {name}, {threads} thread{'s' * (threads > 1)}", flush=True)
         rows, why = measured(name, threads, options.quick)
         found, failed = found + rows, failed or why
+    if "elsewhere" in results["runs"].get(name, {}) and not failed and all(row["ours"] is None for row in found):
+        return
     results["rows"] = [row for row in results["rows"] if row["benchmark"] != name] + found
     results["runs"][name] = {
         "about": ast.get_docstring(ast.parse((HERE / f"{name}.py").read_text())).split("\n\n")[0],
@@ -96,12 +110,14 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="two minutes: less data, few rounds")
     parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--threads", nargs="+", type=int, metavar="N", help="default: 1 2, with --quick 1")
+    parser.add_argument("--take", type=Path, metavar="FILE", help="results.json of another machine; names need --only")
     options = parser.parse_args()
     options.threads = options.threads or ([1] if options.quick else [1, 2])
     load, file = os.getloadavg()[0], HERE / "results.json"
     results = earlier(file)
+    other = json.loads(options.take.read_text()) if options.take else None
     for name in options.only:
-        add(results, name, options, load)
+        take(results, name, other) if other else add(results, name, options, load)
         file.write_text(json.dumps(results, indent=1) + "\n")
         (HERE / "RESULTS.md").write_text(page(results))  # also if the run is ended early
     plots(results, HERE)

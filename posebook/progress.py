@@ -173,7 +173,9 @@ def show(name: str = "") -> None:
         return
     from IPython.display import display
 
-    if sets := read(path, name):
-        display(sets)
+    try:
+        sets = read(path, name)
+    except OSError as error:
+        print(f"What was kept of your tries cannot be read: {error}")
     else:
-        print(NONE)
+        display(sets) if sets else print(NONE)

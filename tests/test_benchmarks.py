@@ -153,6 +153,29 @@ def test_a_part_can_be_replaced(made, tmp_path, bench):
     assert kept["rows"] == [] and kept["runs"] == {} and kept["machine"]["processor"] != "another"
 
 
+def test_what_another_machine_measured_is_taken_and_kept(made, tmp_path, bench, monkeypatch):
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        shutil.copytree(made[0], folder)
+    other = json.loads((there / "results.json").read_text())
+    other["machine"] |= {"card": "a card", "processor": "another"}
+    other["rows"] = [row | {"ours": 3.0} for row in other["rows"] if row["benchmark"] == "lacking"]
+    (there / "results.json").write_text(json.dumps(other))
+    assert run(here, "--only", "lacking", "--take", there / "results.json") == 0
+    for again in (["--only", "lacking"], ["--only", "good"]):  # nothing can be measured of it here
+        page, results = (here / "RESULTS.md").read_text(), json.loads((here / "results.json").read_text())
+        part = page.split("## lacking")[1]
+        assert "On another machine:" in part and "- a card, another, " in part and "3.00 ms" in part
+        assert results["machine"]["processor"] != "another" and len(results["runs"]) == 3
+        assert run(here, *again) == 0
+    results["machine"]["processor"] = "a third"
+    (here / "results.json").write_text(json.dumps(results))
+    monkeypatch.setattr(bench("run"), "NAMES", ["broken", "good", "lacking"])
+    assert set(bench("run").earlier(here / "results.json")["runs"]) == {"lacking"}
+    (here / "lacking.py").write_text(GOOD)
+    assert run(here, "--only", "lacking") == 0 and "On another machine" not in (here / "RESULTS.md").read_text()
+
+
 def test_ratios_are_those_of_each_round(bench, monkeypatch):
     measuring, now, third = bench("_measure"), [0.0], itertools.cycle((6, 6, 8, 12))
     monkeypatch.setattr(measuring.time, "perf_counter", lambda: now[0])

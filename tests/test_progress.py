@@ -155,6 +155,12 @@ def test_nothing_tried(work, capsys):
         progress.read(work / ".progress.jsonl", "decode")
 
 
+def test_a_journal_that_cannot_be_read_is_said(work, capsys):
+    (work / ".progress.jsonl").mkdir()
+    progress.show()
+    assert capsys.readouterr().out.startswith("What was kept of your tries cannot be read: [Errno ")
+
+
 def test_tries_count_answers_that_changed(work):
     for answer in ("a", "a", "b", "a"):
         add(work, "fuse", 3, "The weights are wrong", answer)

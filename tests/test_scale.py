@@ -151,9 +151,20 @@ def test_a_run_that_is_done_is_not_done_again(whole, monkeypatch):
 def test_the_weights_it_leaves(whole):
     net, trained = make(SMALL), kept(whole)
     note = load_weights(net, whole / "net.safetensors")
-    assert (note["size"], note["steps"], note["method"]) == ("64x48", 12, "regression")
+    assert (note["size"], note["steps"], note["method"], note["device"]) == ("64x48", 12, "regression", "processor")
+    assert note["log"] == [json.loads(line) for line in (whole / "log.jsonl").read_text().splitlines()]
     for name, value in net.state_dict().items():
         assert torch.equal(value, trained[f"net.{name}"].half().float())
+
+
+def test_the_stored_net_is_as_good_as_its_note_says():
+    """On the processor, in half precision: what chapter 1 tells of a run on a card."""
+    net, note = scale.stored()
+    settings = Settings(**{name: note[name] for name in ("method", "size", "steps", "batch")})
+    found = evaluate(net, settings, held_out(settings.hw, table.TEST_IMAGES, ALONE.device))
+    assert note["log"][-1]["step"] == note["steps"]
+    for decoder, errors in note["log"][-1]["errors"].items():
+        assert found[decoder] == pytest.approx(errors, rel=0.01)
 
 
 @pytest.mark.parametrize("change, text", [

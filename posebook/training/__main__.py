@@ -13,7 +13,7 @@
 ``python -m posebook.training fairness``: train on people of other kinds, and measure who is judged worse.
 
 ``python -m posebook.training run METHOD --out FOLDER``: one method at any size, with a deeper trunk, on one GPU or on
-several; ``run --help`` lists the rest. What it reaches on a GPU has not been measured yet.
+several; ``run --help`` lists the rest.
 """
 
 import argparse

@@ -10,7 +10,9 @@
 
 So the number of processes changes no more than the order of sums. Normalization is over groups of channels, not over
 the batch: no image's features depend on what other images are in the batch, or on which device they are.
-What this reaches on a GPU has not been measured yet.
+
+On one H200 GPU the first method at 64 x 64 px draws and learns from some 5,000 images a second; chapter 1, section
+1.14, shows what it reached.
 """
 
 import argparse
@@ -42,11 +44,12 @@ from posebook.models import Trunk, group_norm
 from posebook.people import Scene, draw_people, render, sample_scene
 from posebook.skeleton import COCO_17
 from posebook.training.data import Batch, alone
-from posebook.training.files import resume, save_checkpoint, save_weights
+from posebook.training.files import load_weights, resume, save_checkpoint, save_weights
 from posebook.training.loop import evaluating, noted_interrupts, one_cycle
 from posebook.training.methods import METHODS, make_net
-from posebook.training.table import PEOPLE, TEST_IMAGES, TEST_SEED, made, scores
+from posebook.training.table import FOLDER, PEOPLE, TEST_IMAGES, TEST_SEED, made, scores
 
+FILE = FOLDER / "scaled.safetensors"
 AHEAD = 8  # steps whose people are posed at once, on the CPU: so many cost hardly more than those of one
 
 
@@ -275,8 +278,16 @@ class Record:
     def end(self) -> None:
         if self.team.rank == 0:
             path = self.out / "net.safetensors"
-            save_weights(self.net.eval(), path, note=self.run | made() | {"command": "python -m posebook.training run"})
+            device = torch.cuda.get_device_name(self.team.device) if self.team.device.type == "cuda" else "processor"
+            note = {"command": "python -m posebook.training run", "device": device, "log": self.rows}
+            save_weights(self.net.eval(), path, note=self.run | made() | note)
             print(f"{self.settings.steps} steps are done; the weights are in {path}")
+
+
+def stored() -> tuple[nn.Module, dict]:
+    """The net of chapter 1, section 1.14, in evaluation mode, and its note: settings, device, and the log's lines."""
+    net = make(Settings("cross-entropy", size="64x64"))
+    return net.eval(), load_weights(net, FILE)
 
 
 def told(row: dict) -> str:
