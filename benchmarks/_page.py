@@ -17,9 +17,9 @@ HEAD = """\
 `make bench` makes this page (`make bench QUICK=1` in some two minutes, roughly); edit nothing here. posebook and its
 peers run in turns in one process, so a busy machine slows both. A ratio says how many times as fast posebook is, as
 the median over all turns, with the lowest and the highest in parentheses: below 1 it is slower. The median decides
-whether a goal is met. "A read" and "a softmax" of the maps are floors, which posebook's work contains: there the ratio
-says how many times as long posebook takes. "mmpose's loop" is the peer's definition in numpy, one sample and one
-keypoint at a time.
+whether a goal is met. "A read", "a softmax" and "an argmax" of the maps are floors, which posebook's work contains:
+there the ratio says how many times as long posebook takes. "mmpose's loop" is the peer's definition in numpy, one
+sample and one keypoint at a time.
 """
 
 

@@ -152,6 +152,7 @@ def all_equal(heatmap: Tensor, logits: Tensor, numbers: np.ndarray) -> bool:
 
 def works(heatmap: Tensor, logits: Tensor, numbers: np.ndarray) -> dict:
     """For each work, what runs in turns: posebook, and peers with the goal."""
+    loop, peaks = "mmpose's loop", {"an argmax": (lambda: argmax(heatmap), "")}
     return {
         "argmax": (
             lambda: argmax(heatmap),
@@ -169,11 +170,11 @@ def works(heatmap: Tensor, logits: Tensor, numbers: np.ndarray) -> dict:
             {"kornia": (lambda: gradient(kornia_soft, logits), ">= 2"),
              "dsntnn": (lambda: gradient(dsntnn_soft, logits), ">= 1")}),
         "quarter shift": (
-            lambda: refine_quarter(heatmap), {"mmpose's loop": (lambda: each(loop_quarter, numbers), ">= 7")}),
+            lambda: refine_quarter(heatmap), {loop: (lambda: each(loop_quarter, numbers), ">= 7")} | peaks),
         "DARK, blur 2": (
-            lambda: refine_dark(heatmap, blur=2.0), {"mmpose's loop": (lambda: each(loop_dark, numbers), ">= 15")}),
+            lambda: refine_dark(heatmap, blur=2.0), {loop: (lambda: each(loop_dark, numbers), ">= 15")} | peaks),
         "UDP, blur 2": (
-            lambda: refine_udp(heatmap, blur=2.0), {"mmpose's loop": (lambda: each(loop_udp, numbers), ">= 15")}),
+            lambda: refine_udp(heatmap, blur=2.0), {loop: (lambda: each(loop_udp, numbers), ">= 15")} | peaks),
     }
 
 
