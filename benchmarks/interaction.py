@@ -43,8 +43,12 @@ def draw(tau):
 interact(draw, tau=FloatLogSlider(0.1, min=-2, max=1, step=0.02));"""
 READY = """() => [...jupyterapp.shell.currentWidget.content.model.cells].every(c => c.executionCount)"""
 # Resolves with the milliseconds from a key's event to the second frame after the picture in this output has changed.
-PRESS = """(output, [key, code]) => new Promise(done => {
+# Keys go to the right, and turn where the slider ends.
+PRESS = """output => new Promise(done => {
     const picture = () => output.querySelector('[role=img], img'), slider = output.querySelector('[role=slider]');
+    const at = name => Number(slider.getAttribute('aria-value' + name));
+    window.way = at('now') >= at('max') ? -1 : at('now') <= at('min') ? 1 : window.way ?? 1;
+    const [key, code] = window.way > 0 ? ['ArrowRight', 39] : ['ArrowLeft', 37];
     let before = picture(), start;
     const look = async () => {
         const now = picture();
@@ -66,9 +70,7 @@ WATCH = """output => {
 
 def press(output, presses: int) -> torch.Tensor:
     """Milliseconds of each press, to and fro; the first five warm up."""
-    keys = [("ArrowRight", 39), ("ArrowLeft", 37)]
-    spent = [output.evaluate(PRESS, list(keys[k // 5 % 2])) for k in range(presses + 5)]
-    return torch.tensor(spent[5:])
+    return torch.tensor([output.evaluate(PRESS) for _ in range(presses + 5)][5:])
 
 
 def drag(page, output) -> float:

@@ -1,7 +1,8 @@
 """Soft-argmax on a CUDA card by two programs of Triton: maps are read, and read again as their gradient is written.
 
 That is what any gradient must move at the least: a map of softmax, which the plain form of
-:mod:`posebook.expectation` keeps, is never stored. Only that module imports this one, as Triton is not everywhere.
+:mod:`posebook.expectation` keeps, is never stored. Triton compiles them once for each size of maps, in about a second,
+and keeps that on disk. Only that module imports this one, as Triton is not everywhere.
 """
 
 import torch
