@@ -188,18 +188,25 @@ def _plain_soft_argmax(logits: Tensor, tau: float) -> Tensor:
     return _mean(prob.sum(-2), prob.sum(-1))
 
 
-def _soft_argmax_in_blocks(logits: Tensor, tau: float) -> Tensor:
-    """The same in one buffer that stays in a processor's cache; at least float32."""
+def _soft_argmax_in_blocks(logits: Tensor, tau: float, kept: Tensor | None = None) -> Tensor:
+    """The same in one buffer that stays in a processor's cache; at least float32. ``kept``, as logits, takes it all."""
     h, w = logits.shape[-2:]
     maps = logits.reshape(-1, h * w)
-    held = _args.widen(maps[:0]).new_empty(max(1, _BLOCK * torch.get_num_threads() // (h * w)), h * w)
+    held = _args.widen(maps[:0]).new_empty(_at_once(h, w), h * w) if kept is None else kept.view(-1, h * w)
     columns, rows = (held.new_empty(len(maps), n) for n in (w, h))
-    for block, column, row in zip(*(whole.split(len(held)) for whole in (maps, columns, rows)), strict=True):
-        prob, wide = held[: len(block)], _args.widen(block)
+    for first in range(0, len(maps), _at_once(h, w)):
+        block = slice(first, first + _at_once(h, w))
+        wide = _args.widen(maps[block])
+        prob = held[: len(wide)] if kept is None else held[block]
         torch.softmax(wide if tau == 1 else torch.div(wide, tau, out=prob), -1, out=prob)
-        torch.sum(prob.unflatten(-1, (h, w)), -2, out=column)
-        torch.sum(prob.unflatten(-1, (h, w)), -1, out=row)
+        torch.sum(prob.unflatten(-1, (h, w)), -2, out=columns[block])
+        torch.sum(prob.unflatten(-1, (h, w)), -1, out=rows[block])
     return _mean(columns, rows).view(*logits.shape[:-2], 2)
+
+
+def _at_once(h: int, w: int) -> int:
+    """How many maps make a block."""
+    return max(1, _BLOCK * torch.get_num_threads() // (h * w))
 
 
 class _SoftArgmax(torch.autograd.Function):
@@ -207,8 +214,8 @@ class _SoftArgmax(torch.autograd.Function):
 
     @staticmethod
     def forward(logits: Tensor, tau: float) -> tuple[Tensor, Tensor]:
-        prob = spatial_softmax(logits, tau)
-        return _mean(prob.sum(-2), prob.sum(-1)), prob
+        prob = torch.empty_like(logits, memory_format=torch.contiguous_format)
+        return _soft_argmax_in_blocks(logits, tau, prob), prob
 
     @staticmethod
     def setup_context(ctx, inputs: tuple, output: tuple) -> None:
@@ -222,7 +229,15 @@ class _SoftArgmax(torch.autograd.Function):
         mean, prob = ctx.saved_tensors
         x, y = (torch.arange(n, dtype=prob.dtype, device="cpu") for n in (prob.shape[-1], prob.shape[-2]))
         gx, gy = (torch.zeros_like(mean) if of_mean is None else of_mean / ctx.tau).split(1, -1)
-        slope = (gx * (x - mean[..., :1]))[..., None, :] + (gy * (y - mean[..., 1:]))[..., :, None]  # (..., H, W)
+        along_x, along_y = (gx * (x - mean[..., :1]))[..., None, :], (gy * (y - mean[..., 1:]))[..., :, None]
+        if of_prob is None and not torch.is_grad_enabled():
+            slope = torch.empty_like(prob)
+            parts = (whole.reshape(-1, *whole.shape[-2:]).split(_at_once(len(y), len(x)))
+                     for whole in (slope, prob, along_x, along_y))
+            for into, p, right, down in zip(*parts, strict=True):
+                torch.add(right, down, out=into).mul_(p)
+            return slope, None
+        slope = along_x + along_y  # (..., H, W)
         if of_prob is not None:
             slope = slope + (of_prob - (of_prob * prob).sum((-2, -1), keepdim=True)) / ctx.tau
         return slope.mul_(prob), None

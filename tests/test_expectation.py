@@ -138,6 +138,7 @@ def test_soft_argmax_blocks_are_invisible(monkeypatch, block, tau, dtype):
         assert torch.equal(soft_argmax(view, tau), expected)
         torch.testing.assert_close(gradient(view, tau), slope, rtol=8 * atol, atol=atol)
     assert torch.equal(soft_argmax(logits[:, :1].expand(2, 5, 9, 11), tau), expected[:, :1].expand(2, 5, 2))
+    torch.testing.assert_close(gradient(logits[0, 0], tau), slope[0, 0], rtol=8 * atol, atol=atol)
     with torch.no_grad():
         assert torch.equal(soft_argmax(logits.requires_grad_(), tau), expected)
     assert torch.equal(logits, before)
