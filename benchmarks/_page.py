@@ -59,11 +59,13 @@ def warnings(results: dict) -> list[str]:
 def goals(results: dict) -> list[str]:
     """What failed and what was missed, first of all."""
     judged = [row for row in results["rows"] if row["met"] is not None]
+    taken = sum("elsewhere" in results["runs"][row["benchmark"]] for row in judged)
     missed = [row for row in judged if not row["met"]]
     failed = [f"- **{name} failed**: {plain(run['failed'])}"
               for name, run in sorted(results["runs"].items()) if run["failed"]]
     lines = ["## Failed", "", *failed, ""] if failed else []
-    lines += ["## Missed goals", "", f"{len(judged) - len(missed)} of {len(judged)} goals are met. "
+    lines += ["## Missed goals", "", f"{len(judged) - len(missed)} of {len(judged)} goals are met"
+              + f", {taken} of all on another machine" * (taken > 0) + ". "
               + ("Missed:" if missed else "None is missed."), ""]
     for row in sorted(missed, key=lambda row: row["benchmark"]):
         threads = f"{row['threads']} thread{'s' * (row['threads'] > 1)}"

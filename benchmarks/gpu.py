@@ -74,7 +74,7 @@ def of_maps(cpu: Tensor, device: str) -> dict[str, Work]:
     if device != "cpu":
         torch._dynamo.reset()  # a function is compiled for so many shapes and no more
         compiled.cache_clear()
-        others["torch.compile"] = compiled(soft_argmax)
+        others["torch, compiled"] = compiled(soft_argmax)
     return {
         "soft-argmax": (lambda at: lambda: soft_argmax(maps[at]), size, {
             name: lambda one=one: one(there) for name, one in others.items()}),

@@ -86,7 +86,8 @@ def take(results: dict, name: str, other: dict) -> None:
     """One benchmark as another machine measured it."""
     results["rows"] = [row for row in results["rows"] if row["benchmark"] != name] + [
         row for row in other["rows"] if row["benchmark"] == name]
-    results["runs"][name] = other["runs"][name] | {"elsewhere": {key: other[key] for key in ("machine", "versions")}}
+    there = {"elsewhere": {key: other[key] for key in ("machine", "versions")}}
+    results["runs"][name] = there | other["runs"][name]  # which may have taken it from a third
 
 
 def add(results: dict, name: str, options: argparse.Namespace, load: float) -> None:
@@ -96,7 +97,7 @@ def add(results: dict, name: str, options: argparse.Namespace, load: float) -> N
         print(f"\n== {name}, {threads} thread{'s' * (threads > 1)}", flush=True)
         rows, why = measured(name, threads, options.quick)
         found, failed = found + rows, failed or why
-    if "elsewhere" in results["runs"].get(name, {}) and not failed and all(row["ours"] is None for row in found):
+    if "elsewhere" in results["runs"].get(name, {}) and all(row["ours"] is None for row in found):
         return
     results["rows"] = [row for row in results["rows"] if row["benchmark"] != name] + found
     results["runs"][name] = {
@@ -116,6 +117,8 @@ def main() -> int:
     load, file = os.getloadavg()[0], HERE / "results.json"
     results = earlier(file)
     other = json.loads(options.take.read_text()) if options.take else None
+    if other and (options.only is NAMES or not other["runs"].keys() >= set(options.only)):
+        parser.error(f"--take wants --only with names of what {options.take} holds: {', '.join(other['runs'])}")
     for name in options.only:
         take(results, name, other) if other else add(results, name, options, load)
         file.write_text(json.dumps(results, indent=1) + "\n")

@@ -15,17 +15,17 @@ _AT_ONCE = 8192  # cells of a map that a program holds; of larger maps it reads 
 
 @triton.jit
 def _forward(logits, mean, kept, per_tau, CELLS: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr):
-    """For a map: mean cell (x, y), the largest of z / tau, and the sum of e^(z / tau - largest)."""
+    """For a map: mean cell (x, y), the largest of its logits z, and the sum of e^((z - largest) / tau)."""
     image = tl.program_id(0)
     lane = tl.arange(0, BLOCK)
     largest, nothing = -float("inf"), tl.zeros([BLOCK], tl.float32)
     total, sum_x, sum_y = nothing, nothing, nothing
     for first in range(0, CELLS, BLOCK):
         cell = first + lane
-        z = tl.load(logits + image.to(tl.int64) * CELLS + cell, cell < CELLS, -float("inf")).to(tl.float32) * per_tau
+        z = tl.load(logits + image.to(tl.int64) * CELLS + cell, cell < CELLS, -float("inf")).to(tl.float32)
         before, largest = largest, tl.maximum(largest, tl.max(z))
-        weight = tl.where(z == -float("inf"), 0.0, tl.exp(z - largest))
-        faded = tl.where(before == -float("inf"), 0.0, tl.exp(before - largest))
+        weight = tl.where(z == -float("inf"), 0.0, tl.exp((z - largest) * per_tau))
+        faded = tl.where(before == -float("inf"), 0.0, tl.exp((before - largest) * per_tau))
         total = total * faded + weight
         sum_x = sum_x * faded + weight * (cell % WIDTH)
         sum_y = sum_y * faded + weight * (cell // WIDTH)
@@ -46,8 +46,8 @@ def _backward(logits, mean, kept, of_mean, of_logits, per_tau,
     x, y = tl.load(mean + 2 * image), tl.load(mean + 2 * image + 1)
     largest, total = tl.load(kept + 2 * image), tl.load(kept + 2 * image + 1)
     gx, gy = tl.load(of_mean + 2 * image), tl.load(of_mean + 2 * image + 1)
-    z = tl.load(logits + at, cell < CELLS, 0.0).to(tl.float32) * per_tau
-    prob = tl.exp(z - largest) * (per_tau / total)
+    z = tl.load(logits + at, cell < CELLS, 0.0).to(tl.float32)
+    prob = tl.exp((z - largest) * per_tau) * (per_tau / total)
     slope = prob * (gx * (cell % WIDTH - x) + gy * (cell // WIDTH - y))
     tl.store(of_logits + at, slope.to(of_logits.dtype.element_ty), cell < CELLS)
 
@@ -63,7 +63,7 @@ def forward(logits: Tensor, tau: float) -> tuple[Tensor, Tensor]:
     block, warps = (block, max(1, block // 1024)) if block <= _AT_ONCE else (1024, 4)
     if mean.numel():
         with torch.cuda.device_of(logits):
-            _forward[(mean.numel() // 2,)](logits, mean, kept, 1 / tau, h * w, w, block, num_warps=warps)
+            _forward[(mean.numel() // 2,)](logits, mean, kept, 1 / float(tau), h * w, w, block, num_warps=warps)
     return mean, kept
 
 
@@ -75,5 +75,5 @@ def backward(logits: Tensor, mean: Tensor, kept: Tensor, of_mean: Tensor, tau: f
     if mean.numel():
         with torch.cuda.device_of(logits):
             _backward[(mean.numel() // 2, triton.cdiv(h * w, block))](
-                logits, mean, kept, of_mean, of_logits, 1 / tau, h * w, w, block, num_warps=4)  # fmt: skip
+                logits, mean, kept, of_mean, of_logits, 1 / float(tau), h * w, w, block, num_warps=4)  # fmt: skip
     return of_logits

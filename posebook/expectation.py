@@ -1,5 +1,6 @@
 """What a map expects when it is read as a distribution: its mean cell, soft-argmax, and how wide it is."""
 
+import warnings
 from functools import cache
 from types import ModuleType
 
@@ -9,6 +10,7 @@ from torch.autograd.forward_ad import unpack_dual
 
 from posebook import _args
 
+_ONE_PROGRAM = 2**16  # cells of a map that one program on a card reads alone; larger ones leave most of it idle
 _BLOCK = 800_000  # values that soft_argmax holds at once for each thread of a CPU: so few stay in its cache
 
 
@@ -57,9 +59,7 @@ def mean_cell(prob: Tensor) -> Tensor:
     """
     _args.maps("prob", prob)
     wide = _args.widen(prob)
-    columns, rows = wide.sum(-2), wide.sum(-1)  # (..., W), (..., H): two sums of products, not H * W of them
-    x, y = (torch.arange(n, dtype=wide.dtype, device=wide.device) for n in (prob.shape[-1], prob.shape[-2]))
-    return torch.stack(((columns * x).sum(-1), (rows * y).sum(-1)), dim=-1).to(prob.dtype)
+    return _moments(wide.sum(-2), wide.sum(-1)).to(prob.dtype)
 
 
 def soft_argmax(logits: Tensor, tau: float = 1.0) -> Tensor:
@@ -77,7 +77,8 @@ def soft_argmax(logits: Tensor, tau: float = 1.0) -> Tensor:
     Raises:
         ValueError: fewer than two axes, an empty map, an integer dtype, or ``tau <= 0``.
 
-    On a CUDA device float32 and half precision take two passes, by Triton where it is there; no softmax is stored.
+    Called on a CUDA device with float32 or half precision it runs by Triton, where that is there, and keeps the logits
+    for its gradient, no softmax: do not change them in place before the backward pass.
 
     See chapter 2, section 2.5.
 
@@ -88,9 +89,10 @@ def soft_argmax(logits: Tensor, tau: float = 1.0) -> Tensor:
     """
     _args.maps("logits", logits)
     _args.positive("tau", tau)
-    known = _args.real(logits) and unpack_dual(logits).tangent is None
-    if known and logits.is_cuda and logits.dtype != torch.float64 and _triton():
-        cells = _SoftArgmaxOnCard.apply(logits.contiguous(), tau)
+    known = _plainly_there(logits) and not torch._C._are_functorch_transforms_active()
+    small = logits.dtype != torch.float64 and logits.shape[-1] * logits.shape[-2] <= _ONE_PROGRAM
+    if known and logits.is_cuda and small and (programs := _triton(logits.device, logits.dtype)):
+        cells = _SoftArgmaxOnCard.apply(logits.contiguous(), tau, programs)
     elif not known or logits.device.type != "cpu" or logits.numel() <= _BLOCK:
         cells = _plain_soft_argmax(_args.widen(logits), tau)
     elif logits.requires_grad and torch.is_grad_enabled():
@@ -174,13 +176,15 @@ def spread(logits: Tensor, tau: float = 1.0) -> tuple[Tensor, Tensor]:
     return entropy.to(logits.dtype), covariance.to(logits.dtype)
 
 
-def _mean(columns: Tensor, rows: Tensor) -> Tensor:
-    """Mean cell, from sums over the columns ``(..., W)`` and over the rows ``(..., H)``.
-
-    Divided by their own total: that of a softmax in float32 is 1 only to some 1e-6, which costs a digit.
-    """
+def _moments(columns: Tensor, rows: Tensor) -> Tensor:
+    """Sums of u p_u ``(..., 2)``, from sums of p over the columns ``(..., W)`` and over the rows ``(..., H)``."""
     x, y = (torch.arange(sums.shape[-1], dtype=sums.dtype, device=sums.device) for sums in (columns, rows))
-    return torch.stack(((columns * x).sum(-1), (rows * y).sum(-1)), dim=-1) / columns.sum(-1, keepdim=True)
+    return torch.stack(((columns * x).sum(-1), (rows * y).sum(-1)), dim=-1)
+
+
+def _mean(columns: Tensor, rows: Tensor) -> Tensor:
+    """Divided by their own total: that of a softmax in float32 is 1 only to some 1e-6, which costs a digit."""
+    return _moments(columns, rows) / columns.sum(-1, keepdim=True)
 
 
 def _plain_soft_argmax(logits: Tensor, tau: float) -> Tensor:
@@ -230,7 +234,7 @@ class _SoftArgmax(torch.autograd.Function):
         x, y = (torch.arange(n, dtype=prob.dtype, device="cpu") for n in (prob.shape[-1], prob.shape[-2]))
         gx, gy = (torch.zeros_like(mean) if of_mean is None else of_mean / ctx.tau).split(1, -1)
         along_x, along_y = (gx * (x - mean[..., :1]))[..., None, :], (gy * (y - mean[..., 1:]))[..., :, None]
-        if of_prob is None and not torch.is_grad_enabled():
+        if of_prob is None and not torch.is_grad_enabled() and _plainly_there(of_mean):
             slope = torch.empty_like(prob)
             parts = (whole.reshape(-1, *whole.shape[-2:]).split(_at_once(len(y), len(x)))
                      for whole in (slope, prob, along_x, along_y))
@@ -244,13 +248,18 @@ class _SoftArgmax(torch.autograd.Function):
 
 
 @cache
-def _triton() -> ModuleType | None:
-    """The programs for a CUDA card; None where Triton, which torch brings on Linux, or its C compiler is missing."""
+def _triton(device: torch.device, dtype: torch.dtype) -> ModuleType | None:
+    """The programs for a CUDA card; None without Triton and, after a warning, where it fails: say, for want of gcc."""
     try:
         from posebook import _triton as programs
 
-        programs.forward(torch.zeros(1, 1, 1, device="cuda"), 1.0)
-    except Exception:  # of many kinds, as it compiles; the plain form gives the same
+        logits = torch.zeros(1, 1, 1, dtype=dtype, device=device)
+        mean, kept = programs.forward(logits, 1.0)
+        programs.backward(logits, mean, kept, mean, 1.0)
+    except ModuleNotFoundError:
+        return None
+    except Exception as error:  # of many kinds, as it compiles
+        warnings.warn(f"Triton fails on {device}, and soft_argmax goes on without it: {error}", stacklevel=3)
         return None
     return programs
 
@@ -259,16 +268,23 @@ class _SoftArgmaxOnCard(torch.autograd.Function):
     """Soft-argmax of contiguous logits, float32 or narrower, which keeps no probabilities; a float32 mean."""
 
     @staticmethod
-    def forward(ctx, logits: Tensor, tau: float) -> Tensor:
-        mean, kept = _triton().forward(logits, tau)
-        ctx.tau = tau
+    def forward(ctx, logits: Tensor, tau: float, programs: ModuleType) -> Tensor:
+        mean, kept = programs.forward(logits, tau)
+        ctx.tau, ctx.programs = tau, programs
         ctx.save_for_backward(logits, mean, kept)
         return mean
 
     @staticmethod
-    def backward(ctx, of_mean: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx, of_mean: Tensor) -> tuple[Tensor, None, None]:
         logits, mean, kept = ctx.saved_tensors
-        if torch.is_grad_enabled():  # second derivatives are wanted: the plain form has them
+        if not torch.is_grad_enabled() and _plainly_there(of_mean):
+            return ctx.programs.backward(logits, mean, kept, of_mean.contiguous(), ctx.tau), None, None
+        create_graph = torch.is_grad_enabled()  # for second derivatives; or for a batch of gradients at once
+        with torch.enable_grad():
             plain = _plain_soft_argmax(_args.widen(logits), ctx.tau)
-            return *torch.autograd.grad(plain, logits, of_mean, create_graph=True), None
-        return _triton().backward(logits, mean, kept, of_mean.contiguous(), ctx.tau), None
+            return *torch.autograd.grad(plain, logits, of_mean, create_graph=create_graph), None, None
+
+
+def _plainly_there(tensor: Tensor) -> bool:
+    """Whether it has values and nothing else: no tangent, no batch of a transform."""
+    return _args.real(tensor) and unpack_dual(tensor).tangent is None

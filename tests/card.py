@@ -1,8 +1,8 @@
 """A card that is not there: tensors of the processor which say that they lie on a CUDA device, and what waits for it.
 
-Values are real, so whatever the library decides from them is decided as on a card. Counted is what a card must stop
-for: a value that Python reads, a result whose size depends on values, and Python's numbers that become a tensor there.
-An operation on tensors of both devices fails, as it would there.
+Values are real, so whatever the library decides from them is decided as on a card; only Triton does not run here.
+Counted is what a card must stop for: a value that Python reads, a result whose size depends on values, and Python's
+numbers that become a tensor there. An operation on tensors of both devices fails, as it would there.
 """
 
 import torch

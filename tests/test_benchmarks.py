@@ -162,12 +162,16 @@ def test_what_another_machine_measured_is_taken_and_kept(made, tmp_path, bench, 
     other["rows"] = [row | {"ours": 3.0} for row in other["rows"] if row["benchmark"] == "lacking"]
     (there / "results.json").write_text(json.dumps(other))
     assert run(here, "--only", "lacking", "--take", there / "results.json") == 0
+    for wrong in ([], ["--only", "lacking", "run"]):
+        assert run(here, *wrong, "--take", there / "results.json") == 2
     for again in (["--only", "lacking"], ["--only", "good"]):  # nothing can be measured of it here
         page, results = (here / "RESULTS.md").read_text(), json.loads((here / "results.json").read_text())
         part = page.split("## lacking")[1]
         assert "On another machine:" in part and "- a card, another, " in part and "3.00 ms" in part
         assert results["machine"]["processor"] != "another" and len(results["runs"]) == 3
         assert run(here, *again) == 0
+    assert run(there, "--only", "lacking", "--take", here / "results.json") == 0
+    assert "- a card, another, " in (there / "RESULTS.md").read_text().split("## lacking")[1]
     results["machine"]["processor"] = "a third"
     (here / "results.json").write_text(json.dumps(results))
     monkeypatch.setattr(bench("run"), "NAMES", ["broken", "good", "lacking"])
@@ -201,7 +205,7 @@ def test_the_benchmark_of_a_device_runs_on_the_processor_too(tmp_path):
     shares = [row for row in found if row["unit"] == "%"]
     assert all(row["ours"] > 0 and row["met"] is None and "GB/s" in row["note"] for row in shares)
     measured, shares = ([row["work"].split(",")[0] for row in some] for some in (found, shares))
-    assert shares == ["soft-argmax", "soft-argmax + backward", "DARK", "peaks", "people painted"]
+    assert shares == ["soft-argmax", *2 * ["soft-argmax + backward"], "DARK", "peaks", "people painted"]
     assert {"joints read off maps", "limbs' scores", "a step of training"} <= set(measured)
     assert {row["peer"] for row in found} == {"", "kornia", "dsntnn", "torch max_pool2d 5x5"}
 

@@ -5,6 +5,7 @@ import inspect
 import re
 from dataclasses import fields, is_dataclass, replace
 
+import numpy as np
 import pytest
 import torch
 from card import Card, OnCard, plain, put
@@ -194,6 +195,8 @@ CALLS = {  # name: function, arguments, options
     "masked_mean_noise_std": (theory.masked_mean_noise_std, rand(9, 11), (rand(9, 11) > 0.5).double(), 0.1),
     "similarity_cdf": (theory.similarity_cdf, rand(4), 1.0, 1.0),
     "soft_argmax, its gradient": (slope, LOGITS),
+    "soft_argmax by Triton": (expectation.soft_argmax, LOGITS.float(), 0.5),
+    "soft_argmax by Triton, its gradient": (slope, LOGITS.float()),
     **{f"{method}, its loss": (METHODS[method].loss, make_net(method), PICTURE, 60 * rand(2, 17, 2).float())
        for method in METHODS},
     **{net.__name__: (nn.Module.__call__, net().eval(), PICTURE) for net in NETS},
@@ -318,7 +321,7 @@ def scores(*shape: int) -> Tensor:
 @pytest.mark.parametrize("hw", [(1, 1), (3, 5), (64, 48), (96, 72), (192, 144), (1, 60_000)])
 def test_soft_argmax_by_triton(hw, dtype):
     """Values, gradient and second derivatives, beside float64 on the processor; in any layout."""
-    assert expectation._triton()
+    assert expectation._triton(torch.device("cuda", 0), dtype)
     for tau in (1.0, 0.3, 7.0):
         here = scores(*hw).to(dtype)
         there, here = here.cuda().requires_grad_(), here.double().requires_grad_()
@@ -350,6 +353,10 @@ def test_soft_argmax_by_triton_of_what_is_no_distribution():
     there = expectation.soft_argmax(maps.cuda()).cpu()
     torch.testing.assert_close(there, expectation.soft_argmax(maps), equal_nan=True)
     assert there.isnan().any(-1).tolist() == [True, True, True, False]
+    cold, far = 50 * torch.randn(99, 64, 48, generator=torch.Generator().manual_seed(0)), MAPS.float() + 1e4
+    assert torch.equal(expectation.soft_argmax(cold.cuda(), 1e-8).cpu(), decode.argmax(cold))
+    torch.testing.assert_close(expectation.soft_argmax(far.cuda(), np.float32(0.3)).cpu(),
+                               expectation.soft_argmax(far, 0.3), rtol=0, atol=1e-4)
     assert expectation.soft_argmax(maps[:0].cuda()).shape == (0, 2)
     assert expectation.soft_argmax(maps.cuda().double()).dtype == torch.float64
     each = torch.func.vmap(expectation.soft_argmax)(LOGITS.float().cuda())

@@ -159,6 +159,39 @@ def test_soft_argmax_gradients(monkeypatch, tau, block):
     assert torch.autograd.gradgradcheck(lambda z: soft_argmax(z, tau), logits)
 
 
+class Programs:
+    """Stand for those of a card."""
+
+    @staticmethod
+    def forward(logits, tau):
+        mean = expectation._plain_soft_argmax(logits, tau)
+        return mean, torch.zeros_like(mean)
+
+    @staticmethod
+    def backward(logits, mean, kept, of_mean, tau):
+        return torch.func.vjp(lambda z: expectation._plain_soft_argmax(z, tau), logits)[1](of_mean)[0]
+
+
+def on_card(logits, tau=0.7):
+    return expectation._SoftArgmaxOnCard.apply(logits, tau, Programs)
+
+
+@pytest.mark.parametrize("function", [soft_argmax, on_card])
+def test_soft_argmax_takes_many_gradients_at_once_and_further_ones(monkeypatch, function):
+    monkeypatch.setattr(expectation, "_BLOCK", 1)
+    logits = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(function, logits, check_batched_grad=True)
+    assert torch.autograd.gradgradcheck(function, logits)
+
+
+def test_soft_argmax_of_a_constant_within_a_transform(monkeypatch):
+    teacher, weight = torch.randn(2, 3, 4, requires_grad=True), torch.randn(5, 2, 2)
+    expected = (weight * soft_argmax(teacher)).sum((1, 2))
+    monkeypatch.setattr(expectation, "_BLOCK", 1)
+    close(torch.func.vmap(lambda w: (w * soft_argmax(teacher)).sum())(weight), expected)
+    close(torch.func.grad(lambda w: (w * soft_argmax(teacher)).sum())(weight[0]), soft_argmax(teacher))
+
+
 def test_soft_argmax_is_precise_in_float32():
     cells = torch.tensor([[40.3, 2.5], [150.8, 190.2]], dtype=torch.float64)
     squares = [(torch.arange(200.0, dtype=torch.float64) - c[:, None]).square() for c in cells.T]

@@ -11,8 +11,8 @@
 So the number of processes changes no more than the order of sums. Normalization is over groups of channels, not over
 the batch: no image's features depend on what other images are in the batch, or on which device they are.
 
-On one H200 GPU the first method at 64 x 64 px draws and learns from some 5,000 images a second; chapter 1, section
-1.14, shows what it reached.
+On one H200 GPU cross-entropy at 64 x 64 px, 256 images a step in float32, draws and learns from some 5,000 images a
+second; chapter 1, section 1.14, shows what it reached.
 """
 
 import argparse
