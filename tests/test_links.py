@@ -1,6 +1,7 @@
 """States that checks and hints point at: each is one that the book has, and its line of code runs."""
 
 import importlib
+import math
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from posebook._links import CHAPTER_OF, See, address
 from posebook.checks import PROBLEMS, SETS, evaluate
+from posebook.explore import angle, flip, gap, marker, masking, sequence, target
 
 ROOT = Path(__file__).parent.parent
 SEEN = [*{str(mistake.see): mistake.see for problem in PROBLEMS.values() for mistake in problem.mistakes
@@ -66,8 +68,62 @@ def looks(see: See) -> None:
 
 
 def test_many_mistakes_can_be_seen():
-    assert len(SEEN) >= 60 and all(see.look and see.look[-1] not in ".:;" for see in SEEN)
-    assert all(any(mistake.see for each in problems for mistake in each.mistakes) for problems in SETS.values())
+    assert len(SEEN) >= 107 and all(see.look and see.look[-1] not in ".:;" for see in SEEN)
+    counts = {name: sum(bool(mistake.see) for mistake in problem.mistakes) for name, problem in PROBLEMS.items()}
+    assert [name for name, count in counts.items() if not count] == ["one_euro"]  # no explorer has a filter
+    assert sum(counts.values()) >= 238
+    assert all(sum(counts[each.name] for each in problems) >= 19 for problems in SETS.values())
+
+
+def test_where_the_head_is_when_the_picture_has_turned():
+    """As the looks of rot90_points say: top left, left below the middle, bottom right, right above it."""
+    heads = [angle.compute(angle.State(degrees)).truth[0] for degrees in (0, 90, 180, 270)]
+    away = [(x - 31.5, y - 31.5) for x, y in heads]  # px, from the middle
+    assert [(x > 0, y > 0) for x, y in away] == [(False, False), (False, True), (True, True), (True, False)]
+    assert [abs(x) > abs(y) for x, y in away] == [False, True, False, True]
+
+
+def test_what_the_cells_of_a_target_are():
+    """A plateau of two; a peak at the edge; and a column that holds the highest cell of each row."""
+    plateau, edge, start = (target.compute(target.State(**state)) for state in
+                            ({"stride": 2, "x": 29.5}, {"x": 0.0}, {}))
+    x, y = plateau.highest
+    assert plateau.heatmap[y, x] == plateau.heatmap[y, x + 1] == plateau.heatmap.max() and edge.highest[0] == 0
+    assert (start.heatmap.argmax(-1) == start.highest[0]).all()
+
+
+def test_what_the_dots_of_a_flip_lie_on():
+    """Cells that tile the image; and those of unit length, which are wider and reach beyond it."""
+    tiled, unit = ([flip._at(flip._grid(8, grid), cell) for cell in (-0.5, 0, 11, 11.5)]
+                   for grid in ("center", "unit length"))
+    assert tiled == [-0.5, 3.5, 91.5, 95.5]
+    assert unit[1:3] == pytest.approx([0, 95]) and unit[0] < -4 and unit[3] > 99
+
+
+def test_a_marker_that_leans_back_is_no_parallelogram():
+    pose = marker._pose(60.0, marker.State().turn)
+    corners = marker.CAMERA.project(pose.place(marker._box(1.0, 0.0)[:4]))
+    upper, right, lower, left = corners.roll(-1, 0) - corners
+    assert upper.norm() < 0.95 * lower.norm() and corners[:2, 1].max() < corners[2:, 1].min()
+    sine = (right[0] * left[1] - right[1] * left[0]) / (right.norm() * left.norm())
+    assert abs(sine) > math.sin(math.radians(5))
+
+
+def test_what_moving_a_control_does_to_the_losses():
+    """What is hidden costs nothing, however wrong it is; with 2 maps visible the loss is less than half that with 5."""
+    losses = [masking.compute(masking.State(off=off)).visible for off in (1, 2, 3, 5)]
+    assert losses == pytest.approx([losses[0]] * 4, rel=1e-6)
+    few, start, none = (masking.compute(masking.State(hidden=hidden)).visible for hidden in (6, 3, 8))
+    assert none == 0 < few < start / 2
+
+
+def test_what_more_people_and_a_farther_camera_do():
+    few, start = (gap.compute(gap.State(n=n)).raw for n in (20, 200))
+    assert start.half < few.half / 2
+    truth = gap.compute(gap.State()).truth
+    assert start.holds(truth) and abs(start.gap - truth) > start.half / 3
+    right = sequence.compute(sequence.State(camera="farther")).right
+    assert (right["on pixels"][0], right["temporal"][0]) == (8, 63)
 
 
 @pytest.mark.parametrize(("see", "says"), [

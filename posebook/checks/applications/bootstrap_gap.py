@@ -357,6 +357,13 @@ Near = partial(Case, atol=1e-5, rtol=1e-5, chance=0.08)
 Any = partial(Case, atol=math.inf, fixed=True)
 
 PERSONS = See("gap", "by keypoint the interval is 2.2 times narrower than by person, and misses the true gap, -0.065")
+FEW = See("gap",
+          "of 20 persons each the interval reaches from -0.049 to +0.116; move n to 200, and it is less than half as "
+          "wide", n=20)
+SIGN = See("gap", "second less first, the raw gap is -0.049: its sign says that the second group has the lower scores")
+ABOUT = See("gap", "by person the interval, from -0.082 to -0.015, lies about the gap, -0.049, and not about 0")
+HOLDS = See("gap",
+            "by person the interval, from -0.082 to -0.015, holds the true gap, -0.065; a third as wide, it would not")
 
 PROBLEM = Problem(
     name="bootstrap_gap", points=3, minutes=30,
@@ -412,7 +419,7 @@ PROBLEM = Problem(
         Mistake("The persons of both groups are drawn from one list: then a group has now more and now fewer. Each "
                 "group is drawn by itself.", _all_persons_at_once),
         Mistake("Which persons are in the group is drawn: that is a permutation test. Persons stay in their group.",
-                _labels_permuted),
+                _labels_permuted, see=ABOUT),
         Mistake("Only the group is drawn again: the others vary as well.",
                 _edit(GAPS, "means(group) - scores[~group].mean()")),
         Mistake("Only the others are drawn again: the group varies as well.",
@@ -422,15 +429,15 @@ PROBLEM = Problem(
         Mistake("Each group draws one person less than it has: it draws as many as it has.",
                 _edit("(draws, len(ids))", "(draws, len(ids) - 1)")),
         Mistake("Each group draws as many persons as both have together: it draws as many as it has.",
-                _edit("(draws, len(ids))", "(draws, len(person.unique()))")),
+                _edit("(draws, len(ids))", "(draws, len(person.unique()))"), see=FEW),
         Mistake("Each group draws as many persons as there are scores: it draws as many persons as it has.",
-                _edit("(draws, len(ids))", "(draws, len(scores))")),
+                _edit("(draws, len(ids))", "(draws, len(scores))"), see=FEW),
         Mistake("Each group draws as many persons as it has scores: it draws as many persons as it has.",
-                _edit("(draws, len(ids))", "(draws, int(ours.sum()))")),
+                _edit("(draws, len(ids))", "(draws, int(ours.sum()))"), see=FEW),
         Mistake("Both groups draw as many persons as the smaller has: each draws as many as it has.", _edit(
             "(draws, len(ids))", "(draws, min(len(person[g].unique()) for g in (group, ~group)))")),
         Mistake("Both groups draw as many persons as the larger has: each draws as many as it has.", _edit(
-            "(draws, len(ids))", "(draws, max(len(person[g].unique()) for g in (group, ~group)))")),
+            "(draws, len(ids))", "(draws, max(len(person[g].unique()) for g in (group, ~group)))"), see=FEW),
         Mistake("Both groups draw half of all persons: each draws as many as it has.",
                 _edit("(draws, len(ids))", "(draws, len(person.unique()) // 2)")),
         Mistake("The first person is never drawn, or the last: each is as likely as the others.",
@@ -447,9 +454,9 @@ PROBLEM = Problem(
         Mistake("These are medians of the scores: want means.", _from_tables(_middle)),
         Mistake("The gap is the others' mean minus the group's: want the group's, where `group` is True, minus the "
                 "others'.",
-                _result(lambda gap, low, high: (-gap, -high, -low))),
+                _result(lambda gap, low, high: (-gap, -high, -low)), see=SIGN),
         Mistake("The gap comes without its sign: want the group's mean minus the others', also below 0.",
-                _edit(GAPS, f"({GAPS}).abs()", GAP, f"({GAP}).abs()")),
+                _edit(GAPS, f"({GAPS}).abs()", GAP, f"({GAP}).abs()"), see=SIGN),
         Mistake("This is the mean of the resampled gaps: the gap is that of all scores as they are.",
                 _edit("gap.item()", "gaps.mean().item()")),
         Mistake("This is the median of the resampled gaps: the gap is that of all scores as they are.",
@@ -464,7 +471,7 @@ PROBLEM = Problem(
                 _ends("gaps.min(), gaps.max()")),
         Mistake("2.5 is taken for 2.5 hundredths of a percent: `torch.quantile` counts from 0 to 1, `numpy.percentile` "
                 "from 0 to 100.", _edit(LEVELS, "[0.00025, 0.00975]")),
-        Mistake("These are the 25 and 75 percentiles: want 2.5 and 97.5.", _edit(LEVELS, "[0.25, 0.75]")),
+        Mistake("These are the 25 and 75 percentiles: want 2.5 and 97.5.", _edit(LEVELS, "[0.25, 0.75]"), see=HOLDS),
         Mistake(NOT_LINEAR, _ends(QUANTILES[:-1] + ', interpolation="nearest")')),
         Mistake(NOT_LINEAR, _ends(QUANTILES[:-1] + ', interpolation="lower")')),
         Mistake(NOT_LINEAR, _ends(QUANTILES[:-1] + ', interpolation="higher")')),
@@ -479,11 +486,11 @@ PROBLEM = Problem(
         Mistake("The standard deviation is divided by the root of the draws: more draws do not make the gap surer. "
                 "Want percentiles of the resampled gaps.", _ends(
                     "gap - 1.96 * gaps.std(correction=0) / draws**0.5, "
-                    "gap + 1.96 * gaps.std(correction=0) / draws**0.5")),
+                    "gap + 1.96 * gaps.std(correction=0) / draws**0.5"), see=HOLDS),
         Mistake("The percentiles are mirrored at the gap, 2 gap - high and 2 gap - low: want themselves.",
                 _ends(f"2 * gap - {QUANTILES}.flip(0)")),
         Mistake("The interval is counted from the gap: want the percentiles themselves.",
-                _ends(f"{QUANTILES} - gap")),
+                _ends(f"{QUANTILES} - gap"), see=ABOUT),
         Mistake("The ends of both groups' intervals are subtracted, low from low and high from high: want percentiles "
                 "of the gaps.", _ends(f"{QUANTILES.replace('gaps', 'means(group)')} - "
                                    f"{QUANTILES.replace('gaps', 'means(~group)')}")),
@@ -491,7 +498,8 @@ PROBLEM = Problem(
                 "rarely at their ends at once. Want percentiles of the gaps.",
                 _ends(f"{QUANTILES.replace('gaps', 'means(group)')} - "
                       f"{QUANTILES.replace('gaps', 'means(~group)')}.flip(0)")),
-        Mistake("This is the interval of the group's mean: want that of the gap.", _edit(GAPS, "means(group)")),
+        Mistake("This is the interval of the group's mean: want that of the gap.", _edit(GAPS, "means(group)"),
+                see=ABOUT),
         Mistake("`draws` is not used: with one draw low and high are the same.", changed(bootstrap_gap, draws=1000)),
         Mistake("`draws` is not used: with one draw low and high are the same.", changed(bootstrap_gap, draws=2000)),
         Mistake("The seed is not used: every call draws anew. The same seed gives the same.",

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from posebook._links import See
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited, uniform
 
 
@@ -201,6 +202,11 @@ def _shifted(rng):
 
 Near = partial(Case, atol=1e-3, seen=_landed)
 
+PERSPECTIVE = See("marker",
+                  "the marker's upper edge is farther away and shorter than the lower one, and its sides are not "
+                  "parallel", tilt=60.0)
+ROUNDED = See("marker", "points that are off by 1.00 px on each axis put the roof of the box 4.38 px off")
+
 PROBLEM = Problem(
     name="homography", points=3, minutes=25,
     reference=homography,
@@ -247,10 +253,11 @@ PROBLEM = Problem(
                 changed(homography, src=lambda dst: dst, dst=lambda src: src)),
         Mistake("H is transposed, or filled column by column: its first row makes u.",
                 changed(homography, result=lambda out: out.T)),
-        Mistake("Perspective is left out: the last row is (0, 0, 1), which keeps parallel lines parallel.", _affine),
-        Mistake("This only turns, scales and shifts: perspective is left out.", _similar),
+        Mistake("Perspective is left out: the last row is (0, 0, 1), which keeps parallel lines parallel.", _affine,
+                see=PERSPECTIVE),
+        Mistake("This only turns, scales and shifts: perspective is left out.", _similar, see=PERSPECTIVE),
         Mistake("(x, y, 1) is brought to (u, v, 1) itself, from the left, and perspective is left out: each point has "
-                "a scale c of its own.", _affine_transposed),
+                "a scale c of its own.", _affine_transposed, see=PERSPECTIVE),
         Mistake("h31 and h32 are exchanged: h31 stands beside x.",
                 edited(homography, {"-u * x, -u * y": "-u * y, -u * x", "-v * x, -v * y": "-v * y, -v * x"})),
         Mistake("The sign of the products is wrong: u = a / c becomes a - u c = 0.",
@@ -296,7 +303,7 @@ PROBLEM = Problem(
         Mistake("The result is float32. It should have the dtype of `src`, float64.",
                 changed(homography, result=lambda out: out.float())),
         Mistake("The points are rounded to whole px: they lie between pixels as well.",
-                changed(homography, dst=lambda dst: dst.round())),
+                changed(homography, dst=lambda dst: dst.round()), see=ROUNDED),
     ),
     alternatives=(_by_svd, _normalized, _of_four(slice(4)), _by_frames, _by_numpy, _by_pinv),
     clauses={

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from posebook._links import See
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited, uniform
 
 
@@ -175,6 +176,10 @@ def _known_answer(rng):
 
 Near = partial(Case, atol=2e-5, rtol=1e-5)
 
+FARTHER = See("sequence",
+              "people are farther away and elsewhere: the net on pixels, which are neither moved nor divided, is right "
+              "for 8 of 64, the temporal one for 63", camera="farther")
+
 PROBLEM = Problem(
     name="normalize_skeleton", points=2, minutes=20,
     reference=normalize_skeleton,
@@ -209,7 +214,7 @@ PROBLEM = Problem(
         Case("float64", lambda rng: _mixed(rng, "nan", dtype=torch.float64), atol=1e-10),
     ),
     mistakes=(
-        Mistake("Nothing is moved: the root is to be at 0 in each frame.", _moved("xy / scale")),
+        Mistake("Nothing is moved: the root is to be at 0 in each frame.", _moved("xy / scale"), see=FARTHER),
         Mistake("All frames are moved by the root of the first: each has its own.",
                 _moved("(xy - xy[mask[:, root].float().argmax(), root]) / scale")),
         Mistake("All frames are moved by the mean of the root: each has its own.",
@@ -227,7 +232,7 @@ PROBLEM = Problem(
         Mistake("Only what is moved is divided, or only the root: xy - root / scale. Move first, then divide all.",
                 _moved("xy - xy[:, root, None] / scale")),
         Mistake("Nothing is divided: all frames are to be divided by the mean length of the pair.",
-                _moved("xy - xy[:, root, None]")),
+                _moved("xy - xy[:, root, None]"), see=FARTHER),
         Mistake("It is multiplied by the mean length: divide.", _moved("(xy - xy[:, root, None]) * scale")),
         Mistake("Each frame is divided by its own length: one number for all keeps that somebody comes nearer.",
                 edited(normalize_skeleton, {SCALE: f"{PER_FRAME}\n    known0 = both", MOVED:

@@ -2,6 +2,8 @@
 
 import torch
 
+from posebook._links import See
+from posebook.checks.decoding.soft_argmax import FLAT
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited
 
 
@@ -57,6 +59,10 @@ def _sharp(rng):
     return drawn, (*drawn[:3], "soft")
 
 
+VOTE = See("decoding",
+           "the square, the best cell's center, is 3.58 px off; the triangle, DARK, adds an offset to it: 0.00")
+MODES = See("decoding", "the square, the best cell alone, is 3.58 px off; the circle, the mean of all cells, 1.06 px")
+
 PROBLEM = Problem(
     name="anchor_decode", points=2, minutes=15,
     reference=anchor_decode,
@@ -78,17 +84,18 @@ PROBLEM = Problem(
     ),
     mistakes=(
         Mistake("The offsets are missing: a vote is an anchor plus its offset.",
-                changed(anchor_decode, offsets=lambda offsets: 0 * offsets)),
+                changed(anchor_decode, offsets=lambda offsets: 0 * offsets), see=VOTE),
         Mistake("The offset is subtracted: a vote is anchor + offset.",
                 edited(anchor_decode, {"anchors + offsets": "anchors - offsets"})),
         Mistake("The best anchor of the first row is used for the whole batch.",
                 edited(anchor_decode, {"torch.arange(len(votes)), best": ":, best[0]"})),
         Mistake("The softmax runs over the batch: it goes over the anchors, the last axis of `scores`.",
                 edited(anchor_decode, {"softmax(-1)": "softmax(0)"})),
-        Mistake("Both modes take the best anchor's vote: look at `mode`.", changed(anchor_decode, mode="hard")),
-        Mistake("Both modes take the weighted mean: look at `mode`.", changed(anchor_decode, mode="soft")),
+        Mistake("Both modes take the best anchor's vote: look at `mode`.", changed(anchor_decode, mode="hard"),
+                see=MODES),
+        Mistake("Both modes take the weighted mean: look at `mode`.", changed(anchor_decode, mode="soft"), see=MODES),
         Mistake("The votes all count the same: weight them by the softmax of their scores.",
-                edited(anchor_decode, {"scores.softmax": "(0 * scores).softmax"})),
+                edited(anchor_decode, {"scores.softmax": "(0 * scores).softmax"}), see=FLAT),
         Mistake("The weights are not normalized: softmax, not exp or sigmoid.",
                 edited(anchor_decode, {"softmax(-1)": "sigmoid()"})),
         Mistake("exp of a large score is infinite, and infinity / infinity is NaN; `softmax` takes care of that.",
@@ -111,7 +118,8 @@ PROBLEM = Problem(
         Mistake("The softmax runs over all scores of the batch: each row has its own.",
                 edited(anchor_decode, {"scores.softmax(-1)": "scores.flatten().softmax(0).view_as(scores)"})),
         Mistake("This is the place of the best anchor alone: its vote is anchor + offset.",
-                edited(anchor_decode, {"return votes[torch.arange(len(votes)), best]": "return anchors[best]"})),
+                edited(anchor_decode, {"return votes[torch.arange(len(votes)), best]": "return anchors[best]"}),
+                see=VOTE),
         Mistake("This is the anchor with the lowest score.", edited(anchor_decode, {"argmax": "argmin"})),
         Mistake("Each row of the batch gets the votes of all rows' best anchors: index rows and anchors together.",
                 edited(anchor_decode, {"votes[torch.arange(len(votes)), best]": "votes[:, best]"})),

@@ -83,6 +83,7 @@ INDEX = "heatmap.flatten(-2).argmax(-1)"  # which the known mistakes find otherw
 OFFSET = See("target",
              "the decoder's offset is not that of the target, and every decoder is -1.50 px off on both axes",
              grid="mixed")
+TIE = See("target", "two cells hold 0.88, the highest value; argmax names the left one, at x = 28.50", stride=2, x=29.5)
 
 PROBLEM = Problem(
     name="decode_argmax", points=2, minutes=10,
@@ -134,7 +135,8 @@ PROBLEM = Problem(
                 changed(_by_loops, start=0.0)),
         Mistake("Of equal cells the last one wins; the statement asks for the lowest flat index. Replace only "
                 "where a value is greater, not where it is equal.",
-                edited(decode_argmax, {INDEX: "w * heatmap.shape[-2] - 1 - heatmap.flatten(-2).flip(-1).argmax(-1)"})),
+                edited(decode_argmax, {INDEX: "w * heatmap.shape[-2] - 1 - heatmap.flatten(-2).flip(-1).argmax(-1)"}),
+                see=TIE),
         Mistake("One maximum is taken over the whole batch. Each map has its own: take it over the last two axes only.",
                 edited(decode_argmax, {INDEX: "heatmap.argmax() % (w * heatmap.shape[-2])"})),
         Mistake("The result is always float32. It should have the dtype of `heatmap`.",
@@ -147,7 +149,7 @@ PROBLEM = Problem(
                     INDEX: "heatmap.transpose(-1, -2).flatten(-2).argmax(-1)",
                     "index % w, index // w": "index // heatmap.shape[-2], index % heatmap.shape[-2]"})),
         Mistake("Equal cells are averaged: that is a place where no cell need be. Take one of them.",
-                _mean_of_equals),
+                _mean_of_equals, see=TIE),
         Mistake("This is the cell of the largest absolute value: -3 is not higher than 1.",
                 changed(decode_argmax, heatmap=lambda heatmap: heatmap.abs())),
         Mistake("This is the lowest cell: look for the highest.",

@@ -54,6 +54,7 @@ NONE = See("flip", "the flipped-back peak lies -3.00 px, or -0.75 cells, beside 
 WHOLE = See("flip",
             "one cell is too far: the flipped-back peak lies +1.00 px, or +0.25 cells, beside the other one",
             shift="one cell")
+EXACT = See("flip", "exact: at stride 4 the map moves by 0.75 cells, and both peaks lie at 60.30 px", shift="exact")
 
 PROBLEM = Problem(
     name="flip_back", points=3, minutes=15,
@@ -81,9 +82,9 @@ PROBLEM = Problem(
                 edited(flip_back, {"mirrored[..., :1], mirrored[..., :-1]": "mirrored[..., 1:], mirrored[..., -1:]"})),
         Mistake("The shares are exchanged, or f is 1 / stride: out[i] has (1 - f) of in[i] and f of in[i - 1], and "
                 "f is (stride - 1) / stride.",
-                edited(flip_back, {"(stride - 1) / stride": "1 / stride"})),
+                edited(flip_back, {"(stride - 1) / stride": "1 / stride"}), see=EXACT),
         Mistake("f is (stride - 1) / stride, in cells; (stride - 1) / 2 px is another offset.",
-                edited(flip_back, {"(stride - 1) / stride": "(stride - 1) / 2"})),
+                edited(flip_back, {"(stride - 1) / stride": "(stride - 1) / 2"}), see=EXACT),
         Mistake("The channels are not swapped: after a flip the left wrist answers in the right wrist's channel.",
                 changed(flip_back, pairs=())),
         Mistake("One channel of each pair is lost: the second assignment reads what the first has overwritten. "
@@ -97,11 +98,11 @@ PROBLEM = Problem(
         Mistake("The last column comes back in at the left, as `torch.roll` does; the statement repeats in[0].",
                 edited(flip_back, {"(mirrored[..., :1]": "(mirrored[..., -1:]"})),
         Mistake("f is half as large as it should be: (stride - 1) / stride.",
-                edited(flip_back, {"(stride - 1) / stride": "(stride - 1) / (2 * stride)"})),
+                edited(flip_back, {"(stride - 1) / stride": "(stride - 1) / (2 * stride)"}), see=EXACT),
         Mistake("f is rounded: it is a fraction of a cell.",
                 edited(flip_back, {"(stride - 1) / stride": "round((stride - 1) / stride)"}), see=WHOLE),
         Mistake("f is (stride - 1) px: divide by the stride to have cells.",
-                edited(flip_back, {"(stride - 1) / stride": "(stride - 1)"})),
+                edited(flip_back, {"(stride - 1) / stride": "(stride - 1)"}), see=NONE),
         Mistake("All channels are reversed: swap those of each pair, and leave the others.",
                 edited(flip_back, {"order[left], order[right] = right, left": "pass",
                                    "heatmaps[..., order": "heatmaps[..., order[::-1]"})),

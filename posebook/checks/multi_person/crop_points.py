@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from posebook._links import See
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited, uniform
 
 
@@ -65,6 +66,15 @@ def _draw(rng, *shape, wide=1.0, hw=(64, 48), at=(30.0, 20.0), size=90.0, dtype=
 PX = 1e-3  # of float32: some hundred px, over strides down to a third
 HALF = "- 0.5"
 
+TILED = See("flip", "the cells tile the image: its edge lies half a cell left of the first dot, the center of a cell",
+            grid="center", stride=8)
+SPREAD = See("flip",
+             "the outer dots lie on the first and the last pixel: the outer cells reach beyond the image's edges",
+             grid="unit length", stride=8)
+ROUNDED = See("target",
+              "a keypoint that was rounded to a cell of 4 px, as to a pixel of a crop, is 1.42 px off by all decoders",
+              keypoint="rounded")
+
 PROBLEM = Problem(
     name="crop_points", points=2, minutes=15,
     reference=crop_points,
@@ -108,11 +118,11 @@ PROBLEM = Problem(
         Mistake("The box is enlarged to the left and upwards: its center stays where it is, so half of it goes to each "
                 "side.", _edit(left="x + w - stride * columns", top="y + h - stride * rows")),
         Mistake("Half a pixel is missing: the edge of the crop lies at -0.5, half a pixel outside the center of its "
-                "first pixel.", edited(crop_points, {HALF: ""})),
+                "first pixel.", edited(crop_points, {HALF: ""}), see=TILED),
         Mistake("Half a pixel is added: the edge of the crop lies at -0.5, so it comes off.",
-                edited(crop_points, {HALF: "+ 0.5"})),
+                edited(crop_points, {HALF: "+ 0.5"}), see=TILED),
         Mistake("Half an image pixel is taken off: it is half a crop pixel that lies between edge and first center.",
-                edited(crop_points, {HALF: "- 0.5 / stride"})),
+                edited(crop_points, {HALF: "- 0.5 / stride"}), see=TILED),
         Mistake("The box's edges are taken for pixel numbers: `x` is an edge in px, where pixel centers are whole "
                 "numbers. Half a pixel is taken off twice.",
                 edited(crop_points, {LEFT: f"{LEFT} - 0.5", TOP: f"{TOP} - 0.5"})),
@@ -120,7 +130,8 @@ PROBLEM = Problem(
                 edited(crop_points, {LEFT: f"{LEFT} + 0.5", TOP: f"{TOP} + 0.5"})),
         Mistake("The first and last pixel centers are put on the edges of the box (`align_corners`): pixels tile it, "
                 "so edges meet edges.", edited(crop_points, {
-                    ") / stride - 0.5": ") / stride * torch.tensor([1 - 1 / columns, 1 - 1 / rows], dtype=xy.dtype)"})),
+                    ") / stride - 0.5": ") / stride * torch.tensor([1 - 1 / columns, 1 - 1 / rows], dtype=xy.dtype)"}),
+                see=SPREAD),
         Mistake("Height and width are swapped: `hw` is (height, width), so `h, w = hw`.",
                 changed(crop_points, hw=lambda hw: hw[::-1])),
         Mistake("The box is read as (x, y, right, bottom): its last two numbers are width and height.",
@@ -145,7 +156,7 @@ PROBLEM = Problem(
                 changed(crop_points, result=lambda out, hw: out.clamp(min=0).minimum(
                     torch.tensor([hw[1] - 1, hw[0] - 1], dtype=out.dtype)))),
         Mistake("The result is rounded to whole pixels: keep the fraction.",
-                changed(crop_points, result=lambda out: out.round())),
+                changed(crop_points, result=lambda out: out.round()), see=ROUNDED),
         Mistake("The box is rounded to whole pixels first, as some crops in numpy are cut: keep its fractions.",
                 changed(crop_points, box=lambda box: tuple(round(v) for v in box))),
         Mistake("The box is cut at the image's edge first: it may reach beyond.",

@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from posebook._links import See
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited, uniform
 
 
@@ -145,6 +146,14 @@ def _no_peak(rng):
 
 Near = partial(Case, atol=1e-6, rtol=1e-5)
 
+PLATEAU = See("target",
+              "the keypoint lies between two cells, and both hold 0.88: neither is higher than all its neighbors",
+              stride=2, x=29.5)
+EDGE = See("target", "the highest cell, with 0.91, lies in the first column: a peak without a neighbor at its left",
+           x=0.0)
+BUMP = See("target", "one keypoint: beside the highest cell, 0.94, lie others with 0.75 and 0.71, which are no peaks")
+ROWS = See("target", "cells with 0.71, 0.94 and 0.45 are each the highest of their row, and only one of them is a peak")
+
 PROBLEM = Problem(
     name="local_peaks", points=3, minutes=20,
     reference=local_peaks,
@@ -175,17 +184,17 @@ PROBLEM = Problem(
         Mistake("A cell as high as the threshold counts: it must be above it, `>`.", _edit(ABOVE, "(heatmap >= "
                 "threshold)")),
         Mistake("Every cell of a plateau counts: a peak is strictly higher than each neighbor. `max_pool2d(z) == z` "
-                "holds for all cells of a plateau.", _edit(HIGHER, HIGHER.replace(">", ">="))),
+                "holds for all cells of a plateau.", _edit(HIGHER, HIGHER.replace(">", ">=")), see=PLATEAU),
         *(Mistake("One cell of a plateau counts: a plateau has no peak. Compare with `>` on all sides.",
                   _edit(HIGHER, f"(heatmap {a} torch.stack(near[:4]).amax(0)) & (heatmap {b} "
-                                 "torch.stack(near[4:]).amax(0))"))
+                                 "torch.stack(near[4:]).amax(0))"), see=PLATEAU)
           for a, b in ((">", ">="), (">=", ">"))),
         Mistake("Only the neighbors left, right, above and below are compared: there are eight, the diagonal ones too.",
                 _edit("(i, j) != (1, 1)", "(i + j) % 2")),
         Mistake("Only the neighbors in the same row are compared: there are eight.",
-                _edit("(i, j) != (1, 1)", "i == 1 and j != 1")),
+                _edit("(i, j) != (1, 1)", "i == 1 and j != 1"), see=ROWS),
         *(Mistake("Peaks on the edge of the map are left out: a cell there has five neighbors, or three. What must "
-                  "stand around the map so that it does not disturb?", _edit(PAD, text))
+                  "stand around the map so that it does not disturb?", _edit(PAD, text), see=EDGE)
           for text in ("torch.nn.functional.pad(heatmap, (1, 1, 1, 1), value=torch.inf)",
                        "torch.nn.functional.pad(heatmap[None], (1, 1, 1, 1), mode=\"replicate\")[0]")),
         Mistake("The map is surrounded by zeros: where its values are negative they hide the peaks on the edge.",
@@ -216,7 +225,7 @@ PROBLEM = Problem(
         Mistake("The `top_k` highest cells are taken first, and then the peaks among them: the cells beside one high "
                 "peak crowd out the others. In which order must the two steps come?",
                 _edit(INDEX, f"torch.tensor([i for i in heatmap.flatten().{ORDER}[:top_k].tolist() if "
-                             "peak.flatten()[i]], dtype=torch.int64)")),
+                             "peak.flatten()[i]], dtype=torch.int64)"), see=BUMP),
         Mistake("`topk` raises where there are fewer than `top_k`: cut what there is, or ask for no more than there "
                 "are.",
                 _edit(CHOSEN, "index[heatmap.flatten()[index].topk(top_k).indices]")),
@@ -229,7 +238,7 @@ PROBLEM = Problem(
         Mistake("The threshold is taken as a share of the highest value: it is in the units of the map.",
                 changed(local_peaks, threshold=lambda threshold, heatmap: threshold * heatmap.max().item())),
         Mistake("Every cell above the threshold counts: a peak is also higher than its neighbors.",
-                _edit(f" & {HIGHER}", "")),
+                _edit(f" & {HIGHER}", ""), see=BUMP),
         Mistake("The window is 5 x 5: a peak need only be higher than its eight neighbors.",
                 edited(local_peaks, {"(1, 1, 1, 1)": "(2, 2, 2, 2)", "range(3)": "range(5)", "!= (1, 1)": "!= (2, "
                                      "2)"})),

@@ -206,9 +206,10 @@ PROBLEM = Problem(
                 _highest_pair_first, see=GREEDY),
         Mistake("The people choose: it is the detections that do, row by row.", _people_choose, see=GREEDY),
         Mistake("The detections are sorted by their similarity: they are in order already, that of their scores.",
-                _strongest_first),
+                _strongest_first, see=GREEDY),
         Mistake("The last row chooses first: rows choose in their order.",
-                changed(match, similarity=lambda similarity: similarity.flip(0), result=lambda out: out.flip(0))),
+                changed(match, similarity=lambda similarity: similarity.flip(0), result=lambda out: out.flip(0)),
+                see=TAKEN),
         Mistake("A similarity equal to the threshold is refused: at least `threshold` is `>=`.",
                 edited(match, {">=": ">"})),
         Mistake("Of equal ones the later person is taken: the statement wants the lower index. (COCO's own code does "

@@ -148,6 +148,8 @@ def _opposite(forth, back):
 Near = partial(Case, atol=1e-5, rtol=1e-5)
 
 ENDS = See("limbs", "by two samples, the ends, wrong pairs score 0.892; move samples to 10", samples=2)
+SCORE = See("limbs",
+            "limbs that are 15.7 cells long, read at 10 places, score 0.972: neither makes a score larger than 1")
 
 PROBLEM = Problem(
     name="paf_score", points=3, minutes=20,
@@ -189,8 +191,8 @@ PROBLEM = Problem(
                 changed(paf_score, samples=lambda samples: samples + 1)),
         Mistake("The number of samples is always 10: use `samples`.", changed(paf_score, samples=10), see=ENDS),
         Mistake("The vector from a to b is not made a unit vector: long limbs would score higher.",
-                _edit(UNIT, "b - a")),
-        Mistake("The dot products are added up: take their mean.", _edit(".mean()", ".sum()")),
+                _edit(UNIT, "b - a"), see=SCORE),
+        Mistake("The dot products are added up: take their mean.", _edit(".mean()", ".sum()"), see=SCORE),
         Mistake("This is the median of the dot products: take their mean.", _edit(".mean()", ".median()")),
         Mistake("The ends count half, as in a trapezoidal rule: all samples count alike.",
                 _edit(RESULT, "torch.trapezoid(unit @ field) / (samples - 1)")),

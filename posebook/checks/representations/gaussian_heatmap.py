@@ -148,7 +148,7 @@ PROBLEM = Problem(
         Mistake("Each map is divided by its sum: a heatmap has peak 1. It is not a probability.",
                 changed(gaussian_heatmap, result=lambda out: out / out.sum((-2, -1), keepdim=True)), see=PEAK),
         Mistake("The density's factor 1 / (2 pi sigma^2) is there: a heatmap has peak 1.",
-                changed(gaussian_heatmap, result=lambda out, sigma: out / (2 * math.pi * sigma**2))),
+                changed(gaussian_heatmap, result=lambda out, sigma: out / (2 * math.pi * sigma**2)), see=PEAK),
         Mistake("Each map is divided by its highest cell: the peak of 1 lies at the keypoint, which is between the "
                 "cells or outside, and no cell need reach it.",
                 changed(gaussian_heatmap, result=lambda out: out / out.amax((-2, -1), keepdim=True)), see=PEAK),

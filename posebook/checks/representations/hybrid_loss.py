@@ -3,6 +3,7 @@
 import torch
 from torch.nn import functional
 
+from posebook._links import See
 from posebook.checks.decoding.decode_argmax import OFFSET
 from posebook.checks.decoding.soft_argmax import soft_argmax as soft_px
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited
@@ -88,6 +89,13 @@ def _none(rng):
     return draw(rng, mask=some("0000", "0000", "0000"), truth=NAN)
 
 
+AGREE = See("epochs",
+            "both networks put the right wrist into the middle of the picture: they agree, and are 21.55 and 21.59 px "
+            "off", step=10, keypoint="right wrist")
+APART = See("epochs",
+            "the networks are 13.73 and 13.95 px off, nearly alike, and yet one says y = 40.01, the other y = 30.70",
+            step=30, keypoint="left knee")
+
 PROBLEM = Problem(
     name="hybrid_loss", points=3, minutes=20,
     reference=hybrid_loss,
@@ -143,7 +151,7 @@ PROBLEM = Problem(
         Mistake("The two errors are averaged: they stand as a sum.",
                 edited(hybrid_loss, {"errors + weight *": "errors / 2 + weight *"})),
         Mistake("Agreement alone is no supervision: two heads that agree on a wrong place would have no loss. Add the "
-                "error of each.", edited(hybrid_loss, {"errors + weight *": "weight *"})),
+                "error of each.", edited(hybrid_loss, {"errors + weight *": "weight *"}), see=AGREE),
         Mistake("The agreement is missing: add weight |xy_regressed - soft|.",
                 changed(hybrid_loss, weight=0.0)),
         Mistake("The regression head's own error is missing: |xy_regressed - xy|.",
@@ -154,7 +162,7 @@ PROBLEM = Problem(
                 "be large while both errors are equal.",
                 _terms(
                     "(r - t).abs().sum(-1) + (s - t).abs().sum(-1)"
-                    " + w * ((r - t).abs().sum(-1) - (s - t).abs().sum(-1)).abs()")),
+                    " + w * ((r - t).abs().sum(-1) - (s - t).abs().sum(-1)).abs()"), see=APART),
         Mistake("The agreement is squared: it is |xy_regressed - soft|, like the errors.",
                 edited(hybrid_loss, {"soft).abs()": "soft).square()"})),
         Mistake("The agreement is averaged over the two axes: it is the sum |dx| + |dy|, like the errors.",
@@ -163,14 +171,14 @@ PROBLEM = Problem(
                 _terms(
                     "((r - t).abs() + (s - t).abs()).sum(-1) + w * torch.linalg.vector_norm(r - s, dim=-1)")),
         Mistake("The agreement is in cells: all three terms are in pixels.",
-                changed(hybrid_loss, weight=lambda weight, stride: weight / stride)),
+                changed(hybrid_loss, weight=lambda weight, stride: weight / stride), see=integral.UNITS),
         *(Mistake("The agreement counts all keypoints: it needs no truth, but the mean is over labeled ones.",
                   edited(hybrid_loss, {f"errors + {AGREEMENT}": "errors", MEAN: f"{MEAN} + {text}"}))
           for text in (f"({AGREEMENT}).sum(-1).mean()", f"({AGREEMENT}).sum() / mask.sum().clamp(min=1)")),
         Mistake("The regressed points are multiplied by the stride: they are in pixels already.",
                 changed(hybrid_loss, xy_regressed=lambda xy_regressed, stride: stride * xy_regressed)),
         Mistake("The stride is missing: the soft-argmax is in cells, and stride * cell is in pixels.",
-                changed(hybrid_loss, stride=1.0)),
+                changed(hybrid_loss, stride=1.0), see=integral.UNITS),
         Mistake("Half of (stride - 1) is added: the statement puts cell u at stride * u.",
                 edited(hybrid_loss, {"soft = ": "soft = (stride - 1) / 2 + "}), see=OFFSET),
         Mistake("exp of a large number such as 10000 is infinite, and infinity / infinity is NaN; `torch.softmax` "

@@ -218,7 +218,7 @@ PROBLEM = Problem(
         Mistake("The offset is multiplied by the stride: it is already in pixels, so add it last, "
                 "`offset + stride * cell`.", changed(integral_loss, offset=lambda offset, stride: stride * offset)),
         Mistake("The stride is missing: cells are not pixels yet, `offset + stride * cell`.",
-                changed(integral_loss, stride=1.0)),
+                changed(integral_loss, stride=1.0), see=UNITS),
         Mistake("The error is in cells: the loss is in pixels, `stride` times as much.",
                 changed(integral_loss, result=lambda out, stride: out / stride), see=UNITS),
         Mistake("Half of (stride - 1) is added: the statement puts cell u at offset + stride * u.",

@@ -5,7 +5,11 @@ import math
 import numpy as np
 import torch
 
+from posebook._links import See
+from posebook.checks.decoding.border_bias import CUT
+from posebook.checks.decoding.soft_argmax import FLAT
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited, uniform
+from posebook.checks.representations.gaussian_heatmap import OFFSET, ROUNDED
 
 
 def simcc_targets(xy, hw, ratio, sigma):
@@ -88,6 +92,13 @@ def _is_mirrored(a, b):
     return all(torch.allclose(u, v.flip(-1), atol=1e-4) for u, v in zip(a, b, strict=True))
 
 
+SUM = See("target", "a heatmap: the highest cell holds 0.94, and the sum is 6.28; that of a probability is 1")
+NARROW = See("target", "the sum of so narrow a bump is 0.56: divided by that it is a probability", sigma=0.3)
+ONE = See("target", "argmax, which reads one cell, is 1.42 px off; DARK, which reads those beside it as well, 0.00")
+SPREAD = See("flip",
+             "the dots are spread evenly from the first pixel to the last: no longer 8 px lie between two of them",
+             grid="unit length", stride=8)
+
 PROBLEM = Problem(
     name="simcc_targets", points=2, minutes=15,
     reference=simcc_targets,
@@ -115,30 +126,31 @@ PROBLEM = Problem(
         Mistake("x and y are swapped: `xy` has x first, and x runs along the width.",
                 changed(simcc_targets, xy=lambda xy: xy.flip(-1))),
         Mistake("The targets have peak 1: divide each by its sum. Over one axis it is a probability, unlike a heatmap.",
-                _with(share="bump")),
+                _with(share="bump"), see=SUM),
         Mistake("The density's factor 1 / (sigma sqrt(2 pi)) is not enough: near the edge part of the bump is missing, "
                 "and a narrow one is not summed exactly. Divide by the sum over the bins.",
-                _with(share=f"bump / (sigma * {math.sqrt(2 * math.pi)})")),
+                _with(share=f"bump / (sigma * {math.sqrt(2 * math.pi)})"), see=CUT),
         Mistake("The targets are divided by their highest bin: divide by their sum.",
-                _with(share="bump / bump.amax(-1, keepdim=True)")),
+                _with(share="bump / bump.amax(-1, keepdim=True)"), see=SUM),
         Mistake("The sum is taken over the first axis: each keypoint's own target sums to 1, so sum over the last.",
                 _with(share="bump / bump.sum(0)")),
         Mistake("This is the softmax of a Gaussian: `softmax` takes exponentials itself, so give it the exponents.",
-                _with(share="bump.softmax(-1)")),
+                _with(share="bump.softmax(-1)"), see=FLAT),
         Mistake("All targets share one sum: each keypoint's own sums to 1, so sum over the last axis alone.",
                 _with(share="bump / bump.sum()")),
         Mistake("The center is rounded to a bin: keep its fraction, that is what finer bins are for.",
-                _with(center=f"({CENTER}).round()")),
+                _with(center=f"({CENTER}).round()"), see=ROUNDED),
         Mistake("The center is cut to the bin below, as `int` and `long` do: keep its fraction.",
-                _with(center=f"({CENTER}).floor()")),
+                _with(center=f"({CENTER}).floor()"), see=ROUNDED),
         Mistake("The keypoint is rounded to a pixel before it is counted in bins: keep its fraction.",
-                changed(simcc_targets, xy=lambda xy: xy.round())),
+                changed(simcc_targets, xy=lambda xy: xy.round()), see=ROUNDED),
         Mistake("A rounded center, and the density's factor 1 / (sigma sqrt(2 pi)): popular code does so, but the "
                 "statement wants the exact center, and a sum of 1.",
-                _with(center=f"({CENTER}).round()", share=f"bump / (sigma * {math.sqrt(2 * math.pi)})")),
+                _with(center=f"({CENTER}).round()", share=f"bump / (sigma * {math.sqrt(2 * math.pi)})"), see=ROUNDED),
         Mistake("One bin has it all: the statement wants a Gaussian of `sigma` bins, which also tells where between "
                 "the bins the keypoint lies.",
-                _with(bump="torch.zeros_like(bins - center).scatter(-1, (bins - center).abs().argmin(-1, True), 1.0)")),
+                _with(bump="torch.zeros_like(bins - center).scatter(-1, (bins - center).abs().argmin(-1, True), 1.0)"),
+                see=ONE),
         Mistake("The Gaussian is integrated over each bin: the statement wants its value at the bin.",
                 _with(bump="torch.erf((bins - center + 0.5) / (2**0.5 * sigma)) "
                            "- torch.erf((bins - center - 0.5) / (2**0.5 * sigma))")),
@@ -149,10 +161,10 @@ PROBLEM = Problem(
         Mistake("Bins lie at (i + 0.5) / ratio px: the statement puts bin i at i / ratio.",
                 _with(center=f"{CENTER} - 0.5")),
         Mistake("A pixel's bins are centered on it, (i + 0.5) / ratio - 0.5 px: the statement puts bin i at i / ratio.",
-                changed(simcc_targets, xy=lambda xy, ratio: xy + 0.5 - 0.5 / ratio)),
+                changed(simcc_targets, xy=lambda xy, ratio: xy + 0.5 - 0.5 / ratio), see=OFFSET),
         *(Mistake("The bins are spread evenly from 0 px to the last pixel, or to the width, as `linspace` does: bin i "
                   "lies at i / ratio px.",
-                  _with(bins=f"torch.linspace(0, {last} * ratio, round(size * ratio), dtype=xy.dtype)"))
+                  _with(bins=f"torch.linspace(0, {last} * ratio, round(size * ratio), dtype=xy.dtype)"), see=SPREAD)
           for last in ("(size - 1)", "size")),
         Mistake("The ratio is missing in the center: x px is bin x * ratio.",
                 changed(simcc_targets, xy=lambda xy, ratio: xy / ratio)),
@@ -184,7 +196,7 @@ PROBLEM = Problem(
         Mistake("The results are always float32. They should have the dtype of `xy`.",
                 changed(simcc_targets, result=lambda out: tuple(target.float() for target in out))),
         Mistake("A sum below 1 is left as it is: divide by the sum, whatever it is.",
-                _with(share="bump / bump.sum(-1, keepdim=True).clamp(min=1)")),
+                _with(share="bump / bump.sum(-1, keepdim=True).clamp(min=1)"), see=NARROW),
         Mistake("A number is added to the sum that you divide by.",
                 _with(share="bump / (bump.sum(-1, keepdim=True) + 0.001)")),
         Mistake("A number is added to the sum that you divide by.",

@@ -136,7 +136,7 @@ PROBLEM = Problem(
                 _numbers(-HUGE, HUGE), see=DOWN),
         Mistake("Only what is above 1 is cut. For little noise that gives the right -eta / sqrt(2 pi) and 0.584 eta, "
                 "but what falls below 0 is cut as well.", _numbers(-HUGE, 1), see=LARGE),
-        Mistake("Only what is below 0 is cut: what rises above 1 is cut to 1.", _numbers(0, HUGE)),
+        Mistake("Only what is below 0 is cut: what rises above 1 is cut to 1.", _numbers(0, HUGE), see=DOWN),
         Mistake("It is cut at -1 and 1: a mask lies between 0 and 1.", _numbers(-1, 1)),
         Mistake("This is 0 + eta z, cut to 0 and 1: the mask is 1 here.", _numbers(
             -HUGE, HUGE, keep=lambda z, value: (value - 1).clamp(0, 1))),

@@ -4,6 +4,7 @@ from functools import partial
 
 import torch
 
+from posebook._links import See
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited
 
 
@@ -92,6 +93,13 @@ def _half(rng):
 
 Near = partial(Case, atol=1e-4, rtol=1e-5)
 
+HIDDEN = See("masking", "move off: however wrong the network is where the mask is 0, the true loss stays 7.273")
+WEIGHTS = See("masking",
+              "mask values scatter about 0 and 1, and each counts as much as it says: the loss varies by 0.677",
+              clip="off")
+SUM = See("masking", "5 visible maps have the true loss 7.273; move hidden to 6: 2 of them have less than half of that")
+NOTHING = See("masking", "all keypoints are hidden, their masks are 0, and the true loss is 0.000", hidden=8)
+
 PROBLEM = Problem(
     name="masked_loss", points=2, minutes=10,
     reference=masked_loss,
@@ -127,35 +135,35 @@ PROBLEM = Problem(
                                      ".sum()"})),
         Mistake("NaN is removed as if it told what is masked: where the target is finite, the mask counts too.",
                 edited(masked_loss, {APART: "torch.where(target.isnan(), 0.0, pred - target)",
-                                     LOSS: "apart.square().sum()"})),
+                                     LOSS: "apart.square().sum()"}), see=HIDDEN),
         Mistake("The mask is not used: each squared difference is multiplied by its own.", _loss("apart.square().sum() "
-                "+ torch.where(mask > 0, 0.0, pred - target).square().sum()")),
+                "+ torch.where(mask > 0, 0.0, pred - target).square().sum()"), see=HIDDEN),
         Mistake("The mask is not used: each squared difference is multiplied by its own.",
-                edited(masked_loss, {APART: "pred - target.nan_to_num()", LOSS: "apart.square().sum()"})),
+                edited(masked_loss, {APART: "pred - target.nan_to_num()", LOSS: "apart.square().sum()"}), see=HIDDEN),
         Mistake("The mask is made of zeros and ones, split at 0: it is a weight, 0.25 counts a quarter.",
-                changed(masked_loss, mask=lambda mask: (mask > 0).to(mask.dtype))),
+                changed(masked_loss, mask=lambda mask: (mask > 0).to(mask.dtype)), see=WEIGHTS),
         Mistake("The mask is made of zeros and ones, split at one half: it is a weight, 0.25 counts a quarter.",
-                changed(masked_loss, mask=lambda mask: (mask > 0.5).to(mask.dtype))),
+                changed(masked_loss, mask=lambda mask: (mask > 0.5).to(mask.dtype)), see=WEIGHTS),
         Mistake("The mask counts only where it is above one half: it is a weight, and small ones count too.",
-                changed(masked_loss, mask=lambda mask: mask * (mask > 0.5))),
+                changed(masked_loss, mask=lambda mask: mask * (mask > 0.5)), see=WEIGHTS),
         Mistake("The mask counts only where it is 1: it is a weight between 0 and 1.",
-                changed(masked_loss, mask=lambda mask: (mask == 1).to(mask.dtype))),
+                changed(masked_loss, mask=lambda mask: (mask == 1).to(mask.dtype)), see=WEIGHTS),
         Mistake("Masks below 0.1 are taken for 0: only 0 is.", changed(masked_loss, mask=lambda mask: mask * (
-            mask >= 0.1))),
+            mask >= 0.1)), see=WEIGHTS),
         Mistake("The mask is squared: it multiplies the squared difference, so it stands outside the square.",
                 _loss("(mask * apart).square().sum()")),
         Mistake("The root of the mask is taken: it multiplies the squared difference as it is.",
                 changed(masked_loss, mask=lambda mask: mask.sqrt())),
         Mistake("The mask is turned around: 1 is what counts.",
-                edited(masked_loss, {LOSS: "((1 - mask) * apart.square()).sum()"})),
+                edited(masked_loss, {LOSS: "((1 - mask) * apart.square()).sum()"}), see=NOTHING),
         Mistake("The mask is turned around: 1 is what counts.",
                 edited(masked_loss, {APART: "pred - target.nan_to_num()",
-                                     LOSS: "((1 - mask) * apart.square()).sum()"})),
+                                     LOSS: "((1 - mask) * apart.square()).sum()"}), see=NOTHING),
         Mistake("This is the mean over all cells: want the sum.", edited(masked_loss, {".sum()": ".mean()"})),
         Mistake("The sum is divided by the sum of the mask: want the sum itself.",
-                _loss("(mask * apart.square()).sum() / mask.sum().clamp(min=1e-6)")),
+                _loss("(mask * apart.square()).sum() / mask.sum().clamp(min=1e-6)"), see=SUM),
         Mistake("The sum is divided by the number of cells that count: want the sum itself.",
-                _loss("(mask * apart.square()).sum() / (mask > 0).sum().clamp(min=1)")),
+                _loss("(mask * apart.square()).sum() / (mask > 0).sum().clamp(min=1)"), see=SUM),
         Mistake("The sum is divided by the number of images: want the sum itself.",
                 _loss("(mask * apart.square()).sum() / len(mask)")),
         Mistake("The sum is divided by the number of maps: want the sum itself.",
@@ -168,7 +176,7 @@ PROBLEM = Problem(
         Mistake("This is the square of the sum: sum the squares.", _loss("(mask.sqrt() * apart).sum().square()")),
         Mistake("What is masked is pulled to 0: nobody knows what is there, so neither loss nor gradient may be.",
                 edited(masked_loss, {APART: "pred - torch.where(mask > 0, target, 0.0)",
-                                     LOSS: "(torch.where(mask > 0, mask, 1.0) * apart.square()).sum()"})),
+                                     LOSS: "(torch.where(mask > 0, mask, 1.0) * apart.square()).sum()"}), see=HIDDEN),
         Mistake("Only the prediction is masked, and the target stays: mask the difference.",
                 edited(masked_loss, {APART: "mask * pred - torch.where(mask > 0, target, 0.0)",
                                      LOSS: "apart.square().sum()"})),
@@ -191,7 +199,7 @@ PROBLEM = Problem(
                 edited(masked_loss, {"apart =": "if not mask.any():\n        return torch.zeros((), dtype=pred.dtype)\n"
                                      "    apart ="})),
         Mistake("Where everything is masked the result is NaN: there is nothing to divide by. It is 0.",
-                changed(masked_loss, result=lambda out, mask: out if mask.any() else out / 0)),
+                changed(masked_loss, result=lambda out, mask: out if mask.any() else out / 0), see=NOTHING),
         Mistake("The result is a Python number, which has no gradient: keep it a tensor.",
                 changed(masked_loss, result=lambda out: out.item())),
         Mistake("Part of it is computed in float32: the dtype of `pred` is wanted all the way.",

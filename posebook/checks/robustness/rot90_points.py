@@ -5,6 +5,7 @@ import math
 import numpy as np
 import torch
 
+from posebook._links import See
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited
 
 
@@ -119,6 +120,13 @@ def _whole_turn_more(rng):
 
 PX = 1e-3  # of float32: some hundred px
 
+ONCE = See("angle", "the head was at the top, left of the middle, and is at the left now, below the middle", degrees=90)
+TWICE = See("angle", "the head was at the top, left of the middle, and is at the bottom now, right of the middle",
+            degrees=180)
+BACK = See("angle",
+           "three quarter turns, or one clockwise: the head is at the right; move degrees to 90, and it is at the left",
+           degrees=270)
+
 PROBLEM = Problem(
     name="rot90_points", points=2, minutes=15,
     reference=rot90_points,
@@ -146,9 +154,9 @@ PROBLEM = Problem(
     ),
     mistakes=(
         Mistake("This turns clockwise: `torch.rot90` with the axes (-2, -1) turns counterclockwise, as a picture is "
-                "shown. Where does the top right corner go?", _turn("x, y = height - 1 - y, x")),
+                "shown. Where does the top right corner go?", _turn("x, y = height - 1 - y, x"), see=ONCE),
         Mistake("The points are read as (y, x), or those of the turned image are brought back: x comes first, and the "
-                "points go with the image.", _turn("x, y = width - 1 - y, x")),
+                "points go with the image.", _turn("x, y = width - 1 - y, x"), see=ONCE),
         Mistake("Off by one px: the last pixel's center is at `width - 1`, and it must come to 0.",
                 _turn("x, y = y, width - x")),
         Mistake("The height is taken where the width is wanted: x runs from 0 to `width - 1`, and it is x that is "
@@ -160,17 +168,17 @@ PROBLEM = Problem(
         Mistake("The points are turned about the unturned image's center, and left there: the center of the turned "
                 "image is at another place, unless the image is square.", _about_one_center),
         Mistake("The points are turned about (0, 0), and leave the image: the turned image begins at 0 again.",
-                _turn("x, y = y, -x")),
+                _turn("x, y = y, -x"), see=ONCE),
         Mistake("x and y change places, and nothing is turned round: that mirrors the image about its diagonal.",
-                _turn("x, y = y, x")),
+                _turn("x, y = y, x"), see=ONCE),
         Mistake("Only x is turned round: that mirrors the image. A quarter turn makes y of x.",
-                _turn("x, y = width - 1 - x, y")),
+                _turn("x, y = width - 1 - x, y"), see=ONCE),
         Mistake("The new y is made of the new x: keep the old one until both are made, as `x, y = ...` does.",
                 _turn("x = y; y = width - 1 - x")),
         Mistake("A negative k does not turn: it turns the other way round. What is `-1 % 4` in Python?",
-                edited(rot90_points, {TURNS: "range(k % 4 if k > 0 else 0)"})),
+                edited(rot90_points, {TURNS: "range(k % 4 if k > 0 else 0)"}), see=BACK),
         Mistake("A negative k turns as a positive one: it turns the other way round.",
-                changed(rot90_points, k=abs)),
+                changed(rot90_points, k=abs), see=BACK),
         Mistake("A k above 3 does not turn: k is any whole number, and four turns are as none.",
                 edited(rot90_points, {TURNS: "range(k % 4 if k < 4 else 0)"})),
         Mistake("A k above 3 turns three times: k is any whole number, and four turns are as none.",
@@ -178,16 +186,17 @@ PROBLEM = Problem(
         Mistake("For a k beyond 0 to 3 nothing comes back: k is any whole number, and four turns are as none.",
                 edited(rot90_points, {"x, y = points.unbind(-1)": "x, y = points.unbind(-1)\n    if k not in range(4):"
                                       "\n        return None"})),
-        Mistake("Every k turns once: `k` says how often.", changed(rot90_points, k=lambda k: int(k % 4 > 0))),
-        Mistake("`k` is not used: it says how often the image is turned.", changed(rot90_points, k=1)),
+        Mistake("Every k turns once: `k` says how often.", changed(rot90_points, k=lambda k: int(k % 4 > 0)),
+                see=TWICE),
+        Mistake("`k` is not used: it says how often the image is turned.", changed(rot90_points, k=1), see=TWICE),
         Mistake("Three turns do what one does: they turn the other way round.",
-                changed(rot90_points, k=lambda k: 1 if k % 4 == 3 else k)),
+                changed(rot90_points, k=lambda k: 1 if k % 4 == 3 else k), see=BACK),
         Mistake("Two turns do nothing: they turn the image upside down, x and y both.",
-                changed(rot90_points, k=lambda k: 0 if k % 4 == 2 else k)),
+                changed(rot90_points, k=lambda k: 0 if k % 4 == 2 else k), see=TWICE),
         Mistake("Two turns turn only x round: that mirrors the image. Upside down turns both round.",
-                _half_turn(lambda x, y, x0, y0: (x, y0))),
+                _half_turn(lambda x, y, x0, y0: (x, y0)), see=TWICE),
         Mistake("Two turns turn only y round: that mirrors the image. Upside down turns both round.",
-                _half_turn(lambda x, y, x0, y0: (x0, y))),
+                _half_turn(lambda x, y, x0, y0: (x0, y)), see=TWICE),
         Mistake("Two turns have height and width exchanged: after two turns the image has its own sizes again.",
                 _half_turn(lambda x, y, x0, y0: (y + y0 - x0, x + x0 - y0))),
         Mistake("The result is (y, x): points are (x, y), before and after.",
