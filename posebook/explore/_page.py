@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 INK, GRAY, LINE, PAPER = "#1f2328", "#57606a", "#d0d4d9", "#ffffff"
-BLUE, ORANGE, GREEN, RED = "#0072b2", "#a86400", "#00785a", "#c14a00"  # 4.5 to 1 on paper; shapes tell them apart too
+BLUE, ORANGE, GREEN, RED = "#0072b2", "#a86400", "#00785a", "#a3122a"  # 4.5 to 1 on paper; apart for the color-blind
 
 FONT, SIZE = "system-ui, sans-serif", 12  # px; no panel is shrunk while it fits, so that its print stays as large
 WIDTH, GAP = 822, 18  # px, of a row of panels, as wide as a page of 1280 px leaves it, and between two of them
