@@ -65,7 +65,7 @@ def goals(results: dict) -> list[str]:
               for name, run in sorted(results["runs"].items()) if run["failed"]]
     lines = ["## Failed", "", *failed, ""] if failed else []
     lines += ["## Missed goals", "", f"{len(judged) - len(missed)} of {len(judged)} goals are met"
-              + f", {taken} of all on another machine" * (taken > 0) + ". "
+              + f"; {taken} of the {len(judged)} are another machine's" * (taken > 0) + ". "
               + ("Missed:" if missed else "None is missed."), ""]
     for row in sorted(missed, key=lambda row: row["benchmark"]):
         threads = f"{row['threads']} thread{'s' * (row['threads'] > 1)}"
