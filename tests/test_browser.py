@@ -345,6 +345,29 @@ def test_a_quiz_has_nothing_against_it_by_axe_and_fits_a_phone(asked, theme):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# What is folded
+
+
+def test_what_is_folded_opens_and_shuts_by_keyboard_alone(lab):
+    """A problem's hint, and the questions that a chapter's table of predictions has no answer to."""
+    exercise = nbformat.read(CHAPTERS[0].parents[1] / "exercises/decoding/decoding.ipynb", as_version=4)
+    hint = next(cell for cell in exercise.cells if "<details>" in cell.source)
+    code = nbformat.v4.new_code_cell("from posebook.predictions import predictions\n\npredictions(2)")
+    page = lab.run("folded.ipynb", nbformat.v4.new_notebook(cells=[hint, code]))
+    for part in (".jp-MarkdownOutput", ".posebook-question"):
+        folded = page.locator(f"{part} details").first
+        inside = folded.locator(":scope > :not(summary)").first
+        inside.wait_for(state="hidden")
+        folded.locator("summary").focus()
+        for state in ("visible", "hidden"):
+            page.keyboard.press("Enter")
+            inside.wait_for(state=state)
+        assert folded.is_visible()  # the cell has not turned into its source
+    assert_quiet(page)
+    page.close()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # The first opening
 
 
