@@ -2,11 +2,11 @@
 
 import importlib
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,9 +73,9 @@ def assert_quiet(page) -> None:
 class Explorer:
     """What a reader sees and touches, in one explorer of a page; :meth:`state` and :meth:`moved` are decoding's."""
 
-    def __init__(self, page, name="decoding"):
+    def __init__(self, page, name="decoding", among=EXPLORERS):
         self.page = page
-        self.output = page.locator(".jp-OutputArea-output:has(.posebook)").nth(EXPLORERS.index(name))
+        self.output = page.locator(".jp-OutputArea-output:has(.posebook)").nth(among.index(name))
         self.svg = self.output.locator("div[role=img]")
         self.svg.wait_for()
         self.output.evaluate("e => e.scrollIntoView({block: 'center'})")  # a redraw replaces the picture, not this
@@ -97,21 +97,22 @@ class Explorer:
         numbers = {name: float(self.box(name).input_value()) for name in ("tau", "x", "y")}
         return decoding.State(int(self.output.locator(".widget-toggle-button.mod-active").inner_text()), **numbers)
 
-    def rows(self):
-        return self.output.locator("table").evaluate(
-            "table => [...table.rows].map(row => [...row.cells].map(cell => cell.textContent.trim()))"
-        )
+    def shows(self, view) -> bool:
+        """Whether all of it, panels to the last digit, table and words, is what this view is in Python."""
+        return self.output.locator("div.posebook").evaluate("""(shown, html) => {
+            const want = document.createElement("template");
+            want.innerHTML = html;
+            return shown.isEqualNode(want.content.querySelector("div.posebook"));
+        }""", view.html())
 
     def moved(self, before, *, to=lambda state: True) -> decoding.State:
-        """Wait until the picture changed and says what the controls say, and that is wanted; the table, too."""
+        """Wait until what is shown changed and is what follows from the controls, and that is wanted."""
         end = time.monotonic() + 120
         while True:  # a drag may go on
-            state, said, rows = self.state(), self.sentence(), self.rows()
-            if before != said == decoding.sentence(seen := decoding.compute(state)) and to(state):
-                table = ET.fromstring(decoding.table(seen))
-                if rows == [["".join(cell.itertext()).strip() for cell in row] for row in table.iter("tr")]:
-                    break
-            assert time.monotonic() < end, f"the controls say {state}, the picture says {said}, the table {rows}"
+            state, said = self.state(), self.sentence()
+            if before != said and to(state) and self.shows(decoding.view(decoding.compute(state))):
+                break
+            assert time.monotonic() < end, f"the controls say {state}, the picture says {said}"
             self.page.wait_for_timeout(30)
         assert self.output.get_by_role("alert").count() == 0
         return state
@@ -191,20 +192,18 @@ def test_the_cliff_by_keyboard_alone(explorer):
 
 
 def moved(explorer, module, field, label, value) -> float:
-    """Wait until picture, table and sentence are those of a new number beside the slider, and a screen reader hears it;
-    that number.
+    """Wait until all that is shown is the view of a new number beside the slider, and a screen reader hears it; that
+    number.
     """
     before, end = module.sentence(module.compute(replace(module.State(), **{field: value}))), time.monotonic() + 120
     while True:  # a drag may go on
         number = type(value)(explorer.box(label).input_value())
-        result = module.compute(replace(module.State(), **{field: number}))
-        table = ET.fromstring(module.table(result))
-        rows = [["".join(cell.itertext()).strip() for cell in row] for row in table.iter("tr")]
-        want, said = (module.sentence(result), rows), explorer.output.get_by_role("status").text_content()
-        says = said.startswith(f"{label} {number}. ") and said.endswith(module.verdict(result))  # and what it solved
-        if says and before != explorer.sentence() and (explorer.sentence(), explorer.rows()) == want:
+        want = module.view(module.compute(replace(module.State(), **{field: number})))
+        said = explorer.output.get_by_role("status").text_content()
+        says = said.startswith(f"{label} {number}. ") and said.endswith(want.verdict)  # and what it solved
+        if says and before != explorer.sentence() and explorer.shows(want):
             return number
-        assert time.monotonic() < end, f"want {want}, {label} {number}, got {explorer.sentence()}, {said}"
+        assert time.monotonic() < end, f"want {want.sentence}, {label} {number}, got {explorer.sentence()}, {said}"
         explorer.page.wait_for_timeout(30)
 
 
@@ -215,7 +214,7 @@ def test_a_key_and_the_mouse_move_each(page, name):
     controls = module.explore().controls.items()
     field, box = next((field, control) for field, control in controls if isinstance(control, BOXES))
     label, handle, start = box.description, explorer.handle(box.description), getattr(module.State(), field)
-    assert explorer.sentence() == module.sentence(module.compute(module.State()))
+    assert explorer.shows(module.view(module.compute(module.State())))
     handle.press("ArrowRight")
     pressed = moved(explorer, module, field, label, start)
     spot = handle.bounding_box()
@@ -346,6 +345,29 @@ def test_a_quiz_has_nothing_against_it_by_axe_and_fits_a_phone(asked, theme):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# What is folded
+
+
+def test_what_is_folded_opens_and_shuts_by_keyboard_alone(lab):
+    """A problem's hint, and the questions that a chapter's table of predictions has no answer to."""
+    exercise = nbformat.read(CHAPTERS[0].parents[1] / "exercises/decoding/decoding.ipynb", as_version=4)
+    hint = next(cell for cell in exercise.cells if "<details>" in cell.source)
+    code = nbformat.v4.new_code_cell("from posebook.predictions import predictions\n\npredictions(2)")
+    page = lab.run("folded.ipynb", nbformat.v4.new_notebook(cells=[hint, code]))
+    for part in (".jp-MarkdownOutput", ".posebook-question"):
+        folded = page.locator(f"{part} details").first
+        inside = folded.locator(":scope > :not(summary)").first
+        inside.wait_for(state="hidden")
+        folded.locator("summary").focus()
+        for state in ("visible", "hidden"):
+            page.keyboard.press("Enter")
+            inside.wait_for(state=state)
+        assert folded.is_visible()  # the cell has not turned into its source
+    assert_quiet(page)
+    page.close()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # The first opening
 
 
@@ -400,8 +422,15 @@ def test_a_chapter_runs(lab, path):
     notebook = nbformat.read(path, as_version=4)
     page = lab.run(path.name, notebook)
     assert_quiet(page)
-    if any("decoding.explore(" in cell.source for cell in notebook.cells if cell.cell_type == "code"):
-        explorer = Explorer(page)
+    sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    names = re.findall(r"^from posebook\.explore import (\w+)", "\n".join(sources), re.M)
+    assert names and len(names) == sum(source.endswith(".explore()") for source in sources)
+    assert page.locator(".jp-OutputArea-output:has(.posebook)").count() == len(names)
+    for name in names:
+        module = importlib.import_module(f"posebook.explore.{name}")
+        assert Explorer(page, name, names).shows(module.view(module.compute(module.State())))
+    if "decoding" in names:
+        explorer = Explorer(page, among=names)
         before = explorer.sentence()
         explorer.handle("tau").press("ArrowRight")
         explorer.moved(before)

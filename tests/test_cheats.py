@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from test_sandbox import pass_as_ordinary_user, second_user
 
 from posebook.checks import PROBLEMS, trial, withheld
 from posebook.checks.problem import Case, Problem
@@ -513,6 +514,11 @@ def test_no_module_no_variable_no_process_of_the_grader_is_there(inside):
     assert len(commands) <= 3 and not any("pytest" in command for command in commands)
     opened = ask(inside, "descriptors")
     assert not [path for path in opened if path.startswith("/") and not path.startswith(("/dev/", "/tmp", "/home"))]
+
+
+@second_user
+def test_nothing_of_this_is_found_as_an_ordinary_user_either():
+    pass_as_ordinary_user(__file__, "gains_nothing or library or secret or grader_is_there")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

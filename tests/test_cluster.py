@@ -2,11 +2,13 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,10 +18,12 @@ import nbformat
 import pytest
 from classroom import grade, half, mini, submit
 from quick_grader import work
+from test_class_of_sixty import notebook
 
 from posebook import cli
-from posebook.grading import cluster
+from posebook.grading import cluster, pool
 from posebook.grading.course import Course, CourseError
+from posebook.grading.results import HandedIn
 from posebook.grading.steps import init, release
 
 HERE = Path(__file__).parent
@@ -61,6 +65,28 @@ def test_a_class(course, grade_all):
     submit(course, "rob", soft_argmax="right")
     assert grade(course, grade_all=grade_all)["rob"].good  # what failed is no result
     assert grade(course, grade_all=grade_all, force=True)["ann"].good  # nor is a regrade what was done before
+
+
+def test_the_true_grader_says_there_what_it_says_here(course, workers, bubblewrap, tmp_path, monkeypatch):
+    """In a sandbox on each worker. Cases are drawn from the course's secret, so that all but the seconds is the same.
+    """
+    release = nbformat.read(course.notebook("release", "mini"), as_version=4)
+    kinds = {"ann": "right", "bob": "wrong", "zoe_m": "hostile"}
+    for student, kind in kinds.items():
+        submit(course, student).write_bytes(notebook(release, kind))
+    shutil.copytree(course.root, tmp_path / "here")
+    with monkeypatch.context() as patch:
+        patch.setattr(pool, "grade_all", None)
+        assert cli.main(["grade", "mini", "--dask", workers.scheduler_address]) == 0
+    monkeypatch.chdir(tmp_path / "here")
+    assert cli.main(["grade", "mini", "-j", "1"]) == 0
+    there, here = (
+        {student: replace(HandedIn.read(where, "mini", student).stored(), seconds=0.0) for student in kinds}
+        for where in (course, Course.open()))
+    assert there == here and {result.sandbox for result in there.values()} == {"bubblewrap"}
+    points = {student: score.points for student, score in course.scores("mini").items()}
+    assert points == {student: score.points for student, score in Course.open().scores("mini").items()}
+    assert points["ann"] == 5 and 2 < points["bob"] < 5 and points["zoe_m"] == 2
 
 
 def test_one_that_always_kills_its_worker_fails_alone(course, grade_all):

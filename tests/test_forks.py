@@ -5,14 +5,12 @@ What the sandbox contains, which cheats earn nothing and which oddities are hone
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import psutil
 import pytest
-from test_sandbox import LIMITS, RIGHT, ROOT, USERS, graded, ordinary_user
+from test_sandbox import LIMITS, RIGHT, graded, pass_as_ordinary_user, second_user
 
 from posebook.grading import forks, kernel, sandbox
 from posebook.grading.kernel import Kernel, Session
@@ -286,9 +284,6 @@ def test_a_server_whose_forks_are_not_contained_is_not_used(monkeypatch):
     assert kernel.server() is None and "bounds memory" in kernel._failed[0]
 
 
-@pytest.mark.skipif(USERS[0] != "root" or "SECOND_USER" in os.environ, reason="runs the tests above as a second user")
+@second_user
 def test_all_of_this_as_an_ordinary_user():
-    command = [*ordinary_user(), sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "test_a_fork or "
-               "nothing or killed", str(ROOT / "tests/test_forks.py")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    pass_as_ordinary_user(__file__, "test_a_fork or nothing or killed")

@@ -221,6 +221,19 @@ def ordinary_user() -> list[str]:
             "SECOND_USER=1"]
 
 
+second_user = pytest.mark.skipif(USERS[0] != "root" or "SECOND_USER" in os.environ,
+                                 reason="the tests above run as an ordinary user")
+
+
+def pass_as_ordinary_user(path: str, chosen: str = "") -> None:
+    """Run the tests of a file anew, those that are chosen as by ``-k``."""
+    tests = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "-k", chosen, path]
+    done = subprocess.run([*ordinary_user(), *tests], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    if " passed" not in (said := done.stdout.splitlines())[-1]:
+        pytest.skip("as an ordinary user: " + "; ".join(said[-2:]))
+
+
 @pytest.mark.parametrize("user, bomb", TRIED)
 def test_a_bomb_fails_alone(user, bomb):
     reports = [report for result in contained(user) for report in result.reports]
