@@ -29,6 +29,8 @@ NOTEBOOKS = sorted(
 COPIED = ("book", "chapters", "docs", "exercises", "posebook", "sources", "tools", "*.md")
 KINDS = ("index", "chapters", "problems", "glossary", "references", "INSTRUCTORS", "search", "genindex", "api/index",
          "api/decode", "chapters/02_decoding", "exercises/decoding/decoding")
+TABLES = ("CONTRIBUTING", "chapters/01_representations", "chapters/03_multi_person", "chapters/04_robustness",
+          "chapters/05_applications")
 CUT = """() => {
   document.querySelectorAll('details').forEach(details => details.open = true);
   fit();
@@ -345,16 +347,17 @@ def test_an_explorer_keeps_its_size_on_a_laptop(opened, site):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("theme, width", [("light", 1280), ("dark", 390)])
-def test_axe(opened, site, theme, width):
+@pytest.mark.parametrize("theme, width, names", [("light", 1280, KINDS), ("dark", 390, KINDS), ("light", 390, TABLES)])
+def test_axe(opened, site, theme, width, names):
     from axe_playwright_python.sync_playwright import Axe
 
     page = opened(site.as_uri(), "index.html", width, theme)
     found = {}
-    for name in KINDS:
+    for name in names:
         page.goto(f"{site.as_uri()}/{name}.html")
         page.wait_for_function(f"document.documentElement.dataset.theme == '{theme}'")
         page.evaluate(FEWER if name.startswith("chapters/") else "document.fonts.ready")
+        assert names is KINDS or page.locator("article table").count() > 0
         violations = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
         if violations:
             found[name] = [(each["id"], [node["html"][:200] for node in each["nodes"][:3]]) for each in violations]
