@@ -19,7 +19,7 @@ import pytest
 
 import posebook
 
-GROUND = {"__init__": 0, "_args": 0, "_files": 0, "_html": 0, "_journal": 0, "_links": 0}
+GROUND = {"__init__": 0, "_args": 0, "_files": 0, "_html": 0, "_journal": 0, "_links": 0, "_triton": 0}
 LIBRARY = {
     "skeleton": 1, "grid": 1, "expectation": 1, "_records": 1,
     "encode": 2, "decode": 2, "warp": 2, "fusion": 2, "metrics": 2, "theory": 2, "results": 2,

@@ -10,7 +10,7 @@
 # | | |
 # |---|---|
 # | You need | a little Python and torch; what a Gaussian, a mean and a gradient are |
-# | Time | about 5 hours, and two for the problems; the short path takes 2 |
+# | Time | about 5.3 hours, and 2 for the problems; the short path takes 2.4 |
 # | Problems | [the set *representations*](../exercises/representations/representations.ipynb) |
 #
 # Under each heading stands how long its section takes, by a rule of thumb: one minute for 120 words, for the Predict question with its cell, for each picture and for each question of the quiz; two minutes for each
@@ -1622,7 +1622,7 @@ print(f"one {made['device']}: {made['steps']} steps of {made['batch']} pictures 
       f"{sizes[1]:,} weights instead of {sizes[0]:,}")
 for decoder in ("soft-argmax", "DARK"):
     before, after = fight["cross-entropy", decoder][0], made["log"][-1]["errors"][decoder]["median"]
-    print(f"{decoder:11s} {few:6,} seen: {before:.2f} px; {many:,} seen, on the GPU: {after:.2f} px")
+    print(f"{decoder:11s} {few:6,} seen: {before:.2f} px; {many:,} seen on the GPU: {after:.2f} px")
     leads[decoder] = torch.tensor([before, after])
     assert 0.5 < after / before < 0.65
     found = epe(predict(large, "cross-entropy", exam, decoder=decoder), exam_xy)[seen]
