@@ -2,14 +2,16 @@
 
 import math
 import sys
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from numbers import Integral, Real
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
+
+_MATMUL = {"cpu": getattr(torch.backends.mkldnn, "matmul", None), "cuda": torch.backends.cuda.matmul}
 
 
 def fail(name: str, want: str, got: object) -> None:
@@ -203,10 +205,25 @@ def real(tensor: Tensor) -> bool:
 
 
 def exact(device: torch.device) -> AbstractContextManager:
-    """Within it ``@`` keeps its factors' precision, also under autocast, which would round them to half precision."""
-    if device.type == "meta" or not torch.is_autocast_enabled(device.type):
-        return nullcontext()
-    return torch.autocast(device.type, enabled=False)
+    """Within it ``@`` keeps its factors' precision, also where autocast or, from torch 2.9 on,
+    ``torch.set_float32_matmul_precision`` would round them to fewer bits.
+    """
+    cast = device.type != "meta" and torch.is_autocast_enabled(device.type)
+    plain = torch.autocast(device.type, enabled=False) if cast else nullcontext()
+    matmul = _MATMUL.get(device.type)
+    if torch.compiler.is_compiling() or getattr(matmul, "fp32_precision", "none") in ("none", "ieee"):
+        return plain
+    return _unrounded(matmul, plain)
+
+
+@contextmanager
+def _unrounded(matmul: object, plain: AbstractContextManager) -> Iterator[None]:
+    before, matmul.fp32_precision = matmul.fp32_precision, "ieee"
+    try:
+        with plain:
+            yield
+    finally:
+        matmul.fp32_precision = before
 
 
 def shown(value: object) -> object:

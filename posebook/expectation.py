@@ -11,7 +11,7 @@ from torch.autograd.forward_ad import unpack_dual
 from posebook import _args
 
 _ONE_PROGRAM = 2**16  # cells of a map that one program on a card reads alone; larger ones leave most of it idle
-_BLOCK = 800_000  # values that soft_argmax holds at once for each thread of a CPU: so few stay in its cache
+_BLOCK = 400_000  # values that soft_argmax holds at once for each thread of a CPU: so few stay in its cache
 
 
 def spatial_softmax(logits: Tensor, tau: float = 1.0) -> Tensor:
@@ -90,8 +90,8 @@ def soft_argmax(logits: Tensor, tau: float = 1.0) -> Tensor:
     _args.maps("logits", logits)
     _args.positive("tau", tau)
     known = _plainly_there(logits) and not torch._C._are_functorch_transforms_active()
-    small = logits.dtype != torch.float64 and logits.shape[-1] * logits.shape[-2] <= _ONE_PROGRAM
-    if known and logits.is_cuda and small and (programs := _triton(logits.device, logits.dtype)):
+    for_card = logits.dtype != torch.float64 and logits.shape[-1] * logits.shape[-2] <= _ONE_PROGRAM
+    if known and logits.is_cuda and for_card and (programs := _triton(logits.device, logits.dtype)):
         cells = _SoftArgmaxOnCard.apply(logits.contiguous(), tau, programs)
     elif not known or logits.device.type != "cpu" or logits.numel() <= _BLOCK:
         cells = _plain_soft_argmax(_args.widen(logits), tau)

@@ -394,3 +394,45 @@ def test_a_pretended_card_counts(wrong, waits):
 def test_a_pretended_card_refuses(wrong):
     with Card(), pytest.raises((RuntimeError, TypeError), match="two devices|numpy"):
         wrong(put(torch.eye(2)))
+
+
+def narrow(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor
+
+
+@pytest.fixture
+def rounding():
+    """Products of float32 matrices that are rounded where the processor, or card, knows how: 8 or 11 bits are left."""
+    torch.set_float32_matmul_precision("medium")
+    yield
+    torch.set_float32_matmul_precision("highest")
+
+
+@pytest.mark.parametrize("name", [name for name in CALLS if not re.search("Net|its loss", name)])
+def test_no_product_is_rounded(name, rounding):
+    """But those of networks, as is asked for."""
+    found = tensors(call(name, narrow)())
+    assert torch.get_float32_matmul_precision() == "medium"
+    torch.set_float32_matmul_precision("highest")
+    torch.testing.assert_close(tensors(call(name, narrow)()), found, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", [name for name in CALLS if re.match("refine_|fuse|Camera|project|soft_argmax", name)])
+def test_no_product_is_rounded_on_a_card(name, rounding):
+    found = tensors(call(name, lambda tensor: narrow(tensor).cuda())())
+    torch.set_float32_matmul_precision("highest")
+    want = tensors(call(name, lambda tensor: narrow(tensor).cuda())())
+    torch.testing.assert_close(found, want, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.gpu
+def test_soft_argmax_of_large_maps_on_a_card_takes_the_plain_form():
+    """More cells than one program reads; the gradient too."""
+    logits = scores(300, 301).float()
+    there = logits.cuda().requires_grad_()
+    found = expectation.soft_argmax(there, 0.3)
+    assert "OnCard" not in str(found.grad_fn.next_functions) + str(found.grad_fn)
+    torch.testing.assert_close(found.cpu(), expectation.soft_argmax(logits.double(), 0.3).float(), rtol=0, atol=1e-3)
+    found.sum().backward()
+    assert there.grad.isfinite().all() and there.grad.any()

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from functools import partial, partialmethod
 
@@ -17,7 +18,7 @@ from posebook.training import __main__ as command
 from posebook.training import scale, table
 from posebook.training.files import load_weights, read_tensors
 from posebook.training.methods import METHODS
-from posebook.training.scale import Settings, Team, draw, evaluate, held_out, make, train
+from posebook.training.scale import Settings, Team, drawn, evaluate, held_out, make, train
 
 ALONE = Team(0, 1, torch.device("cpu"))
 SMALL = Settings("regression", size="64x48", depth=2, width=16, steps=12, batch=7)
@@ -91,12 +92,13 @@ def test_two_processes_give_the_numbers_of_one(whole, tmp_path):
 KILLED = """
 import os, signal, sys
 from posebook.training import __main__ as command, scale
-draw = scale.draw
-def dying(settings, step, team):
-    if step == 7:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return draw(settings, step, team)
-scale.draw = dying
+drawn = scale.drawn
+def dying(settings, team, first):
+    for step, batch in enumerate(drawn(settings, team, first), first):
+        if step == 7:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield batch
+scale.drawn = dying
 command.main(sys.argv[1:])
 """
 
@@ -115,14 +117,15 @@ def test_killed_and_resumed_is_uninterrupted_bit_for_bit(whole, tmp_path):
 
 
 def test_ctrl_c_keeps_the_steps_and_says_how_to_go_on(whole, tmp_path, monkeypatch):
-    def interrupted(settings, step, team):
-        if step == 4:
-            signal.raise_signal(signal.SIGINT)
-        return draw(settings, step, team)
+    def interrupted(settings, team, first):
+        for step, batch in enumerate(drawn(settings, team, first), first):
+            if step == 4:
+                signal.raise_signal(signal.SIGINT)
+            yield batch
 
     with one_thread():
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt) as stopped:
-            patch.setattr(scale, "draw", interrupted)
+            patch.setattr(scale, "drawn", interrupted)
             go(SMALL, tmp_path)
         assert str(stopped.value) == f"after 4 of 12 steps; the same command goes on from {tmp_path}"
         assert len(kept(tmp_path)["losses"]) == 4
@@ -131,11 +134,11 @@ def test_ctrl_c_keeps_the_steps_and_says_how_to_go_on(whole, tmp_path, monkeypat
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(tmp_path, monkeypatch):
-    def spoiled(settings, step, team):
-        image, xy, vis = draw(settings, step, team)
-        return image, xy * (float("inf") if step == 4 else 1), vis
+    def spoiled(settings, team, first):
+        for step, (image, xy, vis) in enumerate(drawn(settings, team, first), first):
+            yield image, xy * (float("inf") if step == 4 else 1), vis
 
-    monkeypatch.setattr(scale, "draw", spoiled)
+    monkeypatch.setattr(scale, "drawn", spoiled)
     with pytest.raises(ValueError, match="loss: (inf|nan) at step 6 or before; try a lower lr"):
         go(SMALL, tmp_path)
     assert kept(tmp_path)["losses"].isfinite().all() and len(kept(tmp_path)["losses"]) == 3 == log(tmp_path)[-1]["step"]
@@ -143,7 +146,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(tmp_path, monkeypatch):
 
 def test_a_run_that_is_done_is_not_done_again(whole, monkeypatch):
     before, lines = kept(whole), log(whole)
-    monkeypatch.setattr(scale, "draw", None)
+    monkeypatch.setattr(scale, "render", None)
     go(SMALL, whole)
     assert log(whole) == lines and all(torch.equal(before[name], value) for name, value in kept(whole).items())
 
@@ -285,16 +288,59 @@ def test_a_gpu_gives_the_numbers_of_the_cpu(whole, tmp_path, monkeypatch):
 def test_shares_of_a_step_are_the_whole_step(count):
     settings = replace(SMALL, batch=8)
     for step in (0, 9):
-        shares = [draw(settings, step, Team(rank, count, ALONE.device)) for rank in range(count)]
-        for parts, all in zip(zip(*shares, strict=True), draw(settings, step, ALONE), strict=True):
+        shares = [next(drawn(settings, Team(rank, count, ALONE.device), step)) for rank in range(count)]
+        for parts, all in zip(zip(*shares, strict=True), next(drawn(settings, ALONE, step)), strict=True):
             torch.testing.assert_close(torch.cat(parts), all, rtol=0, atol=1e-6)
 
 
 def test_each_step_has_people_of_its_own():
-    steps = [draw(SMALL, step, ALONE)[1] for step in range(2 * scale.AHEAD)]
-    assert len({tuple(person.flatten().tolist()) for xy in steps for person in xy}) == 2 * scale.AHEAD * SMALL.batch
-    assert torch.equal(draw(SMALL, 3, ALONE)[1], steps[3])
-    assert not torch.equal(draw(replace(SMALL, seed=1), 3, ALONE)[1], steps[3])
+    settings = replace(SMALL, steps=2 * scale.AHEAD + 3)
+    steps = [xy for _, xy, _ in drawn(settings, ALONE)]
+    assert len({tuple(person.flatten().tolist()) for xy in steps for person in xy}) == settings.steps * settings.batch
+    for first in (3, 2 * scale.AHEAD):
+        found = [xy for _, xy, _ in drawn(settings, ALONE, first)]
+        assert len(found) == settings.steps - first and all(map(torch.equal, found, steps[first:]))
+    assert not torch.equal(next(drawn(replace(settings, seed=1), ALONE, 3))[1], steps[3])
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 100])
+def test_for_a_card_the_same_people_are_posed_ahead_and_painted_several_steps_at_once(at_once, monkeypatch):
+    """"meta" stands for a card: what is sent there stays on the CPU."""
+    monkeypatch.setattr(scale._args, "sent", lambda tensor, device: tensor)
+    settings = replace(SMALL, steps=2 * scale.AHEAD + 3)
+    monkeypatch.setattr(scale, "PIXELS", at_once * settings.batch * 64 * 48)
+    render, painted = scale.render, []
+
+    def noted(scene, hw):
+        painted.append(len(scene.xy))
+        return render(scene, hw)
+
+    monkeypatch.setattr(scale, "render", noted)
+    for first in (0, 5, 18):
+        want = list(drawn(settings, ALONE, first))
+        painted.clear()
+        found = list(drawn(settings, Team(0, 1, torch.device("meta")), first))
+        assert len(found) == len(want) == settings.steps - first
+        for one, other in zip(found, want, strict=True):
+            for mine, theirs in zip(one, other, strict=True):
+                torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-6)
+        in_block = min(scale.AHEAD - first % scale.AHEAD, settings.steps - first)
+        assert painted[0] == min(at_once, in_block) * settings.batch
+
+
+def test_a_thread_is_one_item_ahead():
+    begun = [threading.Event() for _ in range(4)]
+
+    def square(n):
+        begun[n].set()
+        return n * n
+
+    results = scale.ahead(square, range(4))
+    assert next(results) == 0 and begun[1].wait(60) and not begun[2].is_set()
+    assert list(results) == [1, 4, 9]
+    results.close()
+    with pytest.raises(IndexError):
+        list(scale.ahead(square, [4]))
 
 
 def test_it_is_measured_on_people_of_chapter_1(whole):

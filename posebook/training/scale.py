@@ -23,8 +23,10 @@ import re
 import statistics
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache, partial
 from inspect import signature
@@ -51,6 +53,7 @@ from posebook.training.table import FOLDER, PEOPLE, TEST_IMAGES, TEST_SEED, made
 
 FILE = FOLDER / "scaled.safetensors"
 AHEAD = 8  # steps whose people are posed at once, on the CPU: so many cost hardly more than those of one
+PIXELS = 2**23  # painted at once on a card
 
 
 @dataclass(frozen=True)
@@ -142,18 +145,42 @@ def shared(net: nn.Module, team: Team) -> nn.Module:
     return together
 
 
-@lru_cache(maxsize=1)
+def drawn(settings: Settings, team: Team, first: int = 0) -> Iterator[Batch]:
+    """This process's share of the people of each step, from the step ``first`` on, painted on its device.
+
+    A card gets them without waiting: a thread poses the next AHEAD steps' people while it trains on these, and several
+    steps' are painted at once, as one step's take hardly less time there.
+    """
+    if first >= settings.steps:
+        return
+    on_card = team.device.type != "cpu"
+    at, end = (settings.batch * rank // team.count for rank in (team.rank, team.rank + 1))
+    at_once = max(1, PIXELS // ((end - at) * math.prod(settings.hw))) if on_card else 1
+    blocks = range(first // AHEAD, -(-settings.steps // AHEAD))
+    for block, scene in zip(blocks, (ahead if on_card else map)(partial(posed, settings), blocks), strict=True):
+        turns = range(max(0, first - block * AHEAD), min(AHEAD, settings.steps - block * AHEAD))
+        for some in torch.tensor(turns).split(at_once):
+            mine = (settings.batch * some[:, None] + torch.arange(at, end)).flatten()
+            people = render(scene.mapped(lambda t, mine=mine: _args.sent(t[mine], team.device)), settings.hw)
+            yield from zip(*(part.split(end - at) for part in alone(people)), strict=True)
+
+
 def posed(settings: Settings, block: int) -> Scene:
-    """The people of AHEAD steps."""
+    """The people of AHEAD steps, on the CPU."""
     seed = 1_000_000 * (settings.seed + 1) + block
     return sample_scene(AHEAD * settings.batch, settings.hw, seed=seed, **PEOPLE)
 
 
-def draw(settings: Settings, step: int, team: Team) -> Batch:
-    """This process's share of a step's people, painted on its device."""
-    block, turn = divmod(step, AHEAD)
-    first, last = (turn * settings.batch + settings.batch * rank // team.count for rank in (team.rank, team.rank + 1))
-    return alone(render(posed(settings, block).mapped(lambda t: _args.sent(t[first:last], team.device)), settings.hw))
+def ahead(function: Callable, items: Iterable) -> Iterator:
+    """As map, but a thread is always one item ahead."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = deque()
+        for item in items:
+            coming.append(thread.submit(function, item))
+            if len(coming) > 1:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
 
 
 @lru_cache(maxsize=1)
@@ -209,9 +236,9 @@ def train(settings: Settings, out: Path, team: Team, *, compile: bool = False, e
     record, whole = Record(settings, out, net, optimizer, team), shared(net, team)
     if compile:
         whole.compile()
-    with noted_interrupts() as interrupted, record.bar:
-        for step in range(len(record.losses), settings.steps):
-            image, xy, vis = draw(settings, step, team)
+    first = len(record.losses)
+    with noted_interrupts() as interrupted, record.bar, closing(drawn(settings, team, first)) as batches:
+        for step, (image, xy, vis) in enumerate(batches, first):
             counts = torch.stack(((vis > 0).sum(), _args.constant(len(interrupted), vis)))
             labeled, stop = summed(counts).tolist()  # of all
             if stop:

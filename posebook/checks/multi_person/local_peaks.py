@@ -157,7 +157,7 @@ ROWS = See("target", "cells with 0.71, 0.94 and 0.45 are each the highest of the
 PROBLEM = Problem(
     name="local_peaks", points=3, minutes=20,
     reference=local_peaks,
-    own=("posebook.grouping.local_peaks", "posebook.grouping._around"),
+    own=("posebook.grouping.local_peaks", "posebook.grouping._higher_than_neighbors"),
     cases=(
         Near("values 0.75 in row 2, column 4, and 0.5 in row 0, column 1: (4, 2) first, then (1, 0)",
              lambda rng: (torch.zeros(5, 7).index_put((torch.tensor([2, 0]), torch.tensor([4, 1])),
