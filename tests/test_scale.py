@@ -308,7 +308,7 @@ def test_for_a_card_the_same_people_are_posed_ahead_and_painted_several_steps_at
     """"meta" stands for a card: what is sent there stays on the CPU."""
     monkeypatch.setattr(scale._args, "sent", lambda tensor, device: tensor)
     settings = replace(SMALL, steps=2 * scale.AHEAD + 3)
-    monkeypatch.setattr(scale, "PIXELS", at_once * settings.batch * 64 * 48)
+    monkeypatch.setattr(scale, "CHUNK_ON_CARD", at_once * settings.batch * 64 * 48)
     render, painted = scale.render, []
 
     def noted(scene, hw):

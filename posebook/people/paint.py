@@ -13,7 +13,7 @@ from posebook.people.scene import Scene
 from posebook.skeleton import COCO_17
 
 _CHUNK = {"cpu": 128 * 64**2}  # pixels painted at once: so few stay in its cache ...
-_CHUNK_ELSEWHERE = 2048 * 64**2  # ... where what counts is how many calls there are, not the cache
+CHUNK_ON_CARD = 4096 * 64**2  # ... where what counts is how many calls there are; some 1.5 GB
 _TILE = 8  # px
 _K = {name: k for k, name in enumerate(COCO_17.names)}
 
@@ -69,7 +69,7 @@ def render(scene: Scene, hw: tuple[int, int] = (64, 64)) -> People:
         ValueError: ``hw`` is not two whole numbers >= 1.
     """
     _args.size("hw", hw)
-    at_once = max(1, _CHUNK.get(scene.base.device.type, _CHUNK_ELSEWHERE) // (hw[0] * hw[1]))
+    at_once = max(1, _CHUNK.get(scene.base.device.type, CHUNK_ON_CARD) // (hw[0] * hw[1]))
     starts = range(0, max(1, len(scene.base)), at_once)
     with _args.exact(scene.base.device):
         chunks = [_paint(scene.mapped(lambda tensor, at=at: tensor[at : at + at_once]), hw) for at in starts]
