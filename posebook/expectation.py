@@ -1,7 +1,7 @@
 """What a map expects when it is read as a distribution: its mean cell, soft-argmax, and how wide it is."""
 
 import warnings
-from functools import cache
+from functools import cache, lru_cache
 from types import ModuleType
 
 import torch
@@ -11,7 +11,7 @@ from torch.autograd.forward_ad import unpack_dual
 from posebook import _args
 
 _ONE_PROGRAM = 2**16  # cells of a map that one program on a card reads alone; larger ones leave most of it idle
-_BLOCK = 400_000  # values that soft_argmax holds at once for each thread of a CPU: so few stay in its cache
+_BLOCK = 500_000  # values that soft_argmax holds at once for each thread of a CPU: so few stay in its cache
 
 
 def spatial_softmax(logits: Tensor, tau: float = 1.0) -> Tensor:
@@ -93,12 +93,12 @@ def soft_argmax(logits: Tensor, tau: float = 1.0) -> Tensor:
     for_card = logits.dtype != torch.float64 and logits.shape[-1] * logits.shape[-2] <= _ONE_PROGRAM
     if known and logits.is_cuda and for_card and (programs := _triton(logits.device, logits.dtype)):
         cells = _SoftArgmaxOnCard.apply(logits.contiguous(), tau, programs)
-    elif not known or logits.device.type != "cpu" or logits.numel() <= _BLOCK:
-        cells = _plain_soft_argmax(_args.widen(logits), tau)
-    elif logits.requires_grad and torch.is_grad_enabled():
+    elif known and logits.device.type == "cpu" and not (logits.requires_grad and torch.is_grad_enabled()):
+        cells = _soft_argmax_in_blocks(logits.detach(), tau)
+    elif known and logits.device.type == "cpu" and logits.numel() > _BLOCK:
         cells = _SoftArgmax.apply(_args.widen(logits), tau)[0]
     else:
-        cells = _soft_argmax_in_blocks(logits.detach(), tau)
+        cells = _plain_soft_argmax(_args.widen(logits), tau)
     return cells.to(logits.dtype)
 
 
@@ -182,30 +182,39 @@ def _moments(columns: Tensor, rows: Tensor) -> Tensor:
     return torch.stack(((columns * x).sum(-1), (rows * y).sum(-1)), dim=-1)
 
 
-def _mean(columns: Tensor, rows: Tensor) -> Tensor:
-    """Divided by their own total: that of a softmax in float32 is 1 only to some 1e-6, which costs a digit."""
-    return _moments(columns, rows) / columns.sum(-1, keepdim=True)
-
-
 def _plain_soft_argmax(logits: Tensor, tau: float) -> Tensor:
+    """Divided by its own total: that of a softmax in float32 is 1 only to some 1e-6, which costs a digit."""
     prob = spatial_softmax(logits, tau)
-    return _mean(prob.sum(-2), prob.sum(-1))
+    wide = prob.dtype if prob.device.type == "mps" else torch.float64  # which mps has not
+    columns, rows = prob.sum(-2).to(wide), prob.sum(-1).to(wide)
+    return (_moments(columns, rows) / columns.sum(-1, keepdim=True)).to(prob.dtype)
 
 
 def _soft_argmax_in_blocks(logits: Tensor, tau: float, kept: Tensor | None = None) -> Tensor:
     """The same in one buffer that stays in a processor's cache; at least float32. ``kept``, as logits, takes it all."""
     h, w = logits.shape[-2:]
-    maps = logits.reshape(-1, h * w)
-    held = _args.widen(maps[:0]).new_empty(_at_once(h, w), h * w) if kept is None else kept.view(-1, h * w)
-    columns, rows = (held.new_empty(len(maps), n) for n in (w, h))
-    for first in range(0, len(maps), _at_once(h, w)):
-        block = slice(first, first + _at_once(h, w))
-        wide = _args.widen(maps[block])
-        prob = held[: len(wide)] if kept is None else held[block]
-        torch.softmax(wide if tau == 1 else torch.div(wide, tau, out=prob), -1, out=prob)
-        torch.sum(prob.unflatten(-1, (h, w)), -2, out=columns[block])
-        torch.sum(prob.unflatten(-1, (h, w)), -1, out=rows[block])
-    return _mean(columns, rows).view(*logits.shape[:-2], 2)
+    maps, most, dtype = logits.reshape(-1, h * w), _at_once(h, w), torch.promote_types(logits.dtype, torch.float32)
+    held = maps.new_empty(min(most, len(maps)), h * w, dtype=dtype) if kept is None else kept.view(-1, h * w)
+    sums = maps.new_empty(len(maps), w + h, dtype=dtype)  # over the columns and over the rows
+    for first in range(0, len(maps), most):
+        block = slice(first, first + most)
+        part, into = maps[block].to(dtype), sums[block]
+        prob = held[: len(part)] if kept is None else held[block]
+        torch.softmax(part if tau == 1 else torch.div(part, tau, out=prob), -1, out=prob)
+        prob = prob.view(-1, h, w)
+        torch.sum(prob, -2, out=into[:, :w])
+        torch.sum(prob, -1, out=into[:, w:])
+    x_y_total = sums.double() @ _weights(h, w)
+    return (x_y_total[:, :2] / x_y_total[:, 2:]).to(dtype).view(*logits.shape[:-2], 2)
+
+
+@lru_cache(maxsize=32)
+def _weights(h: int, w: int) -> Tensor:
+    """What sums over w columns and h rows count for in x, in y and in the total, ``(w + h, 3)`` float64."""
+    weights = torch.zeros(w + h, 3, dtype=torch.float64, device="cpu")
+    weights[:w, 0], weights[w:, 1] = torch.arange(w, device="cpu"), torch.arange(h, device="cpu")
+    weights[:w, 2] = 1
+    return weights
 
 
 def _at_once(h: int, w: int) -> int:
