@@ -1,4 +1,5 @@
 """From a key press to new pixels, in a real JupyterLab page: every explorer, beside `interact` with inline matplotlib.
+JupyterLab hands messages on as `posebook lab` has it do (posebook/cli/websocket.py), for both.
 
     python benchmarks/interaction.py [--quick]
 

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from posebook.cli.student import PROMPT
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
@@ -66,7 +68,7 @@ class Lab:
         options = [
             "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={self.url.split(':')[-1]}",
             "--ServerApp.port_retries=0", f"--IdentityProvider.token={self.token}",
-            "--LabApp.expose_app_in_browser=True",
+            "--LabApp.expose_app_in_browser=True", PROMPT,
         ]  # fmt: skip
         with open(root / "log.txt", "w") as log:
             command = [sys.executable, "-m", "jupyterlab", *options]

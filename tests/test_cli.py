@@ -17,9 +17,14 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from jupyter_server.serverapp import ServerApp
+from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
+from jupyter_server.services.kernels.websocket import KernelWebsocketHandler
 
 from posebook import _journal, cli
 from posebook.cli import copies, student
+from posebook.cli.student import PROMPT
+from posebook.cli.websocket import PromptConnection
 
 ROOT = Path(__file__).parent.parent
 POSEBOOK = [sys.executable, "-m", "posebook.cli"]
@@ -365,6 +370,34 @@ def test_lab_serves_the_first_chapter_and_ends_quietly(course, closed):
         lab.kill()
         lab.stdout.close()
         taken.close()
+
+
+@pytest.mark.parametrize("gateway", [False, True])
+def test_lab_hands_a_kernels_messages_on_at_once(course, monkeypatch, gateway):
+    """But not where kernels are behind a gateway."""
+    found = []
+    monkeypatch.setitem(sys.modules, "jupyterlab.labapp", types.SimpleNamespace(main=found.extend))
+    monkeypatch.delenv("JUPYTER_GATEWAY_URL", raising=False)
+    if gateway:
+        monkeypatch.setenv("JUPYTER_GATEWAY_URL", "http://127.0.0.1:9")
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        assert cli.main(["lab"]) == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (PROMPT in found) is not gateway
+    server = ServerApp()
+    server.parse_command_line([PROMPT])
+    assert server.kernel_websocket_connection_class is PromptConnection
+
+
+def test_a_prompt_connection_waits_for_no_acknowledgement(monkeypatch):
+    done = []
+    monkeypatch.setattr(KernelWebsocketHandler, "set_nodelay", lambda self, value: done.append(value))
+    monkeypatch.setattr(ZMQChannelsWebsocketConnection, "connect", lambda self: done.append("connected") or "later")
+    connection = PromptConnection.__new__(PromptConnection)
+    connection.websocket_handler = KernelWebsocketHandler.__new__(KernelWebsocketHandler)
+    assert connection.connect() == "later" and done == [True, "connected"]
 
 
 @pytest.mark.parametrize("given, seen", [("data/coco.json", "{here}/data/coco.json"), ("/x/coco.json", "/x/coco.json"),

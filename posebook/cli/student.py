@@ -23,6 +23,7 @@ OFFLINE = (
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     "--LabApp.extension_manager=readonly",
 )
+PROMPT = "--ServerApp.kernel_websocket_connection_class=posebook.cli.websocket.PromptConnection"
 REINSTALL = "make venv, or python -m pip install -c constraints.txt -e ."
 
 
@@ -91,6 +92,8 @@ def serve(options: argparse.Namespace, first: str, count: int) -> int:
     print(f"{count} files copied into work/, where your own notebooks are. Ctrl-C ends JupyterLab.", flush=True)
     arguments = [f"--ServerApp.root_dir={WORK}", f"--LabApp.default_url=/lab/tree/{first}", *OFFLINE]
     arguments += [f"--port={options.port}", "--log-level=ERROR", "-y"]  # -y: Ctrl-C asks nothing
+    if "JUPYTER_GATEWAY_URL" not in os.environ:  # with kernels elsewhere the server needs connections of another class
+        arguments.append(PROMPT)
     if options.no_browser:
         arguments.append("--no-browser")
     if getattr(os, "geteuid", lambda: 1)() == 0:
