@@ -8,7 +8,7 @@ import pytest
 import posebook  # noqa: F401 (before torch, whose threads heed the environment that this sets)
 
 collect_ignore = [] if importlib.util.find_spec("triton") else ["posebook/_triton.py"]
-if "POSEBOOK_CI" in os.environ:  # there tests/test_round_off.py runs the chapters, and in JupyterLab tests/test_browser.py
+if "POSEBOOK_CI" in os.environ:  # where tests/test_round_off.py runs the chapters, and tests/test_browser.py once more
     collect_ignore.append("chapters")
 
 
