@@ -263,8 +263,8 @@ def test_gate_names_the_view_that_is_off_and_leaves_it_out():
         assert not gate.agree.any() and (gate.view == bad).all() and gate.view.dtype == torch.int64
         rest = [k for k in range(4) if k != bad]
         torch.testing.assert_close(gate.point, triangulate(xy[..., rest, :], [cameras[k] for k in rest]))
-        assert all(torch.equal(a[1, 2], b) for a, b in zip(gate, reprojection_gate(
-            off[1, 2], cameras, 0.04 * torch.eye(2)), strict=True))
+        one = reprojection_gate(off[1, 2], cameras, 0.04 * torch.eye(2))  # a batch's last digits may differ
+        torch.testing.assert_close([part[1, 2] for part in gate], [*one], rtol=1e-12, atol=1e-12)
     fine = reprojection_gate(xy, cameras, 0.04 * torch.eye(2), level=1e-6)
     assert fine.agree.all() and (fine.view == -1).all()
     torch.testing.assert_close(fine.point, triangulate(xy, cameras))
