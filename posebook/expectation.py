@@ -11,7 +11,7 @@ from torch.autograd.forward_ad import unpack_dual
 from posebook import _args
 
 _ONE_PROGRAM = 2**16  # cells of a map that one program on a card reads alone; larger ones leave most of it idle
-_BLOCK = 500_000  # values that soft_argmax holds at once for each thread of a CPU: so few stay in its cache
+_BLOCK = 200_000  # values that soft_argmax holds at once for each thread of a CPU: so few stay in its cache
 
 
 def spatial_softmax(logits: Tensor, tau: float = 1.0) -> Tensor:
@@ -195,26 +195,29 @@ def _soft_argmax_in_blocks(logits: Tensor, tau: float, kept: Tensor | None = Non
     h, w = logits.shape[-2:]
     maps, most, dtype = logits.reshape(-1, h * w), _at_once(h, w), torch.promote_types(logits.dtype, torch.float32)
     held = maps.new_empty(min(most, len(maps)), h * w, dtype=dtype) if kept is None else kept.view(-1, h * w)
-    sums = maps.new_empty(len(maps), w + h, dtype=dtype)  # over the columns and over the rows
-    for first in range(0, len(maps), most):
-        block = slice(first, first + most)
-        part, into = maps[block].to(dtype), sums[block]
-        prob = held[: len(part)] if kept is None else held[block]
-        torch.softmax(part if tau == 1 else torch.div(part, tau, out=prob), -1, out=prob)
-        prob = prob.view(-1, h, w)
-        torch.sum(prob, -2, out=into[:, :w])
-        torch.sum(prob, -1, out=into[:, w:])
-    x_y_total = sums.double() @ _weights(h, w)
+    sums = maps.new_empty(len(maps), 2, h, dtype=dtype)
+    along, of_sums = _weights(h, w, dtype)
+    with _args.exact(maps.device):
+        for first in range(0, len(maps), most):
+            part = maps[first : first + most].to(dtype)
+            prob = held[: len(part)] if kept is None else held[first : first + most]
+            torch.softmax(part if tau == 1 else torch.div(part, tau, out=prob), -1, out=prob)
+            into = sums[first : first + most]
+            torch.bmm(along.expand(len(part), 2, w), prob.view(-1, h, w).mT, out=into)  # reads prob once
+        x_y_total = sums.view(-1, 2 * h).double() @ of_sums
     return (x_y_total[:, :2] / x_y_total[:, 2:]).to(dtype).view(*logits.shape[:-2], 2)
 
 
 @lru_cache(maxsize=32)
-def _weights(h: int, w: int) -> Tensor:
-    """What sums over w columns and h rows count for in x, in y and in the total, ``(w + h, 3)`` float64."""
-    weights = torch.zeros(w + h, 3, dtype=torch.float64, device="cpu")
-    weights[:w, 0], weights[w:, 1] = torch.arange(w, device="cpu"), torch.arange(h, device="cpu")
-    weights[:w, 2] = 1
-    return weights
+def _weights(h: int, w: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Weights ``(2, w)`` of a row's cells in its sum and in its sum of x, from the middle; and what those sums count
+    for in a map's x, in its y and in its total, ``(2 h, 3)`` float64.
+    """
+    middle = (w - 1) / 2  # from there a row's float32 sum of x loses least
+    x, y = (torch.arange(n, dtype=torch.float64, device="cpu") for n in (w, h))
+    one, zero = torch.ones_like(y), torch.zeros_like(y)
+    of_sums = torch.stack((torch.cat((middle * one, one)), torch.cat((y, zero)), torch.cat((one, zero))), dim=1)
+    return torch.stack((torch.ones_like(x), x - middle)).to(dtype), of_sums
 
 
 def _at_once(h: int, w: int) -> int:
