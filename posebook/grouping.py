@@ -69,22 +69,22 @@ def local_peaks(heatmaps: Tensor, *, threshold: float, top_k: int) -> Peaks:
     _args.number("threshold", threshold)
     _args.whole("top_k", top_k, 1)
     lead, (h, w) = heatmaps.shape[:-2], heatmaps.shape[-2:]
-    flat = heatmaps.reshape(lead.numel(), h * w)  # (M, H*W): M maps
+    flat = heatmaps.reshape(-1)
     least = max(torch.finfo(heatmaps.dtype).min, min(threshold, torch.finfo(heatmaps.dtype).max))
-    peak = _higher_than_neighbors(flat.detach().view(-1, h, w), least)
-    of, cell = peak // (h * w), peak % (h * w)  # of which map, at which cell
-    order = flat.detach()[of, cell].argsort(descending=True, stable=True)
-    order = order[of[order].argsort(stable=True)]  # map by map
-    of, cell = of[order], cell[order]
-    rank = torch.arange(len(of), device=of.device) - torch.searchsorted(of, of)  # within its map
-    kept = (rank < top_k).nonzero()[:, 0]
-    of, cell, rank = of[kept], cell[kept], rank[kept]
+    found = _higher_than_neighbors(flat.detach().view(-1, h, w), least)
+    peak, height = (part.cpu().numpy() for part in (found, _args.widen(flat.detach()[found])))
+    of = peak // (h * w)  # of which map, in ascending order
+    peak = peak[np.lexsort((-height, of))]  # map by map, the highest first
+    rank = np.arange(len(of)) - np.searchsorted(of, of)  # within its map
+    kept = rank < top_k
+    slot, peak = (of * top_k + rank)[kept], peak[kept]
 
-    scores = flat.new_zeros(len(flat), top_k)
-    valid, xy = torch.zeros_like(scores, dtype=torch.bool), flat.new_full((*scores.shape, 2), torch.nan)
-    scores[of, rank], valid[of, rank] = flat[of, cell], True
-    xy[of, rank] = torch.stack((cell % w, cell // w), dim=-1).to(flat.dtype)
-    return Peaks(xy.reshape(*lead, top_k, 2), scores.reshape(*lead, top_k), valid.reshape(*lead, top_k))
+    cell, xy = np.full(lead.numel() * top_k, -1), np.full((lead.numel() * top_k, 2), np.nan)
+    cell[slot], xy[slot] = peak, np.stack((peak % w, peak // w % h), axis=-1)
+    cell, xy = (_args.sent(torch.as_tensor(part, device="cpu"), flat.device) for part in (cell, xy))
+    valid = (cell >= 0).view(*lead, top_k)
+    scores = flat[cell.clamp(min=0)].view(*lead, top_k).masked_fill(~valid, 0)
+    return Peaks(xy.to(flat.dtype).view(*lead, top_k, 2), scores, valid)
 
 
 def tags_at(tag_maps: Tensor, xy: Tensor) -> Tensor:
@@ -220,17 +220,16 @@ def fill_joints(people: People, heatmaps: Tensor, tag_maps: Tensor, *, threshold
         _args.fail("tag_maps", f"shape ({k}, D, {h}, {w})", tuple(tag_maps.shape))
     known = ~people.xy.isnan().any(-1)  # (P, K)
     wide = _args.widen(tag_maps)
-    tags = torch.where(known.mT[..., None], tags_at(wide, people.xy.transpose(0, 1)), 0)  # (K, P, D)
+    tags = tags_at(wide, people.xy.transpose(0, 1)).masked_fill(~known.mT[..., None], 0)  # (K, P, D)
     mean = tags.sum(0) / known.sum(1, keepdim=True)  # (P, D)
+    p, k = (~known).nonzero().unbind(1)
+    best = _highest_near(heatmaps.detach().flatten(1), wide.detach().flatten(2), mean.detach(), p, k, threshold)
+    score = heatmaps.flatten(1)[k, best.clamp(min=0)]
+    kept = ((best >= 0) & (score > floor)).nonzero()[:, 0]
+    p, k, best, score = (part[kept] for part in (p, k, best, score))
     xy, scores = people.xy.clone(), people.scores.clone()
-    for missing in (~known).nonzero().split(16):  # some at a time: whole maps take memory
-        p, k = missing.unbind(1)
-        distance = torch.linalg.vector_norm(wide[k].flatten(2) - mean[p, :, None], dim=1)  # (joints, H*W)
-        score, best = torch.where(distance < threshold, heatmaps[k].flatten(1), -torch.inf).max(-1)
-        kept = (score > floor).nonzero()[:, 0]
-        p, k, best, score = (part[kept] for part in (p, k, best, score))
-        xy[p, k] = torch.stack((best % w, best // w), dim=-1).to(xy.dtype)
-        scores[p, k] = score.to(scores.dtype)
+    xy[p, k] = torch.stack((best % w, best // w), dim=-1).to(xy.dtype)
+    scores[p, k] = score.to(scores.dtype)
     return People(xy, scores, people.indices)
 
 
@@ -387,13 +386,16 @@ def group_by_paf(peaks: Peaks, pafs: Tensor, limbs: tuple[tuple[int, int], ...],
 def _higher_than_neighbors(maps: Tensor, least: float) -> Tensor:
     """Flat indices of cells of ``(M, H, W)``, above ``least`` and each of their up to eight neighbors."""
     h, w = maps.shape[1:]
-    framed = F.pad(maps, (1, 1, 1, 1), value=-torch.inf)
     if maps.device.type != "cpu" or maps.dtype == torch.bfloat16:  # by shifted maxima: one call waits for a card
+        framed = F.pad(maps, (1, 1, 1, 1), value=-torch.inf)
         sides = torch.maximum(framed[..., :-2], framed[..., 2:])  # (M, H+2, W): left and right of each cell
         rows = torch.maximum(sides, framed[..., 1:-1])  # and itself
         around = torch.maximum(sides[:, 1:-1], torch.maximum(rows[:, :-2], rows[:, 2:]))
         return (maps > around.clamp(min=least)).flatten().nonzero()[:, 0]
-    cells = framed.numpy().ravel()  # numpy is some five times as fast as torch
+    inside = maps.numpy()  # numpy is some five times as fast as torch
+    cells = np.full((len(maps), h + 2, w + 2), -np.inf, inside.dtype)
+    cells[:, 1:-1, 1:-1] = inside
+    cells = cells.ravel()
     row = w + 2
     inner = cells[row:-row]
     higher = inner > least
@@ -405,6 +407,27 @@ def _higher_than_neighbors(maps: Tensor, least: float) -> Tensor:
     y, x = np.divmod(peak, row)
     of, y = np.divmod(y, h + 2)
     return torch.as_tensor((of * h + y - 1) * w + x - 1, device="cpu")
+
+
+def _highest_near(heatmaps: Tensor, tag_maps: Tensor, means: Tensor, p: Tensor, k: Tensor, threshold: float) -> Tensor:
+    """For each pair (p, k) the first highest cell of map k whose tag is near person p's; -1 where no tag is.
+
+    The maps are flat, ``(K, H*W)`` and ``(K, D, H*W)``; means ``(P, D)``.
+    """
+    def distance(p: Tensor | int, k: Tensor | int) -> Tensor:
+        return torch.linalg.vector_norm(tag_maps[k] - means[p, :, None], dim=-2)  # (..., H*W)
+
+    if heatmaps.device.type != "cpu":
+        best = [torch.empty(0, dtype=torch.long, device=p.device)]
+        for some, maps in zip(p.split(16), k.split(16), strict=True):  # whole maps take memory
+            high, cell = torch.where(distance(some, maps) < threshold, heatmaps[maps], -torch.inf).max(-1)
+            best.append(cell.masked_fill(high == -torch.inf, -1))
+        return torch.cat(best)
+    best, high = [], _args.widen(heatmaps).numpy()
+    for one, joint in zip(p.tolist(), k.tolist(), strict=True):  # reads the near cells alone: several times as fast
+        near = (distance(one, joint).numpy() < threshold).nonzero()[0]
+        best.append(near[high[joint].take(near).argmax()] if len(near) else -1)
+    return torch.tensor(best, dtype=torch.long, device="cpu")
 
 
 def _one_image(peaks: Peaks) -> None:

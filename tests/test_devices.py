@@ -206,10 +206,10 @@ CALLS = {  # name: function, arguments, options
 ASSIGNED = "the assignment of peaks to people is scipy's, on the processor"
 PERSONS = "statistics: which scores are whose is looked up, and chance is drawn on the processor"
 WAITS = {  # how often, and why: all others never
-    "local_peaks": (2, "how many cells are peaks, and how many of them are among the top_k"),
+    "local_peaks": (3, "which cells are peaks, and how high they are: the processor puts them in order"),
     "group_by_tags": (2, ASSIGNED),
     "group_by_paf": (2, ASSIGNED),
-    "fill_joints": (3, "which joints are missing, and for every 16 of them which are found"),
+    "fill_joints": (2, "which joints are missing, and which of them are found"),
     "refine_people": (1, "which joints there are"),
     "point_reliability": (1, "errors that are NaN do not count"),
     "oks_nms": (2, "what goes depends on what is kept, one after another: on the processor"),
