@@ -34,7 +34,13 @@ def coco_lists(data: object, where: str) -> dict:
 
 def by_id(records: list, where: str) -> dict[int, dict]:
     """The records of one list by their ids, in the list's order."""
-    found = {}
+    try:
+        found = {record["id"]: record for record in records}
+    except (KeyError, TypeError):
+        found = {}
+    if len(found) == len(records) and set(map(type, found)) <= {int}:
+        return found
+    found = {}  # one by one: for a number of another type, or to name the first bad record
     for k, record in enumerate(records):
         if not isinstance(record, dict):
             fail(f"{where}[{k}]", "an object", short(record))
