@@ -5,7 +5,7 @@ import functools
 import html
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from PIL import Image
@@ -139,8 +139,12 @@ class Plot:
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Place in the picture; what lies outside goes to the edge."""
         left, top, width, height = self.box
-        right, up = _share(x, *self.x, log="x" in self.log), _share(y, *self.y, log="y" in self.log)
-        return left + width * right, top + height * (1 - up)
+        right, up = self._shares
+        return left + width * right(x), top + height * (1 - up(y))
+
+    @functools.cached_property
+    def _shares(self) -> tuple[Callable[[float], float], Callable[[float], float]]:
+        return _share(*self.x, log="x" in self.log), _share(*self.y, log="y" in self.log)
 
     def curve(self, points: Iterable[tuple[float, float]], color: str = INK, width: float = 2, **style: object) -> str:
         """A line through those of the points (x, y) that lie inside."""
@@ -170,10 +174,13 @@ class Plot:
         return "".join(parts) + words(caption, left + width, top + height + 30, anchor="end")
 
 
-def _share(value: float, low: float, high: float, *, log: bool) -> float:
-    """How much of the way from low to high."""
-    value = min(max(value, low), high)
-    return math.log(value / low) / math.log(high / low) if log else (value - low) / (high - low)
+def _share(low: float, high: float, *, log: bool) -> Callable[[float], float]:
+    """How much of the way from low to high a value has; made once, as a move of a control asks hundreds of times."""
+    if log:
+        whole = math.log(high / low)
+        return lambda value: math.log((low if value < low else high if value > high else value) / low) / whole
+    whole = high - low
+    return lambda value: ((low if value < low else high if value > high else value) - low) / whole
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

@@ -360,16 +360,14 @@ def _rectangle(a: tuple, b: tuple, width: float) -> str:
 
 def _needles(field: Tensor, where: Tensor) -> str:
     """Of each of these cells a needle along its vector, as long as a cell if that is 1; one path, in half px."""
-    parts, vectors = [], field.tolist()
-    for j, i in where.nonzero().tolist():
-        x, y = vectors[0][j][i], vectors[1][j][i]
-        size = math.hypot(x, y)
-        if size > 0.05:
-            (cx, cy), dx, dy = _at(2 * i + 0.5, 2 * j + 0.5), 0.9 * _CELL * x, 0.9 * _CELL * y
-            sx, sy = -4 * y / size, 4 * x / size
-            parts.append(f"M{cx + dx:.0f} {cy + dy:.0f}L{cx - dx + sx:.0f} {cy - dy + sy:.0f}"
-                         f"L{cx - dx - sx:.0f} {cy - dy - sy:.0f}z")
-    return "".join(parts)
+    j, i = where.nonzero().unbind(1)
+    vector = field[:, j, i].double()
+    size = vector.norm(dim=0)
+    long = size > 0.05
+    vector, (x, y) = vector[:, long], _at(2 * i[long] + 0.5, 2 * j[long] + 0.5)
+    (dx, dy), (sx, sy) = 0.9 * _CELL * vector, 4 * vector / size[long]
+    ends = torch.stack((x + dx, y + dy, x - dx - sy, y - dy + sx, x - dx + sy, y - dy - sx), dim=-1)
+    return "".join(["M{} {}L{} {}L{} {}z".format(*row) for row in ends.round().long().tolist()])
 
 
 def _line(result: Result, pair: tuple[int, int]) -> str:
