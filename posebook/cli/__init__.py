@@ -5,11 +5,14 @@ Everything heavy is imported where it is used, so that ``posebook --help`` answe
 """
 
 import argparse
+import sys
 
 from posebook.cli import evaluate, instructor, student
 
 
 def main(argv: list[str] | None = None) -> int:
+    # jsonschema would take over a second to import this, for a check of IRIs that nothing here asks for.
+    sys.modules.setdefault("rfc3987_syntax", None)
     parser = argparse.ArgumentParser(prog="posebook", description="A course on keypoint detection and pose estimation.")
     commands = parser.add_subparsers(required=True, metavar="command")
     student.add_commands(commands)

@@ -14,8 +14,11 @@ import fcntl
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 
+import nbgrader.api
 from nbgrader.api import MissingEntry
+from nbgrader.utils import temp_attrs
 from sqlalchemy.exc import SAWarning
 
 from posebook.grading.course import Course, CourseError, Line, Score, Student, reason
@@ -88,12 +91,22 @@ def record(its: HandedIn, *, again: bool = False) -> Line:
         return Line(its.student, False, f"{its.set} has gained a problem meanwhile: posebook grade {its.set}")
     says = "" if result.status == "ok" else result.status
     if again or not is_recorded(its):
-        with its.course.only_the_notebook(its.set), warnings.catch_warnings():
+        with its.course.only_the_notebook(its.set), one_engine(), warnings.catch_warnings():
             warnings.simplefilter("ignore", SAWarning)  # nbgrader's queries; nothing an instructor could do about them
             done = its.course.api.autograde(its.set, its.student, force=True, create=False)
         if not done["success"]:
             return Line(its.student, False, "nbgrader: " + reason(done))
     return Line(its.student, True, "; ".join(filter(None, (says, *its.notes))))
+
+
+@contextmanager
+def one_engine() -> Iterator[None]:
+    """Within it nbgrader opens the gradebook, a dozen times for a submission, with queries that are compiled once."""
+    with temp_attrs(nbgrader.api, create_engine=_engine):
+        yield
+
+
+_engine = cache(nbgrader.api.create_engine)
 
 
 def is_recorded(its: HandedIn) -> bool:
