@@ -35,7 +35,10 @@ def test_a_class(course):
     submit(course, "bob", soft_argmax="right", fuse="right")
     submit(course, "rob").write_text('{"nbformat": 4, "cells"')
     submit(course, "stranger", soft_argmax="right")
+    before = run._engine.cache_info()
     lines = grade(course)
+    after = run._engine.cache_info()
+    assert after.misses == before.misses + 1 and after.hits > before.hits + 10  # opened often, made once
     assert {student: line.says for student, line in lines.items() if not line.good} == {
         "rob": "the file is cut off or is not JSON: Expecting ':' delimiter, line 1", "stranger": "not on the roster"}
     scores = course.scores("mini")

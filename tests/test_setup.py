@@ -305,6 +305,15 @@ def test_import_posebook_is_light():
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "set()\n"
 
 
+@pytest.mark.parametrize(("first", "parsed"), [("pass", "True"), ("cli.main(['--help'])", "False")])
+def test_a_command_parses_no_grammars_of_addresses(first, parsed):
+    """jsonschema, which notebooks need, does that for more than a second as it is imported: if not, the line can go."""
+    script = f"import sys\nfrom posebook import cli\ntry:\n    {first}\nexcept SystemExit:\n    pass\n" \
+        "import nbformat\nprint('lark' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.split()[-1] == parsed, done.stderr
+
+
 def test_threads_that_wait_sleep():
     """What OpenMP itself says that it read: where posebook imports torch, and in a kernel that imports torch first."""
     script = "import posebook.people, subprocess, sys; subprocess.run([sys.executable, '-c', 'import torch'])"
