@@ -20,7 +20,8 @@ PACKAGES = ("torch", "numpy", "scipy", "kornia", "dsntnn", "munkres", "pycocotoo
             "distributed", "ipywidgets", "matplotlib")
 
 
-FLOORS = ("a read", "a softmax", "an argmax")  # what posebook does too: the ratio is how many times as long it takes
+FLOORS = ("a read", "an exp", "a softmax", "an argmax", "its peaks", "its numbers packed", "a bare slider")
+# of which posebook's work contains one: the ratio is how many times as long it takes
 MADE: list[dict] = []  # every row so far: what is kept if a benchmark fails half way
 
 

@@ -66,11 +66,13 @@ def measure(options) -> list[dict]:
     if not all(equal):
         sys.exit("encode: results differ from a peer's")
 
+    exponents = heatmap.clamp(min=1e-30).log()
     works = {  # for each work, what runs in turns: posebook, and peers with the goal
         "heatmaps": (
             lambda: gaussian_heatmap(cells, HW, sigma=SIGMA),
             {"mmpose's loop": (lambda: each(loop_heatmap, cells.numpy()), ">= 9"),
-             "kornia": (lambda: kornia.render_gaussian2d(cells, spread, HW, False), ">= 1")}),
+             "kornia": (lambda: kornia.render_gaussian2d(cells, spread, HW, False), ">= 1"),
+             "an exp": (exponents.exp, "")}),
         "SimCC": (
             lambda: simcc_targets(xy, IMAGE_HW, ratio=RATIO, sigma=SIMCC_SIGMA),
             {"mmpose's loop": (lambda: each(loop_simcc, xy.numpy()), "")}),

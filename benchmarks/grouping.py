@@ -142,13 +142,16 @@ def works(p: int, heatmaps: Tensor, tag_maps: Tensor) -> tuple[bool, dict]:
         f"peaks, {many}": (
             lambda: local_peaks(heatmaps, threshold=LEAST, top_k=TOP),
             {"torch max_pool2d 3x3": (lambda: pooled_peaks(heatmaps), ""),
-             "torch max_pool2d 5x5": (lambda: pooled_peaks(heatmaps, 5), ">= 10")}),  # as HigherHRNet
+             "torch max_pool2d 5x5": (lambda: pooled_peaks(heatmaps, 5), ">= 10"),  # as HigherHRNet
+             "a read": (heatmaps.sum, "")}),
         f"by tags, {many}": (
             lambda: group_by_tags(peaks, tags, threshold=NEAR),
             {"munkres in a loop": (lambda: loop_group(*numbers), ">= 15" if p == 30 else ""),
              "scipy in a loop": (lambda: loop_group(*numbers, scipy), "")}),
         f"from maps, {many}": (
-            lambda: parse(heatmaps, tag_maps), {"munkres in loops": (lambda: loop_parse(heatmaps, tag_maps), ">= 6")}),
+            lambda: parse(heatmaps, tag_maps),
+            {"munkres in loops": (lambda: loop_parse(heatmaps, tag_maps), ">= 6"),
+             "its peaks": (lambda: local_peaks(heatmaps, threshold=LEAST, top_k=TOP), "")}),
     }
 
 

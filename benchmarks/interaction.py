@@ -6,7 +6,7 @@ JupyterLab hands messages on as `posebook lab` has it do (posebook/cli/websocket
 The peer draws what the explorer `decoding` computes, as a notebook would without posebook: two pictures and a title.
 Presses and drags go to the first slider. A press counts until the second frame after the output has its new picture; a
 drag's tail is the time from the last move of the mouse until the picture stays. Goals: p95 of 100 ms, the peer's p50
-five times ours, a tail of 200 ms.
+five times ours, a tail of 200 ms. The floor is a slider beside an HTML widget that shows its number.
 """
 
 import sys
@@ -42,6 +42,19 @@ def draw(tau):
 
 
 interact(draw, tau=FloatLogSlider(0.1, min=-2, max=1, step=0.02));"""
+BARE = """\
+from ipywidgets import HTML, FloatLogSlider, VBox
+
+slider, shown = FloatLogSlider(0.1, min=-2, max=1, step=0.02), HTML()
+
+
+def draw(_=None):
+    shown.value = f"<div role=img>{slider.value}</div>"
+
+
+draw()
+slider.observe(draw, "value")
+VBox([slider, shown])"""
 READY = """() => [...jupyterapp.shell.currentWidget.content.model.cells].every(c => c.executionCount)"""
 # Resolves with the milliseconds from a key's event to the second frame after the picture in this output has changed.
 # Keys go to the right, and turn where the slider ends.
@@ -127,13 +140,15 @@ def measure(options) -> list[dict]:
         raise NotInstalled("chromium is not installed")
     names, presses = (NAMES[:2], 20) if options.quick else (NAMES, 60)
     ours = {name: f"from posebook.explore import {name}\n\n{name}.explore()" for name in names}
-    found = each({"interact": PEER, **ours, "interact again": PEER}, presses)
+    found = each({"interact": PEER, "bare": BARE, **ours, "interact again": PEER}, presses)
+    bare = found.pop("bare")[0].median().item()
     peers = [found.pop(name)[0].median().item() for name in ("interact", "interact again")]
     rows = []
     for name, (spent, tail) in found.items():
         p50 = spent.median().item()
         rows += [row(f"{name}, a key press", p50, peer="ipywidgets' interact, inline matplotlib", theirs=min(peers),
                      ratios=[peer / p50 for peer in peers], goal=">= 5"),
+                 row(f"{name}, a key press", p50, peer="a bare slider", theirs=bare, ratios=[p50 / bare]),
                  row(f"{name}, a key press, p95", spent.quantile(0.95).item(), goal="<= 100"),
                  row(f"{name}, a drag's tail", tail, goal="<= 200")]
     print(*map(line, rows), sep="\n")

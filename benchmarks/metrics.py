@@ -11,6 +11,7 @@ speed decides nothing about the exit. All run in turns: quote ratios of one run,
 import contextlib
 import io
 import json
+import struct
 import subprocess
 import sys
 import tempfile
@@ -75,6 +76,12 @@ def accumulated(coco, evaluator, truth: dict, results: list) -> dict[str, np.nda
     return evaluation.eval
 
 
+def packed(results: list) -> list[bytes]:
+    """The keypoints' numbers as float64."""
+    pack = struct.Struct("51d").pack
+    return [pack(*record["keypoints"]) for record in results]
+
+
 def peak_memory(truth: dict, results: list) -> float:
     """Of a fresh process that reads both files and evaluates, in GB."""
     with tempfile.TemporaryDirectory() as folder:
@@ -107,7 +114,8 @@ def measure(options) -> list[dict]:
         work = f"keypoint AP, {images:,} images"
         rows += compare({work: (lambda data=(truth, results): coco_keypoint_ap(*data), {
             "pycocotools": (lambda data=(truth, results): pycocotools(*data), slower),
-            "faster-coco-eval": (lambda data=(truth, results): faster(*data), fast)})}, 3, calls=1, images=images)
+            "faster-coco-eval": (lambda data=(truth, results): faster(*data), fast),
+            "its numbers packed": (lambda results=results: packed(results), "")})}, 3, calls=1, images=images)
     work = f"peak memory, {len(results):,} detections"
     rows.append(row(work, peak_memory(truth, results), "GB", goal="" if options.quick else "<= 1"))
     print(line(rows[-1]))

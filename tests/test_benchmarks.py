@@ -25,6 +25,7 @@ def measure(options):
         row("behind", 5.0, peer="kornia", theirs=3.0, ratios=[0.6, 0.7, 0.5]),
         row("near", 5.0, peer="dsntnn", theirs=4.5, ratios=[0.8, 1.1, 0.9], goal=">= 1"),
         row("many reads", 6.0, peer="a read", theirs=1.0, ratios=[6.0], goal="<= 5"),
+        row("near", 5.0, peer="a softmax", theirs=2.5, ratios=[2.0]),
         row("memory", 0.5, "GB", goal="<= 1"),
         row("a | b", note="not measured: there is no CUDA device here"),
     ]
@@ -84,7 +85,8 @@ def test_every_row_is_on_the_page_and_a_loss_is_called_one(made):
     assert "3.00 times kornia: faster; goal met" in ahead and "3.00 (2.50 to 3.10)" in ahead and "at least 2x" in ahead
     behind, = lines_with(page, "| behind |")
     assert "**0.60 times kornia: slower**" in behind and "goal" not in behind
-    near, = lines_with(page, "| near |")
+    near, floor = lines_with(page, "| near |")
+    assert "2.00 times a softmax" in floor and "goal" not in floor
     assert "**0.90 times dsntnn: slower**, though the spread includes 1; **goal missed**" in near
     assert "0.50 GB; goal met" in lines_with(page, "| memory |")[0]
     assert "not measured: there is no CUDA device here" in lines_with(page, "| a \\| b |")[0]
@@ -96,7 +98,9 @@ def test_missed_goals_and_failures_come_first(made):
     top = (made[0] / "RESULTS.md").read_text().split("## How cost grows")[0]
     assert "2 of 4 goals are met" in top
     assert [line.split(", ")[1] for line in lines_with(top, "the goal is")] == ["near", "many reads"]
-    assert "6.00 times a read; the goal is at most 5x" in top
+    near, reads = lines_with(top, "the goal is")
+    assert near.endswith("the goal is at least 1x; it takes 2.00 times a softmax")
+    assert reads.endswith("6.00 times a read; the goal is at most 5x")
     assert "**broken failed**: broken: results differ from a peer's" in top
     assert "Quick run" in top
 
