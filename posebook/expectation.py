@@ -193,9 +193,11 @@ def _plain_soft_argmax(logits: Tensor, tau: float) -> Tensor:
 def _soft_argmax_in_blocks(logits: Tensor, tau: float, kept: Tensor | None = None) -> Tensor:
     """The same in one buffer that stays in a processor's cache; at least float32. ``kept``, as logits, takes it all."""
     h, w = logits.shape[-2:]
+    if h == 1 < w:  # read as one column, whose cells need no sum
+        return _soft_argmax_in_blocks(logits.mT, tau, kept if kept is None else kept.mT).flip(-1)
     maps, most, dtype = logits.reshape(-1, h * w), _at_once(h, w), torch.promote_types(logits.dtype, torch.float32)
     held = maps.new_empty(min(most, len(maps)), h * w, dtype=dtype) if kept is None else kept.view(-1, h * w)
-    sums = maps.new_empty(len(maps), 2, h, dtype=dtype)
+    sums = maps.new_empty(len(maps), min(w, 2), h, dtype=dtype)
     along, of_sums = _weights(h, w, dtype)
     with _args.exact(maps.device):
         for first in range(0, len(maps), most):
@@ -203,8 +205,11 @@ def _soft_argmax_in_blocks(logits: Tensor, tau: float, kept: Tensor | None = Non
             prob = held[: len(part)] if kept is None else held[first : first + most]
             torch.softmax(part if tau == 1 else torch.div(part, tau, out=prob), -1, out=prob)
             into = sums[first : first + most]
-            torch.bmm(along.expand(len(part), 2, w), prob.view(-1, h, w).mT, out=into)  # reads prob once
-        x_y_total = sums.view(-1, 2 * h).double() @ of_sums
+            if w == 1:
+                into[:, 0] = prob
+            else:
+                torch.bmm(along.expand(len(part), 2, w), prob.view(-1, h, w).mT, out=into)  # reads prob once
+        x_y_total = sums.flatten(1).double() @ of_sums[: min(w, 2) * h]
     return (x_y_total[:, :2] / x_y_total[:, 2:]).to(dtype).view(*logits.shape[:-2], 2)
 
 

@@ -192,6 +192,19 @@ def test_soft_argmax_of_a_constant_within_a_transform(monkeypatch):
     close(torch.func.grad(lambda w: (w * soft_argmax(teacher)).sum())(weight[0]), soft_argmax(teacher))
 
 
+@pytest.mark.parametrize("hw", [(1, 500), (500, 1), (2, 300), (1, 1)])
+def test_soft_argmax_of_a_row_and_of_a_column(hw):
+    """SimCC's bins. A line's own cells are summed in float64 alone: half an ulp of the answer is left."""
+    logits = 2 * torch.randn(3, 4, *hw)
+    expected = soft_argmax(logits.double())
+    leaf = logits.clone().requires_grad_()
+    for found in (soft_argmax(logits), soft_argmax(leaf), soft_argmax(logits.mT).flip(-1)):
+        close(found.double(), expected, atol=4e-5 if 1 in hw else 1e-4)
+    (slope,) = torch.autograd.grad(soft_argmax(leaf)[..., 0].sum(), leaf)
+    leaf = logits.double().requires_grad_()
+    close(slope, torch.autograd.grad(soft_argmax(leaf)[..., 0].sum(), leaf)[0].float(), atol=1e-4)
+
+
 def test_soft_argmax_is_precise_in_float32():
     cells = torch.tensor([[40.3, 2.5], [150.8, 190.2]], dtype=torch.float64)
     squares = [(torch.arange(200.0, dtype=torch.float64) - c[:, None]).square() for c in cells.T]
