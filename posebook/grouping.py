@@ -77,14 +77,13 @@ def local_peaks(heatmaps: Tensor, *, threshold: float, top_k: int) -> Peaks:
     peak = peak[np.lexsort((-height, of))]  # map by map, the highest first
     rank = np.arange(len(of)) - np.searchsorted(of, of)  # within its map
     kept = rank < top_k
-    slot, peak = (of * top_k + rank)[kept], peak[kept]
+    cell = np.full(lead.numel() * top_k, -1)
+    cell[(of * top_k + rank)[kept]] = peak[kept]
 
-    cell, xy = np.full(lead.numel() * top_k, -1), np.full((lead.numel() * top_k, 2), np.nan)
-    cell[slot], xy[slot] = peak, np.stack((peak % w, peak // w % h), axis=-1)
-    cell, xy = (_args.sent(torch.as_tensor(part, device="cpu"), flat.device) for part in (cell, xy))
-    valid = (cell >= 0).view(*lead, top_k)
-    scores = flat[cell.clamp(min=0)].view(*lead, top_k).masked_fill(~valid, 0)
-    return Peaks(xy.to(flat.dtype).view(*lead, top_k, 2), scores, valid)
+    cell = _args.sent(torch.as_tensor(cell, device="cpu"), flat.device).view(*lead, top_k)
+    valid = cell >= 0
+    xy = torch.stack((cell % w, cell // w % h), dim=-1).to(flat.dtype).masked_fill(~valid[..., None], torch.nan)
+    return Peaks(xy, flat[cell.clamp(min=0)].masked_fill(~valid, 0), valid)
 
 
 def tags_at(tag_maps: Tensor, xy: Tensor) -> Tensor:
