@@ -391,7 +391,7 @@ def _higher_than_neighbors(maps: Tensor, least: float) -> Tensor:
         rows = torch.maximum(sides, framed[..., 1:-1])  # and itself
         around = torch.maximum(sides[:, 1:-1], torch.maximum(rows[:, :-2], rows[:, 2:]))
         return (maps > around.clamp(min=least)).flatten().nonzero()[:, 0]
-    inside = maps.numpy()  # numpy is some five times as fast as torch
+    inside = maps.resolve_neg().numpy()  # numpy is some five times as fast as torch
     cells = np.full((len(maps), h + 2, w + 2), -np.inf, inside.dtype)
     cells[:, 1:-1, 1:-1] = inside
     cells = cells.ravel()
@@ -422,7 +422,7 @@ def _highest_near(heatmaps: Tensor, tag_maps: Tensor, means: Tensor, p: Tensor, 
             high, cell = torch.where(distance(some, maps) < threshold, heatmaps[maps], -torch.inf).max(-1)
             best.append(cell.masked_fill(high == -torch.inf, -1))
         return torch.cat(best)
-    best, high = [], _args.widen(heatmaps).numpy()
+    best, high = [], _args.widen(heatmaps).resolve_neg().numpy()
     for one, joint in zip(p.tolist(), k.tolist(), strict=True):  # reads the near cells alone: several times as fast
         near = (distance(one, joint).numpy() < threshold).nonzero()[0]
         best.append(near[high[joint].take(near).argmax()] if len(near) else -1)

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from card import Card, plain, put
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import DTYPES
@@ -87,6 +88,17 @@ def test_peaks_shape_dtype_device(leading, dtype, device):
     assert {part.device.type for part in peaks} == {device} and torch.equal(heatmaps, before)
     wide = local_peaks(heatmaps.double(), threshold=0.1, top_k=3)
     same([part.double() for part in peaks], [part.double() for part in wide])
+
+
+def test_maps_whose_sign_is_a_bit_of_the_view():
+    """An imaginary part of a conjugate, which numpy does not take as it is."""
+    def signed(maps: Tensor) -> Tensor:
+        return torch.complex(torch.zeros_like(maps), -maps).conj().imag
+
+    heatmaps, tag_maps, people = noise(5, 7, 8), noise(5, 2, 7, 8, seed=1), some_people(6)
+    same(local_peaks(signed(heatmaps), threshold=0.1, top_k=3), local_peaks(heatmaps, threshold=0.1, top_k=3))
+    same(fill_joints(people, signed(heatmaps), signed(tag_maps), threshold=1.0),
+         fill_joints(people, heatmaps, tag_maps, threshold=1.0))
 
 
 def test_peaks_one_by_one_and_with_any_strides():
@@ -451,9 +463,11 @@ def test_filling_against_plain_loops(d, floor, device):
 
 
 def test_filling_many_people():
-    """More joints than are read at a time."""
+    """More joints than a card reads at a time."""
     people, heatmaps, tag_maps = some_people(40), noise(5, 7, 8), noise(5, 2, 7, 8, seed=1)
     filled = fill_joints(people, heatmaps, tag_maps, threshold=1.0)
+    with Card():
+        same(plain(fill_joints(*put((people, heatmaps, tag_maps)), threshold=1.0)), filled)
     for p in range(40):
         alone = fill_joints(People(*(part[p : p + 1] for part in people)), heatmaps, tag_maps, threshold=1.0)
         same(alone, [part[p : p + 1] for part in filled])
