@@ -39,8 +39,12 @@ assert (torch.linspace(0, 1, 1000).exp() != torch.linspace(0, 1, 1000).exp()).an
 def test_sums_and_exponentials_differ_but_not_what_is_exact(seed):
     x = torch.rand(1000, generator=torch.Generator().manual_seed(seed))
     with Elsewhere(seed):
-        exp, whole = x.exp(), torch.ones(9).sum()
+        exp, whole, wide = x.exp(), torch.ones(9).sum(), x.double().exp()
+        leaf = x.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(leaf.exp().sum(), leaf)
     assert 100 < (exp != x.exp()).sum() and torch.allclose(exp, x.exp(), rtol=3e-7, atol=0) and whole == 9
+    assert torch.equal(wide, x.double().exp()) and torch.allclose(slope, exp, rtol=3e-7, atol=0)
+    assert torch.equal(x.exp(), x.exp())  # its end is an end
 
 
 @pytest.mark.parametrize("test", DOCTESTS, ids=lambda test: test.name)
