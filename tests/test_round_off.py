@@ -43,7 +43,7 @@ def test_sums_and_exponentials_differ_but_not_what_is_exact(seed):
         leaf = x.clone().requires_grad_()
         (slope,) = torch.autograd.grad(leaf.exp().sum(), leaf)
     assert 100 < (exp != x.exp()).sum() and torch.allclose(exp, x.exp(), rtol=3e-7, atol=0) and whole == 9
-    assert torch.equal(wide, x.double().exp()) and torch.allclose(slope, exp, rtol=3e-7, atol=0)
+    assert torch.equal(wide, x.double().exp()) and torch.allclose(slope, exp, rtol=6e-7, atol=0)
     assert torch.equal(x.exp(), x.exp())  # its end is an end
 
 
