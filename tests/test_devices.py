@@ -433,6 +433,21 @@ def test_no_product_is_rounded_but_those_of_networks(name, rounding):
     assert torch.get_float32_matmul_precision() == "medium"
 
 
+@pytest.mark.skipif(not hasattr(torch.backends.mkldnn, "matmul"), reason="from torch 2.9 on")
+def test_soft_argmax_rounds_no_product_where_it_goes_over_blocks(rounding, monkeypatch):
+    """Which it does not within a dispatch mode, such as the one above."""
+    rules, bmm = [], torch.bmm
+
+    def watched(*args, **options):
+        rules.append((torch.backends.mkldnn.matmul.fp32_precision, torch.is_autocast_enabled("cpu")))
+        return bmm(*args, **options)
+
+    monkeypatch.setattr(torch, "bmm", watched)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        expectation.soft_argmax(MAPS.float())
+    assert rules == [("ieee", False)]
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", [name for name in CALLS if re.match("refine_|fuse|Camera|project|soft_argmax", name)])
 def test_no_product_is_rounded_on_a_card(name, rounding):
