@@ -8,6 +8,7 @@ import build
 import numpy as np
 import pytest
 import torch
+from once import once
 from scipy import stats
 
 from posebook import decode, expectation
@@ -15,6 +16,7 @@ from posebook.checks import PROBLEMS, SETS, CheckFailed, Report, Row, calling, c
 from posebook.checks.problem import Case, Mistake, Problem, changed, edited, is_wire, text_of
 
 SEEDS = range(3)
+DRAWS = trial._draws  # as it is outside of `once`
 answers = [pytest.param(p, a, id=f"{p.name}-{a.__name__}")
            for p in PROBLEMS.values() for a in (p.reference, *p.alternatives)]
 mistakes = [pytest.param(p, m, id=f"{p.name}-{i}") for p in PROBLEMS.values() for i, m in enumerate(p.mistakes)]
@@ -23,20 +25,7 @@ problems = pytest.mark.parametrize("p", PROBLEMS.values(), ids=list(PROBLEMS))
 
 @pytest.fixture(autouse=True, scope="module")
 def known_answers_run_once():
-    """What a reference or a known mistake makes of a case on a seed is kept: diagnoses ask for it again and again."""
-    kept, run = {}, trial._run
-    known = {answer for p in PROBLEMS.values() for answer in (p.reference, *(m.answer for m in p.mistakes))}
-
-    def once(problem, case, answer, calls, rng):
-        if answer not in known:
-            return run(problem, case, answer, calls, rng)
-        key = (answer, case, rng.get_state().numpy().tobytes())
-        if key not in kept:
-            kept[key] = run(problem, case, answer, calls, rng)
-        return kept[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trial, "_run", once)
+    with once({answer for p in PROBLEMS.values() for answer in (p.reference, *(m.answer for m in p.mistakes))}):
         yield
 
 
@@ -134,8 +123,8 @@ def test_cases_count_by_their_weight_and_fixed_ones_only_beside_others():
 
 @problems
 def test_cases_draw_wire_values_that_the_seed_decides(p):
-    drawn = {seed: [trial._draws(p, case, seed)[0] for case in p.cases] for seed in (0, 1)}
-    again = [trial._draws(p, case, 0)[0] for case in p.cases]
+    drawn = {seed: [DRAWS(p, case, seed)[0] for case in p.cases] for seed in (0, 1)}
+    again = [DRAWS(p, case, 0)[0] for case in p.cases]
     wire = all(is_wire(args) for calls in drawn[0] for args in calls)
     assert wire, "cases draw tensors, numbers, strings, None and tuples of these only"
     assert all(trial.compare(tuple(a), tuple(b), 0.0) is None for a, b in zip(drawn[0], again, strict=True))
@@ -324,6 +313,8 @@ def test_a_proxy_brings_its_own_gradient():
 @pytest.mark.parametrize(("want", "got", "atol", "message"), [
     (1.0, torch.tensor(1.0), 1e-6, "returned a Tensor; want a plain number, as `.item()` makes one"),
     (1.0, 1, 1e-6, None),
+    (1.0, 2**64, 1e-6, "differs from the right result"),
+    (1.0, -(10**400), 1e-6, "holds NaN or infinity"),
     (1.0, True, 1e-6, "returned a bool; want a plain number"),
     (1.0, [1.0], 1e-6, "returned a list; want a plain number"),
     (1.0, None, 1e-6, "returned None (is there a `return`?); want a plain number"),

@@ -1,6 +1,7 @@
 """How an answer is tried: case by case, with guards, and which known mistake it makes."""
 
 import hashlib
+import math
 import threading
 import traceback
 from collections.abc import Callable
@@ -8,7 +9,9 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pkgutil import resolve_name
+from types import CodeType
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,20 +36,15 @@ def evaluate(problem: Problem, answer: Callable, *, seed: int | str = 0, refused
         refused: names of library functions that raise while the answer runs.
     """
     with calling.plain_torch():
-        tries: list[tuple[Row, _Outcome]] = []
-        for case in problem.cases:
-            hopeless = bool(tries) and tries[-1][1].kind in ("stub", "endless")  # the others would end the same way
-            tries.append(_untried(case, tries[-1][1]) if hopeless else _try(problem, case, answer, seed, refused))
-        rows = tuple(replace(row, weight=case.weight, fixed=case.fixed)
-                     for case, (row, _) in zip(problem.cases, tries, strict=True))
+        wanted = [_wanted(problem, case, seed) for case in problem.cases]
+        drawn = [_draws(problem, case, seed) for case in problem.cases]
+        outcomes = _outcomes(problem, answer, drawn, refused)
+        rows = tuple(replace(_row(case, calls, want, got), weight=case.weight, fixed=case.fixed) for case, (calls, _),
+                     want, got in zip(problem.cases, drawn, wanted, outcomes, strict=True))
+        tries = list(zip(rows, outcomes, strict=True))
         says, mistake = ("", None) if all(row.passed for row in rows) else _diagnose(problem, tries, seed)
     see = str(mistake.see) if mistake and mistake.see else ""
     return Report(problem.name, problem.points, rows, says, see)
-
-
-def _untried(case: Case, before: "_Outcome") -> tuple[Row, "_Outcome"]:
-    stub = before.kind == "stub"
-    return Row(case.name, False, before.message if stub else "not tried: an earlier case did not return"), before
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -63,23 +61,38 @@ class _Outcome:
     detail: str = ""
 
 
-def _try(problem: Problem, case: Case, answer: Callable, seed: int | str,
-         refused: tuple[str, ...]) -> tuple[Row, _Outcome]:
-    right, rng = _draws(problem, case, seed)
+def _wanted(problem: Problem, case: Case, seed: int | str) -> tuple:
+    """The right values."""
     want = _run(problem, case, problem.reference, *_draws(problem, case, seed))
-    with _refused(refused):
-        got = _run(problem, case, answer, right, rng)
     if want.kind:
         raise RuntimeError(f"{problem.name}: the reference fails on {case.name!r}: {want.message}")
+    return want.values
+
+
+def _outcomes(problem: Problem, answer: Callable, drawn: list[tuple[list[tuple], torch.Generator]],
+              refused: tuple[str, ...]) -> list[_Outcome]:
+    """One for each case; a stub, and what does not return, is not tried again: the others would end the same way."""
+    outcomes: list[_Outcome] = []
+    with _refused(refused):
+        for case, (calls, rng) in zip(problem.cases, drawn, strict=True):
+            outcomes.append(_run(problem, case, answer, calls, rng))
+            if outcomes[-1].kind in ("stub", "endless"):
+                break
+    last = outcomes[-1]
+    untried = last if last.kind == "stub" else replace(last, message="not tried: an earlier case did not return")
+    return outcomes + [untried] * (len(drawn) - len(outcomes))
+
+
+def _row(case: Case, calls: list[tuple], want: tuple, got: _Outcome) -> Row:
     if got.kind:
-        return Row(case.name, False, got.message, got.detail), got
-    for args, a, b in zip(right, want.values, got.values, strict=True):
+        return Row(case.name, False, got.message, got.detail)
+    for args, a, b in zip(calls, want, got.values, strict=True):
         if wrong := _differ(case, args, a, b):
-            return Row(case.name, False, *wrong), got
+            return Row(case.name, False, *wrong)
     if case.holds and not case.holds(*got.values):
         says = "each result is close to the right one, but the relation between them does not hold"
-        return Row(case.name, False, says), got
-    return Row(case.name, True), got
+        return Row(case.name, False, says)
+    return Row(case.name, True)
 
 
 def _draws(problem: Problem, case: Case, seed: int | str) -> tuple[list[tuple], torch.Generator]:
@@ -187,29 +200,37 @@ def compare(want: object, got: object, atol: float, rtol: float = 0.0) -> tuple[
         if isinstance(got, bool) or not isinstance(got, (int, float)):
             how = ", as `.item()` makes one" if hasattr(type(got), "item") else ""
             return f"returned {_kind(got)}; want a plain number{how}", ""
-        return _compare_numbers(torch.tensor(want).double(), torch.tensor(got).double(), atol, rtol)
+        right, found = (torch.tensor(number, dtype=torch.float64) for number in (want, _as_float(got)))
+        return _compare_numbers(right, found, atol, rtol)
     if type(got) is type(want) and is_wire(want) and got == want:
         return None
     return "differs from the right result", f"want {want}, got {got}"
 
 
+def _as_float(number: float) -> float:
+    try:
+        return float(number)
+    except OverflowError:  # a whole number of more than 308 digits
+        return math.inf if number > 0 else -math.inf
+
+
 def _compare_numbers(want: Tensor, got: Tensor, atol: float, rtol: float) -> tuple[str, str] | None:
-    if want.numel() == 0:
+    if torch.equal(want, got):
         return None
-    bad = got.isfinite().logical_not() & want.isfinite()
+    right, found = want.double(), got.double()
     same = (got == want) | (got.isnan() & want.isnan())
-    gap = torch.where(same, 0.0, (got.double() - want.double()).abs().nan_to_num(torch.inf, torch.inf))
-    allowed = atol + rtol * want.double().abs().nan_to_num(0.0, 0.0, 0.0)
-    if (gap <= allowed).all():
+    gap = (found - right).abs().nan_to_num(torch.inf, torch.inf).masked_fill(same, 0.0)
+    allowed = atol + rtol * right.abs().nan_to_num(0.0, 0.0, 0.0) if rtol else torch.tensor(atol).expand(gap.shape)
+    beyond = gap > allowed
+    if not beyond.any():
         return None
-    gap = torch.where(gap > allowed, gap, 0.0)
-    at = [int(i) for i in torch.unravel_index(gap.argmax(), gap.shape)]
-    at_most = allowed[tuple(at)].item()
-    where = f"at {at}: " if at else ""
-    what = "holds NaN or infinity" if bad.any() else "differs from the right result"
-    off = f"off by {gap.max().item():.1e}, tolerance {at_most:.1e}"
-    right, said = (value[tuple(at)].item() + 0.0 for value in (want, got))  # 0.0, and no "-0"
-    return what, f"{where}want {right:.5g}, got {said:.5g} ({off})"
+    at = tuple(map(int, np.unravel_index(int(torch.where(beyond, gap, -1.0).argmax()), gap.shape)))
+    where = f"at {list(at)}: " if at else ""
+    bad = (want.isfinite() & ~got.isfinite()).any()
+    what = "holds NaN or infinity" if bad else "differs from the right result"
+    off = f"off by {gap[at].item():.1e}, tolerance {allowed[at].item():.1e}"
+    said = f"want {want[at].item() + 0.0:.5g}, got {got[at].item() + 0.0:.5g}"  # 0.0, and no "-0"
+    return what, f"{where}{said} ({off})"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -225,18 +246,21 @@ def _diagnose(problem: Problem, tries: list[tuple[Row, _Outcome]], seed: int | s
     failed = [i for i, (row, _) in enumerate(tries) if not row.passed]
 
     @cache
-    def right(i: int) -> _Outcome:
-        return _run(problem, problem.cases[i], problem.reference, *_draws(problem, problem.cases[i], seed))
+    def drawn(i: int) -> tuple[list[tuple], torch.Generator]:
+        return _draws(problem, problem.cases[i], seed)
+
+    @cache
+    def made(answer: Callable, i: int) -> _Outcome:
+        calls, rng = drawn(i)
+        return _run(problem, problem.cases[i], answer, calls, rng.clone_state())
 
     @cache
     def alike(k: int, i: int) -> bool:
-        case, (row, got) = problem.cases[i], tries[i]
-        calls, rng = _draws(problem, case, seed)
-        known = _run(problem, case, problem.mistakes[k].answer, calls, rng)
+        case, (row, got), known, calls = problem.cases[i], tries[i], made(problem.mistakes[k].answer, i), drawn(i)[0]
         if not case.chance:
             return _alike(got, known, case, calls)
         near = _alike(got, known, replace(case, atol=case.atol + case.chance), calls)
-        return near and (bool(known.kind) or _alike(known, right(i), case, calls) is row.passed)
+        return near and (bool(known.kind) or _alike(known, made(problem.reference, i), case, calls) is row.passed)
 
     for k, mistake in enumerate(problem.mistakes):
         if all(alike(k, i) for i in failed + passed):  # most mistakes differ in the first of them
@@ -276,6 +300,15 @@ def _holds(case: Case, outcome: _Outcome) -> bool:
 _one_at_a_time = threading.RLock()
 
 
+@cache
+def _refusal(name: str) -> CodeType:
+    scope: dict = {}
+    exec(f"def refuse(*args, **options):\n"
+         f"    from posebook.checks.calling import Withheld\n"
+         f"    raise Withheld({name!r})", scope)
+    return scope["refuse"].__code__
+
+
 @contextmanager
 def _refused(names: tuple[str, ...]):
     """Make library functions raise, however they were imported: their code is exchanged for the time being."""
@@ -287,11 +320,7 @@ def _refused(names: tuple[str, ...]):
     codes = [function.__code__ for function in functions]
     try:
         for name, function in zip(names, functions, strict=True):
-            scope: dict = {}
-            exec(f"def refuse(*args, **options):\n"
-                 f"    from posebook.checks.calling import Withheld\n"
-                 f"    raise Withheld({name!r})", scope)
-            function.__code__ = scope["refuse"].__code__
+            function.__code__ = _refusal(name)
         yield
     finally:
         for function, code in zip(functions, codes, strict=True):

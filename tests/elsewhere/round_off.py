@@ -64,7 +64,7 @@ class Elsewhere:
         if isinstance(results, Tensor) and results.dtype != torch.float32:
             return results
         if call is aten.native_batch_norm.default or call is aten.convolution.default and args[1].shape[1] > 1:
-            return tree_map(lambda result: self.moved(result, 0), results)  # a network's sums: never exact
+            return tree_map(self.move_, results)  # a network's sums: never exact
         try:
             exact = real(*tree_map(widened, args), **tree_map(widened, kwargs))
         except RuntimeError:  # it has float32 only
@@ -74,9 +74,18 @@ class Elsewhere:
     def moved(self, result, exact):
         if not isinstance(result, Tensor) or result.dtype != torch.float32:
             return result
+        return torch.where(result == exact, result, self.move_(result.clone()))
+
+    def move_(self, result: Tensor) -> Tensor:
+        """In place."""
+        if result.dtype != torch.float32:
+            return result
+        if not result.is_contiguous():
+            return result.copy_(self.move_(result.contiguous()))
         start = int(torch.randint(MOST, (), generator=self.generator))
-        steps = self.steps[start : start + min(MOST, result.numel())].repeat(-(-result.numel() // MOST))
-        return torch.where(result == exact, result, result * steps[: result.numel()].view(result.shape))
+        for part in result.view(-1).split(MOST):
+            part *= self.steps[start : start + len(part)]
+        return result
 
 
 def widened(value):
