@@ -19,7 +19,7 @@ lab: ## set up, copy what is missing into work/ and open JupyterLab there
 
 test: ## every test, in one pytest run with two processes
 	$(setup) dev
-	@.venv/bin/python -m pytest -n 2 --dist loadfile
+	@.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 venv: ## only set up, as a student has it; TORCH_INDEX=URL takes torch from there
 	$(setup)

@@ -31,20 +31,22 @@ Elsewhere(seed=1).__enter__()
 """
 IS_ON = """
 import torch
-assert (torch.linspace(0, 1, 1000).exp() != torch.linspace(0, 1, 1000).exp()).any(), "the notebook ran as here"
+assert len(torch.ones(1000).exp().unique()) == 3, "the notebook ran as here"
 """
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_sums_and_exponentials_differ_but_not_what_is_exact(seed):
     x = torch.rand(1000, generator=torch.Generator().manual_seed(seed))
+    here = x.exp()
     with Elsewhere(seed):
-        exp, whole, wide = x.exp(), torch.ones(9).sum(), x.double().exp()
+        exp, again, whole, wide = x.exp(), x.exp(), torch.ones(9).sum(), x.double().exp()
         leaf = x.clone().requires_grad_()
         (slope,) = torch.autograd.grad(leaf.exp().sum(), leaf)
-    assert 100 < (exp != x.exp()).sum() and torch.allclose(exp, x.exp(), rtol=3e-7, atol=0) and whole == 9
+    assert 100 < (exp != here).sum() and torch.allclose(exp, here, rtol=3e-7, atol=0) and whole == 9
+    assert torch.equal(exp, again)  # as two runs on one processor are
     assert torch.equal(wide, x.double().exp()) and torch.allclose(slope, exp, rtol=6e-7, atol=0)
-    assert torch.equal(x.exp(), x.exp())  # its end is an end
+    assert torch.equal(x.exp(), here)  # its end is an end
 
 
 @pytest.mark.parametrize("test", DOCTESTS, ids=lambda test: test.name)
